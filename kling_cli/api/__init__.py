@@ -1,0 +1,1 @@
+"""The endpoints of the service, and what its answers mean."""

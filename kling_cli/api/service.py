@@ -1,0 +1,212 @@
+"""The endpoints of the service: a request goes out, a task or a named fault comes back."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+from kling_cli.api.answers import collect_ids, parse_task
+from kling_cli.api.codes import Fault, Kind, explain, read_fault
+from kling_cli.errors import RefusedError, UnknownError, UnreachableError
+from kling_cli.purchase import Declined, Event
+from kling_cli.secret import Token
+from kling_cli.task import Look, Request, Task
+from kling_cli.transport.exchange import ExchangeError, Transport
+from kling_cli.transport.reply import Reply
+
+_PATH = "/v1/videos/effects"
+# A 10 MiB picture over a slow line takes minutes; cutting it short would leave a doubt behind.
+_SEND_SECONDS = 600.0
+_LOOK_SECONDS = 30.0
+# A multiple of three, so that the encoded pieces join without padding between them.
+_PIECE = 3 * 64 * 1024
+_EVENTS = {
+    Kind.BUSY: Event.BUSY,
+    Kind.DUPLICATE: Event.DUPLICATE,
+    Kind.AMBIGUOUS: Event.AMBIGUOUS,
+}
+
+
+class Service:
+    """The video-effects service at one base URL, asked with one token.
+
+    Args:
+        transport: carries the exchanges.
+        base_url: all that stands before `/v1/videos/effects`.
+        token: goes into the Authorization header and nowhere else.
+        send_seconds: the longest that a submission may take.
+        look_seconds: the longest that a look may take.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        base_url: str,
+        token: Token,
+        send_seconds: float = _SEND_SECONDS,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self._transport = transport
+        self._url = base_url + _PATH
+        self._token = token
+        self._send_seconds = send_seconds
+        self._look_seconds = look_seconds
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def submit(
+        self, request: Request, external_task_id: str, *, before_first_byte: Callable[[], None]
+    ) -> Task | Declined:
+        """Send a request once, and tell what became of it.
+
+        Args:
+            request: what to buy.
+            external_task_id: the id by which the task can be looked up if the answer is lost.
+            before_first_byte: called when nothing has left yet; what it raises stops the request.
+        """
+        try:
+            reply = self._transport.send(
+                self._url,
+                headers={**self._authorize(), "Content-Type": "application/json"},
+                body=Upload(request, external_task_id),
+                before_first_byte=before_first_byte,
+                seconds=self._send_seconds,
+            )
+        except ExchangeError as error:
+            return _tell_failed_send(error)
+        fault = read_fault(reply)
+        if fault is not None:
+            return Declined(
+                event=_EVENTS.get(fault.kind, Event.REFUSED),
+                error=explain(fault, token_source=self._token.source),
+                retry_after=reply.retry_after,
+            )
+        task = parse_task(reply.body)
+        if task is None or task.task_id is None:
+            return Declined(event=Event.AMBIGUOUS, error=_miss_id(reply))
+        return task
+
+    def look(self, any_id: str, *other_ids: str) -> Look:
+        """Look once at a task.
+
+        Args:
+            any_id: its task id or external task id.
+            other_ids: further ids by which the answer may call it.
+        """
+        try:
+            reply = self._transport.look(
+                f"{self._url}/{quote(any_id, safe='')}",
+                headers=self._authorize(),
+                seconds=self._look_seconds,
+            )
+        except ExchangeError as error:
+            return Look(error=UnreachableError("unreachable", f"No answer: {error.reason}."))
+        fault = read_fault(reply)
+        if fault is None:
+            return _read_look(reply, {any_id, *other_ids})
+        is_verdict = fault.kind in (Kind.AUTH, Kind.NOT_FOUND)
+        return Look(
+            error=explain(fault, token_source=self._token.source)
+            if is_verdict
+            else _tell_failed_look(fault),
+            is_missing=fault.kind is Kind.NOT_FOUND,
+            is_fatal=fault.kind is Kind.AUTH,
+            retry_after=reply.retry_after,
+        )
+
+    def _authorize(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.reveal()}"}
+
+
+class Upload:
+    """The JSON body of a submission, its pictures encoded piece by piece from their one buffer."""
+
+    def __init__(self, request: Request, external_task_id: str) -> None:
+        # Drawn at random, the marks cannot stand in anything that a user gives.
+        marks = [secrets.token_hex(16) for _ in request.pictures]
+        body: dict[str, object] = {
+            "effect_scene": request.scene.name,
+            "input": request.shape_input(tuple(marks)),
+        }
+        if request.callback_url is not None:
+            body["callback_url"] = request.callback_url
+        body["external_task_id"] = external_task_id
+        text = json.dumps(body)
+        self._pieces: list[tuple[bytes, bytes]] = []
+        for mark, picture in zip(marks, request.pictures, strict=True):
+            before, _, text = text.partition(mark)
+            if picture.content is None:
+                before += json.dumps(picture.url)[1:-1]
+            self._pieces.append((before.encode(), picture.content or b""))
+        self._end = text.encode()
+
+    @property
+    def length(self) -> int:
+        """The exact number of bytes that the pieces have."""
+        pictures = sum(len(before) + _measure(content) for before, content in self._pieces)
+        return pictures + len(self._end)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for before, content in self._pieces:
+            yield before
+            view = memoryview(content)
+            for start in range(0, len(content), _PIECE):
+                # No `data:` prefix and no line breaks: the service takes neither.
+                yield base64.b64encode(view[start : start + _PIECE])
+        yield self._end
+
+
+def _measure(content: bytes) -> int:
+    return (len(content) + 2) // 3 * 4
+
+
+def _tell_failed_send(error: ExchangeError) -> Declined:
+    if not error.sent:
+        return Declined(
+            event=Event.NOT_SENT,
+            error=UnreachableError(
+                "not_sent", f"{error.reason}; nothing was sent, nothing charged."
+            ),
+        )
+    return Declined(
+        event=Event.AMBIGUOUS,
+        error=UnknownError("reply_lost", f"The reply was lost: {error.reason}.", charged="maybe"),
+    )
+
+
+def _miss_id(reply: Reply) -> UnknownError:
+    return UnknownError(
+        "bad_response",
+        f"The service answered without a task id: {reply.text[:200]}",
+        charged="maybe",
+        http_status=reply.status,
+    )
+
+
+def _tell_failed_look(fault: Fault) -> UnreachableError:
+    said = f": {fault.message}" if fault.message and not fault.is_page else ""
+    return UnreachableError(
+        "unreachable",
+        f"The service could not tell about the task (HTTP {fault.http_status}{said}).",
+        http_status=fault.http_status,
+        service_code=fault.service_code,
+        request_id=fault.request_id,
+    )
+
+
+def _read_look(reply: Reply, ids: set[str]) -> Look:
+    task = parse_task(reply.body)
+    if task is None or not ids & collect_ids(reply.body):
+        return Look(
+            error=RefusedError(
+                "bad_response",
+                "The service answered about another task, or about none.",
+                http_status=reply.status,
+            ),
+            retry_after=reply.retry_after,
+        )
+    return Look(task=task, retry_after=reply.retry_after)

@@ -1,0 +1,143 @@
+"""Bought once, first step: one durable row before any connection is made.
+
+A claim that is met already says how far the same request came before; who meets it goes on there.
+"""
+
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kling_cli.api.service import Service
+from kling_cli.clock import Clock
+from kling_cli.database import UnwritableError
+from kling_cli.errors import UnreachableError, UsageError
+from kling_cli.journal import Journal
+from kling_cli.purchase import Event, Purchase, Stage
+from kling_cli.talk import Talk
+from kling_cli.task import Look, Request
+from kling_cli.text import clean
+
+_ADOPT_PAUSES = (0.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a request is to be bought.
+
+    Attributes:
+        external_task_id: the derived id, or the user's own.
+        is_chosen: whether it is the user's own: the service may know it from another machine.
+        is_anew: buy even if the same request was bought before.
+        deadline: in the clock's monotonic seconds.
+    """
+
+    external_task_id: str
+    is_chosen: bool = False
+    is_anew: bool = False
+    deadline: float = float("inf")
+
+
+class Claims:
+    """The claims of one request; `journal` is where they are kept, in memory if need be."""
+
+    def __init__(  # noqa: PLR0913 - what a claim is made of
+        self,
+        request: Request,
+        terms: Terms,
+        *,
+        journal: Journal,
+        service: Service,
+        clock: Clock,
+        talk: Talk,
+    ) -> None:
+        self.journal = journal
+        self.sender = secrets.token_hex(8)
+        self._request = request
+        self._terms = terms
+        self._service = service
+        self._clock = clock
+        self._talk = talk
+        self._is_anew = terms.is_anew
+
+    def claim(self) -> Purchase:
+        """Claim the request, or meet the purchase that already has it.
+
+        Raises:
+            UsageError: the user's own id belongs to another request.
+            UnreachableError: the service could not tell whether it knows the user's own id.
+        """
+        wanted = self._draft(self._terms.external_task_id)
+        known = self.journal.find(wanted.external_task_id)
+        if known is not None and known.fingerprint != wanted.fingerprint:
+            raise UsageError(
+                "external_task_id_in_use",
+                f"The external task id {clean(wanted.external_task_id)} belongs to another request "
+                "of this machine. Nothing was sent.",
+                hint="Choose another id, or leave the option out.",
+            )
+        claimed = self._write(wanted)
+        is_anew, self._is_anew = self._is_anew, False
+        if claimed.stage is Stage.CLAIMED:
+            return self._adopt(claimed) if self._terms.is_chosen else claimed
+        return self._replace(claimed) if is_anew else claimed
+
+    def renew(self, purchase: Purchase) -> Purchase:
+        """Claim the request again, after a purchase that failed or whose result is deleted."""
+        fate = "failed" if purchase.stage is Stage.FAILED else "was deleted after 30 days"
+        self._talk.note(f"The earlier task {purchase.task_id} {fate}; buying a new one.")
+        return self._replace(purchase)
+
+    def drop(self, purchase: Purchase) -> None:
+        """Forget a claim that was not sent."""
+        with suppress(UnwritableError):  # a claim that stays is taken up by the next run
+            self.journal.apply(purchase.external_task_id, Event.DROP, sender=self.sender)
+
+    def _replace(self, purchase: Purchase) -> Purchase:
+        chosen = self._terms.external_task_id if self._terms.is_chosen else None
+        if chosen is None or self.journal.find(chosen) is not None:
+            chosen = "kling-" + secrets.token_hex(13)
+        return self._write(self._draft(chosen), replacing=purchase.external_task_id)
+
+    def _write(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
+        try:
+            return self.journal.claim(wanted, replacing=replacing)
+        except UnwritableError as error:
+            # Nothing was sent yet, and the derived id still keeps a rerun from buying twice.
+            self._talk.warn(f"No journal can be kept ({clean(str(error))}).")
+            self.journal = Journal(None, now=self._clock.time)
+            return self.journal.claim(wanted)
+
+    def _adopt(self, claimed: Purchase) -> Purchase:
+        """Look a user's own id up before sending: another machine may have bought under it."""
+        look = Look()
+        for pause in _ADOPT_PAUSES:
+            self._clock.sleep(pause)
+            look = self._service.look(claimed.external_task_id)
+            if look.task is not None:
+                return self.journal.record(claimed, look.task, warn=self._talk.warn)
+            if look.is_missing:
+                return claimed
+            if look.is_fatal:
+                break
+        self.drop(claimed)
+        if look.is_fatal and look.error is not None:
+            raise look.error
+        raise UnreachableError(
+            "not_sent",
+            f"The service could not tell whether it knows {clean(claimed.external_task_id)}. "
+            "Nothing was sent.",
+            hint="The same command is safe to run later.",
+        )
+
+    def _draft(self, external_task_id: str) -> Purchase:
+        now = self._clock.time()
+        return Purchase(
+            external_task_id=external_task_id,
+            fingerprint=self._request.fingerprint,
+            base_url=self._request.base_url,
+            effect_scene=self._request.scene.name,
+            stage=Stage.CLAIMED,
+            images=tuple(picture.describe() for picture in self._request.pictures),
+            created_at=now,
+            updated_at=now,
+        )

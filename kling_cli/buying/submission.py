@@ -1,0 +1,189 @@
+"""Bought once: claim, send, find.
+
+    claim   one durable row before any connection is made
+    send    one POST; the row says `sending` before the first byte leaves
+    find    look-ups by external task id, where nobody knows what became of the POST
+
+Every run of the same request enters here and goes on from the row that it meets.
+"""
+
+from contextlib import suppress
+
+from kling_cli.api.service import Service
+from kling_cli.buying.claim import Claims, Terms
+from kling_cli.buying.patience import Patience
+from kling_cli.clock import Clock
+from kling_cli.database import UnwritableError
+from kling_cli.errors import KlingError, LocalError, UnknownError
+from kling_cli.journal import Journal
+from kling_cli.purchase import Declined, Event, Purchase, Stage, Step, decide
+from kling_cli.talk import Talk
+from kling_cli.task import Request
+from kling_cli.text import clean
+
+_FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+class StepLostError(Exception):
+    """Another process took the step from `claimed` to `sending`; nothing of ours has left."""
+
+
+class Submission:
+    """One request on its way from the claim to an accepted task.
+
+    Attributes:
+        purchase: the journal's row, as this run has last seen it.
+        has_bought: whether this run's own POST was accepted, or may have been.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a purchase is made of
+        self,
+        request: Request,
+        terms: Terms,
+        *,
+        journal: Journal,
+        service: Service,
+        clock: Clock,
+        talk: Talk,
+    ) -> None:
+        self.purchase: Purchase | None = None
+        self.has_bought = False
+        self._request = request
+        self._service = service
+        self._clock = clock
+        self._talk = talk
+        self._claims = Claims(
+            request, terms, journal=journal, service=service, clock=clock, talk=talk
+        )
+        self._patience = Patience(terms.deadline, clock=clock, talk=talk)
+        self._is_abandoned = False
+        self._was_duplicate = False
+        self._doubt: KlingError | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """Where this purchase is kept."""
+        return self._claims.journal
+
+    def run(self) -> Purchase:
+        """Go on until the task is accepted, or known from before.
+
+        Raises:
+            KlingError: it was refused, was not sent, or stays unknown.
+        """
+        self.purchase = self._claims.claim()
+        while not self._is_abandoned:
+            step = decide(self.purchase, now=self._clock.time())
+            if step is Step.SEND:
+                following = self._send(self.purchase)
+            elif step is Step.FIND:
+                following = self._find(self.purchase)
+                if following and following.stage is Stage.FAILED and not self._was_duplicate:
+                    return following  # our own task, and its end is the answer to this run
+            elif step is Step.RENEW:
+                following = self._claims.renew(self.purchase)
+            else:
+                return self.purchase
+            # Where another process has dropped the claim meanwhile, there is none: claim again.
+            self.purchase = following or self._claims.claim()
+        return self.purchase
+
+    def abandon(self) -> Purchase | None:
+        """Settle the row when a signal ends the run: what is provably unsent is dropped.
+
+        Returns:
+            What is or may be bought; None if nothing was sent.
+        """
+        self._is_abandoned = True
+        if self.purchase is None:
+            return None
+        self._claims.drop(self.purchase)
+        return self._step(self.purchase, Event.AMBIGUOUS)
+
+    def _send(self, purchase: Purchase) -> Purchase | None:
+        name = purchase.external_task_id
+        if not self.journal.is_durable:
+            self._talk.warn(f"Keep this id, nothing else will: {name}")
+        try:
+            answer = self._service.submit(
+                self._request, name, before_first_byte=lambda: self._step_out(name)
+            )
+        except StepLostError:
+            return self.journal.find(name)
+        if isinstance(answer, Declined):
+            return self._settle(purchase, answer)
+        self.has_bought = True
+        accepted = self.journal.record(purchase, answer, warn=self._talk.warn)
+        self._talk.accept(accepted)
+        return accepted
+
+    def _step_out(self, name: str) -> None:
+        """Take the durable step from `claimed` to `sending`; what is raised here stops the POST."""
+        if self._is_abandoned:  # the user was told that nothing was sent, and so it stays
+            raise StepLostError
+        try:
+            row = self.journal.apply(name, Event.SEND, sender=self._claims.sender)
+        except UnwritableError as error:
+            raise LocalError(
+                "journal_write_failed",
+                f"The journal cannot be written ({clean(str(error))}). Nothing was sent.",
+                hint="Make room on its disk; the same command is then safe.",
+            ) from None
+        if row is None:
+            raise StepLostError
+
+    def _settle(self, purchase: Purchase, declined: Declined) -> Purchase | None:
+        """Write down what became of a POST that brought no task, and pause before another."""
+        event, error = declined.event, declined.error
+        following = self._step(purchase, event)
+        if event is Event.NOT_SENT:
+            goes_on = self._patience.pause_unsent(error.message)
+        elif event is Event.BUSY:
+            goes_on = self._patience.pause_busy(error.message, retry_after=declined.retry_after)
+        elif event is Event.REFUSED:
+            goes_on = False
+        else:
+            goes_on = True
+            self._was_duplicate = event is Event.DUPLICATE
+            self.has_bought = not self._was_duplicate
+            self._doubt = error
+            self._talk.note(f"{error.message} Checking {purchase.external_task_id}.")
+        if not goes_on:
+            self._claims.drop(purchase)
+            raise error
+        return following
+
+    def _step(self, purchase: Purchase, event: Event) -> Purchase | None:
+        name = purchase.external_task_id
+        with suppress(UnwritableError):  # the row then still says `sending`, which is no worse
+            self.journal.apply(name, event, sender=self._claims.sender)
+        return self.journal.find(name)
+
+    def _find(self, purchase: Purchase) -> Purchase | None:
+        name = purchase.external_task_id
+        for pause in _FIND_PAUSES:
+            self._patience.pause(pause)
+            current = self.journal.find(name)
+            if current is None or current.stage not in (Stage.SENDING, Stage.UNKNOWN):
+                return current
+            look = self._service.look(name)
+            if look.task is not None:
+                found = self.journal.record(current, look.task, warn=self._talk.warn)
+                self._talk.accept(found)
+                return found
+            if look.is_fatal or self._patience.is_over:
+                break
+        raise self._tell_unknown(name)
+
+    def _tell_unknown(self, name: str) -> UnknownError:
+        doubt = self._doubt or UnknownError("submission_unknown", "An earlier run ended too early.")
+        return UnknownError(
+            "submission_unknown",
+            f"{doubt.message} The task may or may not exist; the service does not show {name}.",
+            hint="The same command looks again and never sends again; kling tasks --unfinished "
+            "lists it. --new buys it anew, which pays twice if the first one was accepted.",
+            charged="maybe",
+            http_status=doubt.http_status,
+            service_code=doubt.service_code,
+            request_id=doubt.request_id,
+        )

@@ -1,0 +1,201 @@
+"""The exit codes, and every error that a user can meet.
+
+    KlingError
+    ├── UsageError          2  the command itself is wrong
+    ├── InputError          3  a picture, URL or output path was refused before sending
+    ├── SetupError          4  token, settings or environment
+    ├── TaskFailedError     5  the service ended the task as failed
+    ├── RefusedError        6  the service refused, or its answer cannot be used
+    ├── LaterError          7  no balance, or a limit outlasted the timeout
+    ├── PendingError        8  the timeout passed; the task goes on
+    ├── UnknownError        9  it may or may not have been accepted
+    ├── UnreachableError   10  network or service down
+    ├── LocalError         11  saving, standard output or the journal failed
+    └── StoppedError   128 + signal  a signal ended the run while a request was under way
+
+    Interrupted (not an Exception)   128 + signal   the user or the system ended the run
+
+Each error says what happened (`message`), what to do next (`hint`) and whether money may have been
+spent (`charged`); its `code` is stable and meant for scripts.
+"""
+
+from enum import IntEnum
+from typing import Literal
+
+Charged = Literal["no", "yes", "maybe"]
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    AUTH = 4
+    TASK_FAILED = 5
+    REFUSED = 6
+    LATER = 7
+    PENDING = 8
+    UNKNOWN = 9
+    UNREACHABLE = 10
+    LOCAL_IO = 11
+    HANGUP = 129
+    INTERRUPT = 130
+    PIPE = 141
+    TERMINATED = 143
+
+    @property
+    def meaning(self) -> str:
+        """What has happened."""
+        return _MEANINGS[self][0]
+
+    @property
+    def again(self) -> str:
+        """What the same command does when it is run again."""
+        return _MEANINGS[self][1]
+
+
+_MEANINGS = {
+    ExitCode.OK: ("delivered; with --no-wait: accepted", "costs nothing"),
+    ExitCode.BUG: ("our fault; -v shows where", "-"),
+    ExitCode.USAGE: ("wrong option, argument or scene", "fix the command"),
+    ExitCode.BAD_INPUT: (
+        "a picture, URL or output path was refused before sending",
+        "fix the input",
+    ),
+    ExitCode.AUTH: ("token missing or refused, settings or environment invalid", "fix the setup"),
+    ExitCode.TASK_FAILED: ("the service ended the task as failed", "buys a new task"),
+    ExitCode.REFUSED: ("the service refused, or its answer cannot be used", "change the request"),
+    ExitCode.LATER: ("no balance, or a limit of the service outlasted the timeout", "later"),
+    ExitCode.PENDING: ("the timeout passed; the task goes on", "resumes, costs nothing"),
+    ExitCode.UNKNOWN: ("it may or may not have been accepted", "looks again, never resends"),
+    ExitCode.UNREACHABLE: ("network or service down: nothing sent, or the task goes on", "safe"),
+    ExitCode.LOCAL_IO: ("saving, standard output or the journal failed", "costs nothing"),
+    ExitCode.HANGUP: ("SIGHUP; a line says whether something was sent", "safe"),
+    ExitCode.INTERRUPT: ("SIGINT (Ctrl-C); a line says whether something was sent", "safe"),
+    ExitCode.PIPE: ("the reader closed standard output", "costs nothing"),
+    ExitCode.TERMINATED: ("SIGTERM; a line says whether something was sent", "safe"),
+}
+_COSTLIEST_FIRST = (
+    ExitCode.BUG,
+    ExitCode.UNKNOWN,
+    ExitCode.PENDING,
+    ExitCode.TASK_FAILED,
+    ExitCode.LOCAL_IO,
+    ExitCode.UNREACHABLE,
+    ExitCode.LATER,
+    ExitCode.REFUSED,
+    ExitCode.AUTH,
+    ExitCode.BAD_INPUT,
+)
+
+
+def combine(codes: "set[ExitCode]") -> ExitCode:
+    """Choose the exit code of a run over several inputs: the one most costly to ignore."""
+    return next((code for code in _COSTLIEST_FIRST if code in codes), ExitCode.OK)
+
+
+class KlingError(Exception):
+    """Something that ends a request, told in words that a user can act on."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(  # noqa: PLR0913 - one argument for each key of the JSON error object
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        charged: Charged = "no",
+        http_status: int | None = None,
+        service_code: int | str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.charged: Charged = charged
+        self.http_status = http_status
+        self.service_code = service_code
+        self.request_id = request_id
+
+
+class UsageError(KlingError):
+    """The command itself is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(KlingError):
+    """A picture, URL or output path was refused before anything was sent."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class SetupError(KlingError):
+    """The token, a setting or the environment cannot be used."""
+
+    exit_code = ExitCode.AUTH
+
+
+class TaskFailedError(KlingError):
+    """The service ended the task as failed."""
+
+    exit_code = ExitCode.TASK_FAILED
+
+
+class RefusedError(KlingError):
+    """The service refused the request, or its answer cannot be used."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class LaterError(KlingError):
+    """There is no balance, or a limit of the service outlasted the timeout."""
+
+    exit_code = ExitCode.LATER
+
+
+class PendingError(KlingError):
+    """The timeout passed while the task goes on."""
+
+    exit_code = ExitCode.PENDING
+
+
+class UnknownError(KlingError):
+    """The submission may or may not have been accepted."""
+
+    exit_code = ExitCode.UNKNOWN
+
+
+class UnreachableError(KlingError):
+    """The network or the service is down."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class LocalError(KlingError):
+    """Saving a file, writing standard output or keeping the journal failed."""
+
+    exit_code = ExitCode.LOCAL_IO
+
+
+class StoppedError(KlingError):
+    """A signal ended the run while this request was under way."""
+
+    def __init__(
+        self, message: str, *, exit_code: ExitCode, hint: str = "", charged: Charged = "no"
+    ) -> None:
+        super().__init__("interrupted", message, hint=hint, charged=charged)
+        self.exit_code = exit_code
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to end; not an Exception, so that nothing on the way swallows it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = ExitCode(128 + signal_number)
+        self.is_told = False

@@ -1,0 +1,1 @@
+"""Pictures read and checked before anything is sent."""

@@ -1,0 +1,249 @@
+"""What this machine bought: the memory that outlives every crash.
+
+A row is written before anything is sent and again before its outcome is told. Rows are changed
+only inside one short, durable transaction, and only along the arrows of `purchase.py`, so that of
+two processes exactly one wins each step.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from kling_cli.database import Database, UnwritableError
+from kling_cli.errors import LocalError
+from kling_cli.purchase import Event, Purchase, Stage, follow, see
+from kling_cli.task import Task, Video
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS purchases (
+    external_task_id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    base_url TEXT NOT NULL,
+    effect_scene TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    sender TEXT,
+    task_id TEXT,
+    message TEXT NOT NULL,
+    images TEXT NOT NULL,
+    videos TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    finished_at REAL,
+    is_current INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_current ON purchases (fingerprint) WHERE is_current;
+CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id);
+"""
+_UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
+
+
+class Journal:
+    """The purchases of one machine; shared by the threads of a run.
+
+    Args:
+        path: the database file; None keeps the journal in memory, for this run only.
+        now: seconds since the epoch.
+
+    Raises:
+        UnwritableError: the directory or the file cannot be written.
+        LocalError: the file is damaged, of a newer version, or no journal; it stays as it is.
+    """
+
+    def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
+        self._now = now
+        self._database = Database(path, schema=_SCHEMA, version=_VERSION)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the journal outlives this process."""
+        return self._database.path is not None
+
+    def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
+        """Claim a request, or learn which purchase has it already.
+
+        Args:
+            wanted: the row to write, in stage `claimed`.
+            replacing: the external task id of the purchase that the new one follows. If another
+                process has replaced it meanwhile, that one's purchase is what comes back.
+
+        Returns:
+            The current purchase of this fingerprint: `wanted`, or an earlier one.
+        """
+        with self._database.transaction():
+            current = self._select("fingerprint = ? AND is_current", wanted.fingerprint)
+            if current is not None and current.external_task_id != replacing:
+                return current
+            self._database.execute(
+                "UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", wanted.fingerprint
+            )
+            self._database.execute(
+                "INSERT INTO purchases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                *_flatten(wanted),
+            )
+        return wanted
+
+    def apply(self, external_task_id: str, event: Event, *, sender: str) -> Purchase | None:
+        """Take one step along the table, if the purchase still stands where the step begins.
+
+        Args:
+            external_task_id: the purchase.
+            event: what happened.
+            sender: who sends; what follows a `send` counts only from the same sender.
+
+        Returns:
+            The purchase after the step; None if it did not apply, or if the purchase is gone.
+        """
+        with self._database.transaction():
+            row = self._select("external_task_id = ?", external_task_id)
+            if row is None or (row.stage is Stage.SENDING and row.sender != sender):
+                return None
+            applies, stage = follow(row.stage, event)
+            if not applies:
+                return None
+            if stage is None:
+                self._forget(row)
+                return None
+            self._database.execute(
+                "UPDATE purchases SET stage = ?, sender = ?, updated_at = ? "
+                "WHERE external_task_id = ?",
+                stage,
+                sender,
+                self._now(),
+                external_task_id,
+            )
+            return self._select("external_task_id = ?", external_task_id)
+
+    def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
+        """Write down how the service has shown a task.
+
+        What was bought goes on even if the disk is full by now: `warn` is then told.
+
+        Returns:
+            The purchase as it stands now.
+        """
+        try:
+            with self._database.transaction():
+                row = self._select("external_task_id = ?", purchase.external_task_id)
+                seen = _see(row or purchase, task, now=self._now())
+                self._database.execute(
+                    "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
+                    "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
+                    seen.stage,
+                    seen.task_id,
+                    seen.message,
+                    _dump_videos(seen.videos),
+                    seen.updated_at,
+                    seen.finished_at,
+                    seen.external_task_id,
+                )
+        except (UnwritableError, LocalError):
+            warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")
+            return _see(purchase, task, now=self._now())
+        return seen
+
+    def find(self, any_id: str) -> Purchase | None:
+        """Find a purchase by its external task id or its task id."""
+        return self._select("external_task_id = ? OR task_id = ?", any_id, any_id)
+
+    def list_purchases(self, *, unfinished: bool = False) -> tuple[Purchase, ...]:
+        """List the purchases, newest first; a mere claim was never sent and is none."""
+        condition = _UNFINISHED if unfinished else "stage <> 'claimed'"
+        return tuple(self._select_all(f"{condition} ORDER BY created_at DESC, rowid DESC"))
+
+    def list_durations(self, base_url: str) -> tuple[float, ...]:
+        """List how many seconds the last finished tasks of a service took, newest first."""
+        rows = self._database.execute(
+            "SELECT finished_at - created_at FROM purchases WHERE base_url = ? "
+            "AND stage = 'succeed' ORDER BY created_at DESC LIMIT 100",
+            base_url,
+        )
+        return tuple(seconds for (seconds,) in rows if seconds > 0)
+
+    def _forget(self, row: Purchase) -> None:
+        """Undo a claim: the purchase that it was to follow is the current one again."""
+        self._database.execute(
+            "DELETE FROM purchases WHERE external_task_id = ?", row.external_task_id
+        )
+        self._database.execute(
+            "UPDATE purchases SET is_current = 1 WHERE rowid = "
+            "(SELECT max(rowid) FROM purchases WHERE fingerprint = ?)",
+            row.fingerprint,
+        )
+
+    def _select(self, condition: str, *values: str) -> Purchase | None:
+        rows = self._select_all(condition, *values)
+        return rows[0] if rows else None
+
+    def _select_all(self, condition: str, *values: str) -> list[Purchase]:
+        rows = self._database.execute(
+            f"SELECT * FROM purchases WHERE {condition}",  # noqa: S608 - conditions are constants
+            *values,
+        )
+        try:
+            return [_unflatten(row) for row in rows]
+        except (ValueError, TypeError):
+            raise self._database.refuse("journal_damaged", "is damaged") from None
+
+
+def _see(purchase: Purchase, task: Task, *, now: float) -> Purchase:
+    stage = see(purchase.stage, task.status)
+    is_final = stage in (Stage.SUCCEED, Stage.FAILED)
+    finished = (task.updated_at or now) if is_final else None
+    return replace(
+        purchase,
+        stage=stage,
+        task_id=task.task_id or purchase.task_id,
+        message=task.message,
+        videos=task.videos or purchase.videos,
+        updated_at=now,
+        finished_at=purchase.finished_at or finished,
+    )
+
+
+def _flatten(purchase: Purchase) -> tuple[object, ...]:
+    return (
+        purchase.external_task_id,
+        purchase.fingerprint,
+        purchase.base_url,
+        purchase.effect_scene,
+        purchase.stage,
+        purchase.sender,
+        purchase.task_id,
+        purchase.message,
+        json.dumps([dict(image) for image in purchase.images]),
+        _dump_videos(purchase.videos),
+        purchase.created_at,
+        purchase.updated_at,
+        purchase.finished_at,
+    )
+
+
+def _unflatten(row: tuple[Any, ...]) -> Purchase:
+    external_task_id, fingerprint, base_url, effect_scene, stage, sender, task_id = row[:7]
+    message, images, videos, created_at, updated_at, finished_at, _is_current = row[7:]
+    return Purchase(
+        external_task_id=external_task_id,
+        fingerprint=fingerprint,
+        base_url=base_url,
+        effect_scene=effect_scene,
+        stage=Stage(stage),
+        sender=sender,
+        task_id=task_id,
+        message=message,
+        images=tuple(json.loads(images)),
+        videos=tuple(Video(**video) for video in json.loads(videos)),
+        created_at=created_at,
+        updated_at=updated_at,
+        finished_at=finished_at,
+    )
+
+
+def _dump_videos(videos: tuple[Video, ...]) -> str:
+    return json.dumps([asdict(video) for video in videos])

@@ -1,0 +1,28 @@
+"""What became of one request or one task: the data that every result is printed from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kling_cli.errors import KlingError
+from kling_cli.purchase import Purchase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one request or one task.
+
+    Attributes:
+        purchase: the task as last seen; None where none came about.
+        error: why it was not delivered.
+        images: what there is to tell of the pictures where there is no purchase.
+        effect_scene: likewise.
+        is_reused: whether this run bought nothing.
+        elapsed: seconds that this run spent on it.
+    """
+
+    purchase: Purchase | None = None
+    error: KlingError | None = None
+    images: tuple[Mapping[str, object], ...] = ()
+    effect_scene: str | None = None
+    is_reused: bool = False
+    elapsed: float = 0.0

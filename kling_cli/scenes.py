@@ -1,0 +1,87 @@
+"""The catalogue of effect scenes (scenes.tsv beside this file).
+
+The provider changes its scenes monthly and offers no list of them, so the catalogue is advice:
+a scene that is not in it can still be sent.
+"""
+
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+
+from kling_cli.errors import UsageError
+from kling_cli.text import clean
+
+SINGLE = 1
+PAIR = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One effect: its name, the pictures that it needs and the fields that its input takes."""
+
+    name: str
+    pictures: int
+    models: tuple[str, ...] = ()
+    durations: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    title: str | None = None
+    listed: str | None = None
+    note: str | None = None
+
+
+@cache
+def catalogue() -> tuple[Scene, ...]:
+    """Read the scenes that ship with this program, in the catalogue's order."""
+    text = (pkgutil.get_data("kling_cli", "scenes.tsv") or b"").decode()
+    return tuple(_parse(line) for line in text.splitlines()[1:])
+
+
+def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
+    """Find a scene by its name or its Chinese title.
+
+    Args:
+        name: as the user typed it.
+        any_scene: take a name that the catalogue lacks as it is.
+        pair: such an unknown scene needs two pictures.
+
+    Raises:
+        UsageError: no such scene; the message names the nearest ones.
+    """
+    wanted = name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    for scene in catalogue():
+        if wanted in (scene.name, scene.title):
+            return scene
+    if any_scene:
+        return Scene(name=name, pictures=PAIR if pair else SINGLE)
+    raise UsageError(
+        "unknown_scene",
+        f"No scene is called {clean(name, limit=80)!r}.{_suggest(wanted)}",
+        hint="kling scenes lists them; --any-scene sends a name that this list does not have.",
+    )
+
+
+def _parse(line: str) -> Scene:
+    name, pictures, *rest = line.split("\t")
+    models, durations, modes, title, listed, note = (None if cell == "-" else cell for cell in rest)
+    return Scene(
+        name=name,
+        pictures=int(pictures),
+        models=_split(models),
+        durations=_split(durations),
+        modes=_split(modes),
+        title=title,
+        listed=listed,
+        note=note,
+    )
+
+
+def _split(cell: str | None) -> tuple[str, ...]:
+    return tuple(cell.split(",")) if cell else ()
+
+
+def _suggest(name: str) -> str:
+    import difflib
+
+    names = [scene.name for scene in catalogue()]
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

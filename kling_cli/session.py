@@ -1,0 +1,162 @@
+"""What one run of a command works with, each part made when it is first used."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kling_cli.errors import SetupError
+from kling_cli.output import Printer
+from kling_cli.progress import Screen, can_animate
+from kling_cli.settings.loading import Settings, load
+from kling_cli.text import clean
+from kling_cli.world import World
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from kling_cli.api.service import Service
+    from kling_cli.journal import Journal
+    from kling_cli.secret import Token
+    from kling_cli.transport.exchange import Transport
+    from kling_cli.watching.schedule import Schedule
+
+_SANDBOX_URL = "http://sandbox.invalid"
+# It takes three seconds; nobody should wait longer before it has shown that.
+_SANDBOX_MEDIAN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The options that commands share; `settings` are those that stand above all other places."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    settings: tuple[tuple[str, str | None], ...] = ()
+
+
+class Session:
+    """What one run of a command works with."""
+
+    def __init__(self, world: World, flags: Flags) -> None:
+        self.world = world
+        self.printer = Printer(world.stdout, is_json=flags.json)
+        self.screen = Screen(
+            world.stderr,
+            clock=world.clock,
+            is_live=can_animate(world.stderr, world.environ),
+            is_quiet=flags.quiet,
+            is_verbose=flags.verbose,
+        )
+        self.is_abandoned = False
+        self._flags = flags
+
+    def close(self) -> None:
+        """Close the journal, unless threads that nobody waits for may still write to it."""
+        if not self.is_abandoned and "journal" in vars(self):
+            self.journal.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force; what is doubtful about them is said once."""
+        settings = load(self.world.environ, flags=dict(self._flags.settings))
+        for warning in settings.warnings:
+            self.screen.say(f"warning: {warning}")
+        if settings.is_sandbox:
+            self.screen.say("This is the sandbox: no effect is made, nothing is charged.")
+        return settings
+
+    @cached_property
+    def token(self) -> "Token":
+        """The token for the base URL in force."""
+        return self.settings.find_token()
+
+    @cached_property
+    def journal(self) -> "Journal":
+        """What this machine bought; in memory where nothing can be kept."""
+        from kling_cli.database import UnwritableError
+        from kling_cli.journal import Journal
+
+        directory = self.settings.state_directory
+        reason = "there is no directory for it; KLING_STATE_DIR can name one"
+        if directory is not None:
+            try:
+                return Journal(directory / "journal.sqlite3", now=self.world.clock.time)
+            except UnwritableError as error:
+                reason = f"{clean(str(directory))}: {clean(str(error))}"
+        self.screen.say(f"warning: No journal can be kept: {reason}.")
+        return Journal(None, now=self.world.clock.time)
+
+    @cached_property
+    def schedule(self) -> "Schedule":
+        """When to look, learned from this machine's finished tasks."""
+        from kling_cli.watching.schedule import PRIOR_MEDIAN_SECONDS, learn
+
+        durations = self.journal.list_durations(self.settings.base_url.value)
+        is_sandbox = self.settings.is_sandbox
+        prior = _SANDBOX_MEDIAN_SECONDS if is_sandbox else PRIOR_MEDIAN_SECONDS
+        schedule = learn(durations, prior=prior)
+        self.screen.usual = schedule.median if durations else None
+        return schedule
+
+    @cached_property
+    def sandbox(self) -> "WSGIApplication":
+        """The embedded service."""
+        from kling_cli.sandbox import create_app
+
+        return create_app(self._find_sandbox_store(), now=self.world.clock.time)
+
+    def prepare(self) -> None:
+        """Make what all threads share before any of them starts, so that faults are said once."""
+        self.printer.check()
+        _ = self.token, self.journal, self.schedule
+        if self.settings.is_sandbox:
+            _ = self.sandbox
+
+    def open_transport(self) -> "Transport":
+        """Open a connection for one thread."""
+        from kling_cli.transport.exchange import Transport
+
+        return Transport(
+            application=self.sandbox if self.settings.is_sandbox else None,
+            environ=self.world.environ,
+            log=self.screen.log,
+        )
+
+    def open_web_transport(self) -> "Transport":
+        """Open a connection to other hosts than the service, where no token goes."""
+        from kling_cli.transport.exchange import Transport
+
+        return Transport(environ=self.world.environ, log=self.screen.log)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service runs on this machine, and so reaches what only this one does."""
+        from kling_cli.images.addresses import is_loopback
+
+        settings = self.settings
+        host = urlsplit(settings.base_url.value).hostname or ""
+        return settings.is_sandbox or is_loopback(host)
+
+    def open_service(self) -> "Service":
+        """Open the service for one thread."""
+        from kling_cli.api.service import Service
+
+        settings = self.settings
+        return Service(
+            self.open_transport(),
+            base_url=_SANDBOX_URL if settings.is_sandbox else settings.base_url.value,
+            token=self.token,
+        )
+
+    def _find_sandbox_store(self) -> Path:
+        directory = self.settings.state_directory
+        if directory is None:
+            raise SetupError(
+                "state_directory_unknown",
+                "The sandbox has no place to keep its tasks: this user has no home directory.",
+                hint="Name a directory in KLING_STATE_DIR.",
+            )
+        return directory / "sandbox.sqlite3"

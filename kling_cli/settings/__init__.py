@@ -1,0 +1,1 @@
+"""The settings in force, and the file and directories that they come from."""

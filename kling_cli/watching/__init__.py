@@ -1,0 +1,1 @@
+"""Tasks looked at, waited for and followed to their end."""

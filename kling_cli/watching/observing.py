@@ -1,0 +1,165 @@
+"""What `kling status`, `kling wait` and `kling tasks` do: look at what was bought."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from kling_cli.api.answers import is_safe_id
+from kling_cli.errors import ExitCode, KlingError, UsageError
+from kling_cli.outcome import Outcome
+from kling_cli.output import format_time, shape_result, tell_status
+from kling_cli.performance import Job, Performer, Telling, perform
+from kling_cli.purchase import Purchase, Stage
+from kling_cli.session import Session
+from kling_cli.text import clean
+from kling_cli.watching.following import Follower, Kit
+from kling_cli.watching.verdict import is_unseen, judge, name_task
+
+# A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
+_MOST_WAITS = 32
+_SANDBOX = "sandbox"
+
+
+def await_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
+    """Wait for tasks, or for all unfinished ones of this machine."""
+    timeout = session.settings.timeout.value
+    # One deadline for all, however many have to wait for their turn.
+    deadline = float("inf") if timeout is None else session.world.clock.monotonic() + timeout
+    jobs = [_make_job(purchase, deadline=deadline) for purchase in _choose(session, names)]
+    return perform(session, jobs, workers=_MOST_WAITS, telling=Telling(rows=_tell_videos))
+
+
+def look_at_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
+    """Look once at tasks, or at all unfinished ones of this machine."""
+    jobs = [_make_job(purchase, deadline=None) for purchase in _choose(session, names)]
+    telling = Telling(rows=_tell_status, is_told=_is_status)
+    return perform(session, jobs, workers=1, telling=telling)
+
+
+def list_tasks(session: Session, *, is_unfinished: bool) -> ExitCode:
+    """List what the journal knows, newest first."""
+    purchases = session.journal.list_purchases(unfinished=is_unfinished)
+    if not purchases:
+        kind = "unfinished task" if is_unfinished else "task"
+        session.screen.say(f"This machine has no {kind}.")
+    for purchase in purchases:
+        if session.printer.is_json:
+            is_sandbox = purchase.base_url == _SANDBOX
+            error = judge(purchase, now=session.world.clock.time(), is_sandbox=is_sandbox)
+            outcome = Outcome(purchase=purchase, error=error, is_reused=True)
+            session.printer.write_record(shape_result(outcome, is_sandbox=is_sandbox))
+        else:
+            session.printer.write_row(
+                purchase.task_id or "-",
+                tell_status(purchase),
+                purchase.effect_scene,
+                format_time(purchase.created_at) or "-",
+                " ".join(str(image["source"]) for image in purchase.images),
+                purchase.external_task_id,
+            )
+    return ExitCode.OK
+
+
+def _choose(session: Session, names: tuple[str, ...]) -> Iterable[Purchase]:
+    """Choose the tasks to look at; one that is named by both of its ids counts once."""
+    base_url = session.settings.base_url.value
+    if names:
+        found = [_find(session, name, base_url) for name in names]
+        return {name_task(purchase): purchase for purchase in found}.values()
+    unfinished = session.journal.list_purchases(unfinished=True)
+    chosen = [purchase for purchase in unfinished if purchase.base_url == base_url]
+    if len(chosen) < len(unfinished):
+        session.screen.say(
+            f"{len(unfinished) - len(chosen)} unfinished at another service; "
+            "kling tasks --unfinished lists all."
+        )
+    if not chosen:
+        session.screen.say("No task of this machine is unfinished.")
+    return chosen
+
+
+def _find(session: Session, name: str, base_url: str) -> Purchase:
+    if not is_safe_id(name):
+        raise UsageError(
+            "invalid_task_id",
+            f"{clean(name, limit=80)!r} is no task id.",
+            hint="kling tasks lists the tasks of this machine.",
+        )
+    purchase = session.journal.find(name)
+    if purchase is None or purchase.stage is Stage.CLAIMED:
+        # A mere claim was never sent; what bears its name at the service is somebody else's.
+        return Purchase(
+            external_task_id="",
+            fingerprint="",
+            base_url=base_url,
+            effect_scene="",
+            stage=Stage.SUBMITTED,
+            task_id=name,
+        )
+    if purchase.base_url != base_url:
+        place = purchase.base_url
+        way = "--sandbox" if place == _SANDBOX else f"--base-url {place}"
+        raise UsageError(
+            "other_service", f"Task {name} is one of {place}, not of {base_url}.", hint=f"Add {way}"
+        )
+    return purchase
+
+
+def _make_job(purchase: Purchase, *, deadline: float | None) -> Job:
+    name = name_task(purchase)
+    title = f"{purchase.effect_scene} {name}".strip()
+    return Job(label=name, title=title, start=partial(_start, purchase, deadline))
+
+
+def _start(purchase: Purchase, deadline: float | None, kit: Kit) -> Performer:
+    return _Observation(purchase, kit, deadline=deadline)
+
+
+class _Observation:
+    """One task waited for until a deadline, or looked at once where there is none."""
+
+    def __init__(self, purchase: Purchase, kit: Kit, *, deadline: float | None) -> None:
+        self._waits = deadline is not None
+        self._follower = Follower(purchase, kit=kit, deadline=deadline or 0.0)
+        self._clock = kit.clock
+
+    def run(self) -> Outcome:
+        """Look, or wait."""
+        started = self._clock.monotonic()
+        error: KlingError | None = None
+        try:
+            if self._waits:
+                self._follower.follow(is_fresh=False)
+            else:
+                self._follower.look()
+        except KlingError as caught:
+            error = caught
+        elapsed = self._clock.monotonic() - started
+        return Outcome(
+            purchase=self._follower.purchase, error=error, is_reused=True, elapsed=elapsed
+        )
+
+    def abandon(self) -> Purchase | None:
+        """Tell the task as last seen; looking has changed nothing."""
+        return self._follower.purchase
+
+
+def _tell_videos(outcome: Outcome, label: str) -> Iterable[tuple[str, ...]]:
+    if outcome.error is None and outcome.purchase is not None:
+        for video in outcome.purchase.videos:
+            yield (video.url, label) if label else (video.url,)
+
+
+def _tell_status(outcome: Outcome, _label: str) -> Iterable[tuple[str, ...]]:
+    """Tell id, status, and each URL or the reason; nothing of a status that may have changed."""
+    purchase, error = outcome.purchase, outcome.error
+    if purchase is None:
+        return
+    if error is None or _is_status(error) or is_unseen(purchase):
+        urls = [video.url for video in purchase.videos]
+        for said in urls or [purchase.message]:
+            yield (name_task(purchase), tell_status(purchase), said)
+
+
+def _is_status(error: KlingError) -> bool:
+    """Tell whether an error is no more than a status that is not a success."""
+    return error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)

@@ -1,0 +1,62 @@
+"""What every test stands on: a clean environment, the program, the loopback service."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ground.clock import VirtualClock
+from ground.run import Program
+from ground.service import LoopbackService
+
+TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+_CLEARED = ("KLING_", "XDG_")
+_NAMED = (
+    "CI",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",
+    "LINES",
+    "NO_COLOR",
+    "NO_PROGRESS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's settings, journal and quirks out of every test."""
+    for name in list(os.environ):
+        if name.startswith(_CLEARED) or name in _NAMED or name.upper() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KLING_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A clock that costs no time."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def kling(clock: VirtualClock) -> Program:
+    """The program, run inside this process on a clock that costs no time."""
+    return Program(clock=clock)
+
+
+@pytest.fixture
+def service(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackService]:
+    """The service on loopback, with its ledger; base URL and token point to it."""
+    with LoopbackService(clock=clock.time) as loopback:
+        monkeypatch.setenv("KLING_BASE_URL", loopback.base_url)
+        monkeypatch.setenv("KLING_TOKEN", TOKEN)
+        yield loopback

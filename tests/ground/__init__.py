@@ -1,0 +1,1 @@
+"""The test ground: servers on loopback that play the service and the network, and a clock."""

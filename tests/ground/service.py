@@ -1,0 +1,245 @@
+"""The effects service on loopback: a real HTTP/1.1 server with a ledger, strict and scriptable."""
+
+import itertools
+import re
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ground.loopback import Loopback, Visit
+from ground.openapi import EFFECTS, Order, check_request, find_path
+from ground.replies import Reply, describe, refuse, serve_file, wrap
+from ground.shop import Purchase, Rules, SaleRefusedError, Shop
+
+# A file that a careful downloader takes for a video: it begins with an `ftyp` box.
+VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\x08mdat" + bytes(4096)
+
+_VIDEO_PATH = re.compile(r"/videos/([^/?]+)\.mp4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Published:
+    content: bytes
+    media_type: str
+
+
+class LoopbackService:
+    """Play the service for a client under test, as a context manager.
+
+    Create and look requests are accepted below any base URL. On leaving the context it raises
+    AssertionError if a request broke the OpenAPI document, an unexpected path was called, a token
+    went to a file, or a scripted reply was left unused.
+
+    Args:
+        rules: how tasks are sold and how they end.
+        token: the only token that is taken; None takes each.
+        clock: seconds since the epoch.
+        video: the bytes of every video.
+    """
+
+    def __init__(
+        self,
+        rules: Rules | None = None,
+        *,
+        token: str | None = None,
+        clock: Callable[[], float] = time.time,
+        video: bytes = VIDEO,
+    ) -> None:
+        self.shop = Shop(rules or Rules(), clock=clock)
+        self.breaches: list[str] = []
+        self._token = token
+        self._clock = clock
+        self._video = video
+        self._lock = threading.Lock()
+        self._published: dict[str, _Published] = {}
+        self._scripts: dict[str, deque[tuple[Reply, bool]]] = {}
+        self._request_ids = itertools.count(1)
+        self._loopback = Loopback(answer=self._answer, complain=self.breaches.append)
+
+    def __enter__(self) -> Self:
+        self._loopback.open()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._loopback.close()
+        left = [f"{len(queue)} unused for {name}" for name, queue in self._scripts.items() if queue]
+        faults = "; ".join([*self.breaches, *(f"scripted replies: {each}" for each in left)])
+        if faults and error is None:
+            raise AssertionError(faults)
+        if faults and error is not None:
+            error.add_note(f"The played service complains too: {faults}")
+
+    @property
+    def url(self) -> str:
+        """The server itself, without a path."""
+        return f"http://127.0.0.1:{self._loopback.port}"
+
+    @property
+    def base_url(self) -> str:
+        """What a user gives as base URL."""
+        return f"{self.url}/kling"
+
+    @property
+    def ledger(self) -> list[Purchase]:
+        """Every purchase so far, oldest first."""
+        return self.shop.ledger
+
+    @property
+    def visits(self) -> list[Visit]:
+        """Every request so far, in the order of arrival, also those that were cut off."""
+        return self._loopback.visits
+
+    @property
+    def requests(self) -> Counter[tuple[str, str]]:
+        """How often each method and path was called; the API's paths without the base URL."""
+        return Counter((visit.method, find_path(visit.path) or visit.path) for visit in self.visits)
+
+    @property
+    def connections(self) -> int:
+        """How many connections were opened so far."""
+        return self._loopback.opened
+
+    @property
+    def running(self) -> int:
+        """How many tasks are not done."""
+        return self.shop.count_running()
+
+    def count(self, method: str) -> int:
+        """Count the requests of one method."""
+        return sum(visit.method == method for visit in self.visits)
+
+    def on_create(self, reply: Reply, *, purchase: bool = False, times: int = 1) -> None:
+        """Answer the next creates with this.
+
+        With `purchase` the task is created all the same, before any delay and whatever the rules
+        say of duplicates.
+        """
+        self._script("create", reply, purchase=purchase, times=times)
+
+    def on_look(self, reply: Reply, *, times: int = 1) -> None:
+        """Answer the next looks with this; `json` may be a function of the purchase."""
+        self._script("look", reply, times=times)
+
+    def on_video(self, reply: Reply, *, times: int = 1) -> None:
+        """Answer the next requests for videos with this."""
+        self._script("video", reply, times=times)
+
+    def on_path(self, method: str, path: str, reply: Reply, *, times: int = 1) -> None:
+        """Expect calls of a path outside the API, and answer them with this."""
+        self._script(f"{method} {path}", reply, times=times)
+
+    def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
+        """Serve a file under this path, as often as it is asked for; returns its URL."""
+        self._published[path] = _Published(content=content, media_type=media_type)
+        return self.url + path
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve an open connection until it ends, in the caller's thread."""
+        self._loopback.adopt(connection)
+
+    def describe(self, purchase: Purchase, status: str) -> dict[str, object]:
+        """Write a task as it stands, with its video where it has one."""
+        done, failed = status == "succeed", status == "failed"
+        return describe(
+            purchase,
+            status,
+            updated_at=self._clock(),
+            video_url=f"{self.url}/videos/{purchase.task_id}.mp4" if done else None,
+            message=self.shop.rules.failure if failed else None,
+        )
+
+    def _script(self, name: str, reply: Reply, *, purchase: bool = False, times: int = 1) -> None:
+        with self._lock:
+            self._scripts.setdefault(name, deque()).extend([(reply, purchase)] * times)
+
+    def _take(self, name: str) -> tuple[Reply, bool] | None:
+        with self._lock:
+            queue = self._scripts.get(name)
+            return queue.popleft() if queue else None
+
+    def _answer(self, visit: Visit, body: bytes) -> tuple[Reply, Purchase | None]:
+        place = find_path(visit.path)
+        if place is None:
+            return self._answer_elsewhere(visit), None
+        try:
+            order = self._admit(visit, body)
+            if order is not None:
+                return self._create(visit, order)
+        except AssertionError as breach:
+            self.breaches.append(str(breach))
+            return refuse(400, 1200, str(breach)), None
+        except SaleRefusedError as error:
+            return refuse(error.status, error.code, error.message), None
+        if place == EFFECTS:
+            return self._list(visit), None
+        return self._look(unquote(place.removeprefix(f"{EFFECTS}/")))
+
+    def _admit(self, visit: Visit, body: bytes) -> Order | None:
+        if "transfer-encoding" in visit.headers:
+            raise AssertionError(f"{visit.method} {visit.path} comes without Content-Length")
+        order = check_request(visit.method, visit.path, visit.headers, body)
+        if self._token is not None and visit.token != self._token:
+            raise SaleRefusedError(401, 1002, "authorization invalid")
+        return order
+
+    def _create(self, visit: Visit, order: Order) -> tuple[Reply, Purchase | None]:
+        scripted = self._take("create")
+        if scripted is None:
+            sold = self.shop.sell(order, token=visit.token, connection=visit.connection)
+            return self._tell(self.describe(sold, "submitted")), sold
+        reply, buys = scripted
+        if not buys:
+            return reply, None
+        return reply, self.shop.note(order, token=visit.token, connection=visit.connection)
+
+    def _look(self, wanted: str) -> tuple[Reply, Purchase | None]:
+        found = self.shop.find(wanted)
+        scripted = self._take("look")
+        if scripted is not None:
+            return scripted[0], found
+        if found is None:
+            return refuse(404, 1203, "task not found"), None
+        return self._tell(self.describe(found, self.shop.look(found))), found
+
+    def _list(self, visit: Visit) -> Reply:
+        asked = dict(parse_qsl(urlsplit(visit.path).query))
+        size = int(asked.get("pageSize", "30"))
+        start = (int(asked.get("pageNum", "1")) - 1) * size
+        page = self.ledger[::-1][start : start + size]
+        return self._tell([self.describe(one, self.shop.judge(one)) for one in page])
+
+    def _answer_elsewhere(self, visit: Visit) -> Reply:
+        path = visit.path.partition("?")[0]
+        scripted = self._take(f"{visit.method} {path}")
+        if scripted is not None:
+            return scripted[0]
+        video = _VIDEO_PATH.fullmatch(path)
+        file = self._published.get(path)
+        if visit.method not in ("GET", "HEAD") or not (file or video):
+            self.breaches.append(f"unexpected call: {visit.method} {path}")
+            return refuse(404, 1202, "path not found")
+        if "authorization" in visit.headers:
+            self.breaches.append(f"a token went to the file {path}")
+        if file is not None:
+            return serve_file(file.content, media_type=file.media_type, headers=visit.headers)
+        scripted = self._take("video")
+        if scripted is not None:
+            return scripted[0]
+        if video is None or self.shop.find(video[1]) is None:
+            return refuse(404, 1203, "no such video")
+        return serve_file(self._video, media_type="video/mp4", headers=visit.headers)
+
+    def _tell(self, data: object) -> Reply:
+        request_id = f"request-{next(self._request_ids)}"
+        return Reply(json=wrap(data, request_id=request_id))
