@@ -4,7 +4,7 @@ import os
 import signal
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -26,9 +26,7 @@ from kling_cli.errors import (
     StoppedError,
     UsageError,
 )
-from kling_cli.outcome import Outcome
-from kling_cli.output import Printer, shape_result
-from kling_cli.progress import Screen
+from kling_cli.options import require_command
 from kling_cli.signals import listen
 from kling_cli.text import clean
 from kling_cli.world import World, open_world
@@ -40,7 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
     context_settings=_SETTINGS,
 )
 for command in (effect, status, wait, tasks, scenes, sandbox):
@@ -50,12 +47,13 @@ app.add_typer(config, context_settings=_SETTINGS)
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer passes the option so
     if value:
-        print(f"kling {__version__}")  # noqa: T201 - help and version go to standard output
+        print(f"kling {__version__}", flush=True)  # noqa: T201 - what was asked for
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def describe(
+    context: typer.Context,
     *,
     _version: Annotated[
         bool,
@@ -71,6 +69,7 @@ def describe(
       kling config set token                    then store your token
       kling effect squish photo.jpg             and print the video's URL
     """
+    require_command(context)
 
 
 def main(argv: Sequence[str], world: World | None = None) -> int:
@@ -86,18 +85,28 @@ def main(argv: Sequence[str], world: World | None = None) -> int:
     world = world or open_world()
     with listen():
         try:
-            code = ExitCode(_run(argv, world))
-        except KlingError as error:
-            code = _tell(error, argv, world)
+            code = _conclude(argv, world)
         except Interrupted as interruption:
             code = interruption.exit_code
             if not interruption.is_told:
                 _tell(StoppedError("Stopped. Nothing was sent.", exit_code=code), argv, world)
-        except BrokenPipeError:
-            code = ExitCode.PIPE
-        except Exception as error:  # noqa: BLE001 - the last line of defence
-            code = _tell_bug(error, argv, world)
-    return _finish(code, world)
+        for stream in (world.stdout, world.stderr):
+            _drop_unwritten(stream)
+    return code
+
+
+def _conclude(argv: Sequence[str], world: World) -> ExitCode:
+    """Run one command line, and turn every way in which it ends into an exit code."""
+    try:
+        # The parser writes help where Python's own standard output is.
+        with redirect_stdout(world.stdout):
+            return ExitCode(_run(argv, world))
+    except KlingError as error:
+        return _tell(error, argv, world)
+    except BrokenPipeError:
+        return ExitCode.PIPE
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        return _tell(_name_fault(error, argv), argv, world)
 
 
 def _run(argv: Sequence[str], world: World) -> int:
@@ -108,6 +117,9 @@ def _run(argv: Sequence[str], world: World) -> int:
         )
     except typer.Abort:
         raise Interrupted(signal.SIGINT) from None
+    except SystemExit as end:
+        # Typer turns a broken pipe into exit code 1.
+        raise end.__context__ or end from None
     except Exception as error:
         # Typer keeps its usage errors private; this is their public behaviour.
         tell = getattr(error, "format_message", None)
@@ -118,12 +130,19 @@ def _run(argv: Sequence[str], world: World) -> int:
 
 def _shape_usage_error(error: Exception, message: str) -> UsageError:
     context = getattr(error, "ctx", None)
-    path = getattr(context, "command_path", "kling")
-    return UsageError("usage", clean(message), hint=f"{path} --help")
+    hint = f"{getattr(context, 'command_path', 'kling')} --help"
+    if message.startswith("No such option: --token"):
+        message = "There is no --token: other users could read it in the process list."
+        hint = "Set KLING_TOKEN, or store it: kling config set token"
+    return UsageError("usage", clean(message), hint=hint)
 
 
 def _tell(error: KlingError, argv: Sequence[str], world: World) -> ExitCode:
     """Tell of a failure before any task came about, in words and, under --json, as an object."""
+    from kling_cli.outcome import Outcome
+    from kling_cli.output import Printer, shape_result
+    from kling_cli.progress import Screen
+
     screen = Screen(world.stderr, clock=world.clock)
     screen.fail(error)
     if "--json" in argv:
@@ -133,40 +152,34 @@ def _tell(error: KlingError, argv: Sequence[str], world: World) -> ExitCode:
     return error.exit_code
 
 
-def _tell_bug(error: Exception, argv: Sequence[str], world: World) -> ExitCode:
-    """Tell of a fault of ours, without any value that may be a secret."""
+def _name_fault(error: Exception, argv: Sequence[str]) -> KlingError:
+    """Name what nobody foresaw, without any value that may be a secret."""
     place = ""
     if {"-v", "--verbose"} & set(argv):
         frames = traceback.extract_tb(error.__traceback__)
         place = " at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-    return _tell(
-        KlingError(
-            "bug",
-            f"This is a fault of kling itself: {type(error).__name__}{place}.",
-            hint="kling tasks lists what was bought. -v shows where it happened; please report it.",
+    if isinstance(error, OSError):
+        return LocalError(
+            "local_failure",
+            f"The system of this machine failed: {error.strerror or error}{place}.",
+            hint="kling tasks lists what was bought.",
             charged="maybe",
-        ),
-        argv,
-        world,
+        )
+    return KlingError(
+        "bug",
+        f"This is a fault of kling itself: {type(error).__name__}{place}.",
+        hint="kling tasks lists what was bought. -v shows where it happened; please report it.",
+        charged="maybe",
     )
 
 
-def _finish(code: ExitCode, world: World) -> ExitCode:
-    """Flush standard output ourselves: Python would turn a failure there into exit code 120."""
+def _drop_unwritten(stream: TextIO) -> None:
+    """Let what cannot be written go nowhere: Python would end with exit code 120 over it."""
     try:
-        world.stdout.flush()
-    except BrokenPipeError:
-        code = ExitCode.PIPE
+        stream.flush()
     except (OSError, ValueError):
-        code = code or ExitCode.LOCAL_IO
-    if code is ExitCode.PIPE:
-        _silence(world.stdout)
-    return code
-
-
-def _silence(stream: TextIO) -> None:
-    """Let what is still buffered go nowhere, and not into an error at exit."""
-    with suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
+        with suppress(OSError, ValueError):
+            descriptor = stream.fileno()
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, descriptor)
+            os.close(nothing)

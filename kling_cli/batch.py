@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from kling_cli.purchase import Purchase
@@ -31,12 +32,22 @@ class Work(Protocol[_Result_co]):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class Begun(Generic[_Item, _Result]):
+    """An item that was pulled, its work, and its result; None until it is done."""
+
+    item: _Item
+    work: Work[_Result]
+    result: _Result | None = None
+
+
 class Batch(Generic[_Item, _Result]):
     """Items worked off by so many workers at once.
 
     Args:
         items: pulled one at a time, each when a worker is free for it.
-        open_worker: entered once in each worker's thread; what it gives starts the work on an item.
+        open_worker: entered once in each worker's thread; what it gives makes the work on an item,
+            which has to be quick.
         workers: how many.
     """
 
@@ -50,15 +61,15 @@ class Batch(Generic[_Item, _Result]):
         self._items = iter(items)
         self._open_worker = open_worker
         self._lock = threading.Lock()
-        self._done: queue.SimpleQueue[tuple[_Item, _Result] | BaseException | None] = (
-            queue.SimpleQueue()
-        )
-        self._under_way: dict[int, tuple[_Item, Work[_Result]]] = {}
+        self._done: queue.SimpleQueue[
+            tuple[Begun[_Item, _Result], _Result] | BaseException | None
+        ] = queue.SimpleQueue()
+        self._begun: list[Begun[_Item, _Result]] = []
         self._stops = False
         self._workers = workers
 
-    def __iter__(self) -> Iterator[tuple[_Item, _Result]]:
-        """Give each item with its result, in the order in which they are done."""
+    def __iter__(self) -> Iterator[tuple[Begun[_Item, _Result], _Result]]:
+        """Give what is done with its result, in the order in which they are done."""
         for _ in range(self._workers):
             threading.Thread(target=self._labour, daemon=True).start()
         left = self._workers
@@ -74,34 +85,34 @@ class Batch(Generic[_Item, _Result]):
             else:
                 yield done
 
-    def stop(self) -> list[tuple[_Item, Work[_Result]]]:
-        """Start nothing any more, and tell what is under way."""
+    def forget(self, begun: Begun[_Item, _Result]) -> None:
+        """Take off the list what has been told."""
+        with self._lock:
+            self._begun.remove(begun)
+
+    def stop(self) -> list[Begun[_Item, _Result]]:
+        """Begin nothing any more, and list what was begun and not forgotten, done or not."""
         with self._lock:
             self._stops = True
-            return list(self._under_way.values())
+            return list(self._begun)
 
     def _labour(self) -> None:
         try:
-            with self._open_worker() as start:
-                while (item := self._pull()) is not None:
-                    self._work_off(item[0], start)
+            with self._open_worker() as make_work:
+                while (begun := self._begin(make_work)) is not None:
+                    begun.result = result = begun.work.run()
+                    self._done.put((begun, result))
         except BaseException as error:  # noqa: BLE001 - the main thread tells it, or nobody would
             self._done.put(error)
         self._done.put(None)
 
-    def _pull(self) -> tuple[_Item] | None:
+    def _begin(self, make_work: Callable[[_Item], Work[_Result]]) -> Begun[_Item, _Result] | None:
+        # Under one lock, so that whoever stops the batch misses nothing that was pulled.
         with self._lock:
             if self._stops:
                 return None
             for item in self._items:
-                return (item,)
+                begun = Begun(item=item, work=make_work(item))
+                self._begun.append(begun)
+                return begun
             return None
-
-    def _work_off(self, item: _Item, start: Callable[[_Item], Work[_Result]]) -> None:
-        work = start(item)
-        with self._lock:
-            self._under_way[id(work)] = (item, work)
-        result = work.run()
-        with self._lock:
-            del self._under_way[id(work)]
-        self._done.put((item, result))

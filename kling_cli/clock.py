@@ -1,9 +1,11 @@
-"""Time and chance as parameters, so that a test owns both."""
+"""Time and chance as parameters, so that a test owns both, and time in words."""
 
 import random
 import time
 from dataclasses import dataclass
 from typing import Protocol
+
+_SECONDS_A_MINUTE = 60
 
 
 class Clock(Protocol):
@@ -45,3 +47,17 @@ class SystemClock:
     def random(self) -> float:
         """Draw a number that spreads looks in time; nothing secret hangs on it."""
         return random.random()  # noqa: S311 - jitter
+
+
+def format_seconds(seconds: float) -> str:
+    """Format elapsed seconds as 0:42 or 1:02:03."""
+    minutes, rest = divmod(int(seconds), _SECONDS_A_MINUTE)
+    hours, minutes = divmod(minutes, _SECONDS_A_MINUTE)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_about(seconds: float) -> str:
+    """Format a usual duration as nobody could mistake for an exact one."""
+    if seconds < 1.5 * _SECONDS_A_MINUTE:
+        return f"{max(round(seconds / 5) * 5, 5)} s"
+    return f"{round(seconds / _SECONDS_A_MINUTE)} min"

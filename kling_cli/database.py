@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kling_cli.errors import LocalError
 from kling_cli.text import clean
 
 _APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
-_BUSY_SECONDS = 30.0
+_PATIENCE_SECONDS = 30.0
 _BUSY_PAUSE_SECONDS = 0.05
 
 
@@ -28,31 +28,42 @@ class Database:
         path: made 0600 in a directory made 0700; None keeps everything in memory.
         schema: the statements that make the tables of a new file; they may run twice.
         version: of the schema; a file of a newer one is refused.
+        patience: seconds to wait for another process that holds the file.
+        connect: opens the file, as `sqlite3.connect`.
 
     Raises:
         UnwritableError: the directory or the file cannot be written.
         LocalError: the file is damaged, of a newer version, or not ours; it stays as it is.
     """
 
-    def __init__(self, path: Path | None, *, schema: str, version: int) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        schema: str,
+        version: int,
+        patience: float = _PATIENCE_SECONDS,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
         self.path = path
+        self._patience = patience
+        self._is_open = False
         self._lock = threading.RLock()
         if path is not None:
             _create(path)
         with self._named_errors():
-            self._connection = sqlite3.connect(
+            self._connection = connect(
                 ":memory:" if path is None else path,
-                timeout=_BUSY_SECONDS,
+                timeout=patience,
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._connection.execute("PRAGMA synchronous = FULL")  # to survive a power loss
-            if not self._recognise(version):
-                self._switch_to_write_ahead()
-                self._connection.executescript(
-                    f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {_APPLICATION};"
-                    f"PRAGMA user_version = {version}; COMMIT;"
-                )
+            try:
+                self._prepare(schema, version)
+            except BaseException:
+                self._connection.close()
+                raise
+        self._is_open = True
 
     def close(self) -> None:
         """Close the file."""
@@ -75,15 +86,28 @@ class Database:
         with self._lock, self._named_errors():
             return self._connection.execute(statement, values).fetchall()
 
-    def refuse(self, code: str, fault: str) -> LocalError:
-        """Make the error that names the file, says that nothing was sent, and the way out."""
+    def refuse(self, code: str, fault: str, *, hint: str = "") -> LocalError:
+        """Make the error that names the file, and the way out."""
         shown = clean(str(self.path))
+        # Behind the opening nobody here knows what was sent; there the caller tells.
+        sent = "" if self._is_open else " Nothing was sent."
         return LocalError(
             code,
-            f"The journal {shown} {fault}. It was left as it is; nothing was sent.",
-            hint="It knows what was bought. To begin a new one all the same, set it aside: "
+            f"The journal {shown} {fault}. It was left as it is.{sent}",
+            hint=hint
+            or "It knows what was bought. To begin a new one all the same, set it aside: "
             f"mv {shown} {shown}.old",
+            charged="maybe" if self._is_open else "no",
         )
+
+    def _prepare(self, schema: str, version: int) -> None:
+        self._connection.execute("PRAGMA synchronous = FULL")  # to survive a power loss
+        if not self._recognise(version):
+            self._switch_to_write_ahead()
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {_APPLICATION};"
+                f"PRAGMA user_version = {version}; COMMIT;"
+            )
 
     def _recognise(self, version: int) -> bool:
         """Tell our file (True) from a new, empty one (False), and refuse all else."""
@@ -104,14 +128,14 @@ class Database:
         """Let readers and one writer go on side by side; the file keeps this mode."""
         if self.path is None:
             return
-        give_up = time.monotonic() + _BUSY_SECONDS
+        give_up = time.monotonic() + self._patience
         while True:
             try:
                 mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
                 break
             except sqlite3.OperationalError as error:
                 # This one statement does not wait for other processes that are just doing the same.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                if not _is_busy(error) or time.monotonic() > give_up:
                     raise
             time.sleep(_BUSY_PAUSE_SECONDS)
         if mode != "wal":
@@ -125,11 +149,17 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise self.refuse("journal_busy", "is held by another program") from None
+            if _is_busy(error):
+                hint = "It is safe to run the same command when that program has ended."
+                raise self.refuse("journal_busy", "is held by a program", hint=hint) from None
             raise UnwritableError(str(error)) from None
         except sqlite3.Error:
             raise self.refuse("journal_damaged", "is damaged") from None
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    # The low byte is the error; what stands above it only tells where it arose.
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _create(path: Path) -> None:

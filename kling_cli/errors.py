@@ -79,6 +79,7 @@ _MEANINGS = {
 }
 _COSTLIEST_FIRST = (
     ExitCode.BUG,
+    ExitCode.USAGE,
     ExitCode.UNKNOWN,
     ExitCode.PENDING,
     ExitCode.TASK_FAILED,

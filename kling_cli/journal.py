@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_cli.database import Database, UnwritableError
-from kling_cli.errors import LocalError
+from kling_cli.errors import LocalError, UsageError
 from kling_cli.purchase import Event, Purchase, Stage, follow, see
 from kling_cli.task import Task, Video
 
@@ -75,11 +75,17 @@ class Journal:
 
         Returns:
             The current purchase of this fingerprint: `wanted`, or an earlier one.
+
+        Raises:
+            UsageError: the external task id belongs to another purchase.
         """
         with self._database.transaction():
             current = self._select("fingerprint = ? AND is_current", wanted.fingerprint)
             if current is not None and current.external_task_id != replacing:
                 return current
+            if self._select("external_task_id = ?", wanted.external_task_id) is not None:
+                message = f"{wanted.external_task_id} is the id of another request. Choose another."
+                raise UsageError("external_task_id_in_use", message)
             self._database.execute(
                 "UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", wanted.fingerprint
             )
@@ -110,13 +116,10 @@ class Journal:
             if stage is None:
                 self._forget(row)
                 return None
+            columns = "stage = ?, sender = ?, updated_at = ?"
             self._database.execute(
-                "UPDATE purchases SET stage = ?, sender = ?, updated_at = ? "
-                "WHERE external_task_id = ?",
-                stage,
-                sender,
-                self._now(),
-                external_task_id,
+                f"UPDATE purchases SET {columns} WHERE external_task_id = ?",  # noqa: S608 - constant
+                *(stage, sender, self._now(), external_task_id),
             )
             return self._select("external_task_id = ?", external_task_id)
 
@@ -135,13 +138,8 @@ class Journal:
                 self._database.execute(
                     "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
                     "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
-                    seen.stage,
-                    seen.task_id,
-                    seen.message,
-                    _dump_videos(seen.videos),
-                    seen.updated_at,
-                    seen.finished_at,
-                    seen.external_task_id,
+                    *(seen.stage, seen.task_id, seen.message, _dump_videos(seen.videos)),
+                    *(seen.updated_at, seen.finished_at, seen.external_task_id),
                 )
         except (UnwritableError, LocalError):
             warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")

@@ -1,12 +1,15 @@
 """The options that several commands share, declared once."""
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kling_cli.errors import UsageError
-from kling_cli.session import Flags, Session
+from kling_cli.errors import ExitCode, UsageError
 from kling_cli.world import World
+
+if TYPE_CHECKING:
+    from kling_cli.session import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
@@ -28,6 +31,14 @@ Sandbox = Annotated[
 ]
 
 
+def require_command(context: typer.Context) -> None:
+    """Show the help on standard error where a command is missing: nothing was asked for."""
+    if context.invoked_subcommand is None:
+        with suppress(OSError, ValueError):
+            _find_world(context).stderr.write(context.get_help() + "\n")
+        raise typer.Exit(ExitCode.USAGE)
+
+
 def open_session(
     context: typer.Context,
     *,
@@ -36,19 +47,22 @@ def open_session(
     verbose: bool,
     sandbox: bool = False,
     **settings: str | None,
-) -> Session:
+) -> "Session":
     """Open the session of a command; further options are settings by their names."""
+    from kling_cli.session import Flags, Session
+
     if sandbox and settings.get("base_url"):
         raise UsageError("usage", "--sandbox and --base-url name two services; give one of them.")
     if quiet and verbose:
         raise UsageError("usage", "--quiet and --verbose contradict each other.")
     if sandbox:
         settings["base_url"] = "sandbox"
-    world = context.obj
-    if not isinstance(world, World):
-        raise TypeError
-    session = Session(
-        world, Flags(json=json, quiet=quiet, verbose=verbose, settings=tuple(settings.items()))
-    )
+    flags = Flags(json=json, quiet=quiet, verbose=verbose, settings=tuple(settings.items()))
+    session = Session(_find_world(context), flags)
     context.call_on_close(session.close)
     return session
+
+
+def _find_world(context: typer.Context) -> World:
+    world: World = context.obj
+    return world

@@ -55,8 +55,9 @@ class Printer:
             ) from None
 
     def write_record(self, record: Mapping[str, object]) -> None:
-        """Write one JSON object on a line of its own, in ASCII."""
-        self.write_line(json.dumps({"schema": SCHEMA, **record}, allow_nan=False))
+        """Write one JSON object on a line of its own, in ASCII without any control character."""
+        line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
+        self.write_line(line.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 
     def write_row(self, *cells: str) -> None:
         """Write cells with tabs between them; what is in them cannot break the line."""
@@ -120,4 +121,7 @@ def format_time(seconds: float) -> str | None:
     """Format seconds since the epoch by RFC 3339, in UTC; None for an unknown time."""
     if not seconds:
         return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return None  # no calendar has it, whoever wrote it

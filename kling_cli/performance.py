@@ -1,17 +1,20 @@
 """The requests of a run: worked off by threads, told as they are done, settled on a signal."""
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from kling_cli.api.service import Service
-from kling_cli.batch import Batch
+from kling_cli.batch import Batch, Begun
 from kling_cli.errors import (
     Charged,
     ExitCode,
+    InputError,
     Interrupted,
     KlingError,
+    LocalError,
     StoppedError,
     combine,
 )
@@ -19,8 +22,12 @@ from kling_cli.outcome import Outcome
 from kling_cli.output import shape_result, tell_status
 from kling_cli.purchase import Purchase
 from kling_cli.session import Session
+from kling_cli.signals import hold
 from kling_cli.task import TaskStatus
 from kling_cli.watching.following import Kit
+
+# An outcome, and what was warned of on the way to it.
+Told = tuple[Outcome, list[str]]
 
 
 class Performer(Protocol):
@@ -78,22 +85,24 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
     session.screen.total = len(jobs)
     session.prepare()
     batch = Batch(jobs, lambda: _open_worker(session), workers=min(workers, len(jobs)))
-    codes: set[ExitCode] = set()
-
-    def report(job: Job, outcome: Outcome, warnings: Sequence[str]) -> None:
-        codes.add(outcome.error.exit_code if outcome.error else ExitCode.OK)
-        _tell(session, outcome, job.label if len(jobs) > 1 else "", warnings, telling=telling)
-
+    report = _Report(session, telling, is_single=len(jobs) == 1)
     try:
-        for job, (outcome, warnings) in batch:
-            report(job, outcome, warnings)
+        for begun, result in batch:
+            with hold():
+                report.tell(begun.item, *result)
+                batch.forget(begun)
     except Interrupted as signal:
-        session.is_abandoned = True
-        for job, work in batch.stop():
-            report(job, _settle(work.abandon(), signal.exit_code), ())
-            signal.is_told = True
+        session.abandon()
+        _tell_rest(batch.stop(), jobs, report, exit_code=signal.exit_code)
+        signal.is_told = True
         raise
-    return combine(codes)
+    except BaseException:
+        # Nobody could be told of what would still be bought: what is unsent stays unsent.
+        session.abandon()
+        for begun in batch.stop():
+            begun.work.abandon()
+        raise
+    return combine(report.codes)
 
 
 @contextmanager
@@ -113,8 +122,10 @@ class _Work:
         self._session = session
         self._service = service
         self._performer: Performer | None = None
+        self._is_abandoned = False
+        self._lock = threading.Lock()
 
-    def run(self) -> tuple[Outcome, list[str]]:
+    def run(self) -> Told:
         """Do the job; an error becomes its outcome."""
         session = self._session
         voice = session.screen.begin(self._job.title)
@@ -128,8 +139,7 @@ class _Work:
             is_sandbox=session.settings.is_sandbox,
         )
         try:
-            self._performer = self._job.start(kit)
-            outcome = self._performer.run()
+            outcome = self._take(self._job.start(kit)).run()
         except KlingError as error:
             outcome = Outcome(error=error)
         session.screen.end(voice, succeeded=outcome.error is None)
@@ -137,27 +147,74 @@ class _Work:
 
     def abandon(self) -> Purchase | None:
         """Settle what is under way; tell what is or may be bought."""
+        with self._lock:
+            self._is_abandoned = True
         return self._performer.abandon() if self._performer else None
 
+    def _take(self, performer: Performer) -> Performer:
+        with self._lock:
+            if self._is_abandoned:  # the user was told that nothing was sent, and so it stays
+                raise KlingError("interrupted", "Stopped. Nothing was sent.")
+            self._performer = performer
+        return performer
 
-def _tell(
-    session: Session,
-    outcome: Outcome,
-    label: str,
-    warnings: Sequence[str],
-    *,
-    telling: Telling,
+
+class _Report:
+    """The outcomes of a run, each told once: on standard output, and errors on standard error."""
+
+    def __init__(self, session: Session, telling: Telling, *, is_single: bool) -> None:
+        self.codes: set[ExitCode] = set()
+        self.count = 0
+        self._session = session
+        self._telling = telling
+        self._is_single = is_single
+
+    def tell(self, job: Job, outcome: Outcome, warnings: Sequence[str] = ()) -> None:
+        """Tell one outcome, its error also where standard output cannot be written."""
+        error = outcome.error
+        self.count += 1
+        self.codes.add(error.exit_code if error else ExitCode.OK)
+        label = "" if self._is_single else job.label
+        try:
+            self.write(outcome, warnings, label=label)
+        finally:
+            if error is not None and not self._telling.is_told(error):
+                # What is wrong with a picture names it already.
+                named = "" if isinstance(error, InputError) else label
+                self._session.screen.fail(error, label=named)
+
+    def write(self, outcome: Outcome, warnings: Sequence[str] = (), *, label: str = "") -> None:
+        """Write one outcome on standard output."""
+        session = self._session
+        with session.screen.aside():
+            if session.printer.is_json:
+                is_sandbox = session.settings.is_sandbox
+                result = shape_result(outcome, is_sandbox=is_sandbox, warnings=warnings)
+                session.printer.write_record(result)
+            else:
+                for row in self._telling.rows(outcome, label):
+                    session.printer.write_row(*row)
+
+    def count_out(self, number: int, stopped: Outcome) -> None:
+        """Tell of so many jobs that a signal kept from beginning."""
+        if number:
+            self._session.screen.write(f"{number} more not begun; nothing was sent for them.")
+        for _ in range(number if self._session.printer.is_json else 0):
+            self.write(stopped)
+
+
+def _tell_rest(
+    begun: Sequence[Begun[Job, Told]], jobs: Sequence[Job], report: _Report, *, exit_code: ExitCode
 ) -> None:
-    session.screen.rest()
-    if session.printer.is_json:
-        is_sandbox = session.settings.is_sandbox
-        result = shape_result(outcome, is_sandbox=is_sandbox, warnings=warnings)
-        session.printer.write_record(result)
-    else:
-        for row in telling.rows(outcome, label):
-            session.printer.write_row(*row)
-    if outcome.error is not None and not telling.is_told(outcome.error):
-        session.screen.fail(outcome.error, label=label)
+    """Tell what a signal has left, of every job of the run."""
+    not_begun = len(jobs) - report.count - len(begun)
+    # All are settled before anything is told: telling may take its time.
+    results = [each.result or (_settle(each.work.abandon(), exit_code), []) for each in begun]
+    for each, result in zip(begun, results, strict=True):
+        with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
+            report.tell(each.item, *result)
+    with suppress(LocalError, BrokenPipeError):
+        report.count_out(not_begun, _settle(None, exit_code))
 
 
 def _settle(purchase: Purchase | None, exit_code: ExitCode) -> Outcome:
@@ -171,7 +228,8 @@ def _settle(purchase: Purchase | None, exit_code: ExitCode) -> Outcome:
         hint = f"The same command looks and never sends again; so does kling wait {name}"
         charged = "maybe"
     elif tell_status(purchase).is_final:
-        message, hint = f"Stopped. Task {purchase.task_id} has ended.", ""
+        message = f"Stopped. Task {purchase.task_id} has ended."
+        hint = f"kling wait {purchase.task_id}"
         charged = "yes"
     else:
         message = f"Stopped. Task {purchase.task_id} goes on and is paid for."

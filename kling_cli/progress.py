@@ -1,37 +1,25 @@
-"""The talk on standard error: one live line on a terminal, plain lines elsewhere.
-
-The only user of rich. Whether there is a terminal to animate is our own judgement: a library that
-is told FORCE_COLOR by a CI system would fill its log with cursor movements.
-"""
+"""The talk on standard error: one live line on a terminal, plain lines elsewhere."""
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from kling_cli.clock import Clock
+from kling_cli.clock import Clock, format_about, format_seconds
 from kling_cli.errors import KlingError
 from kling_cli.purchase import Purchase
 from kling_cli.task import Task
 from kling_cli.text import clean
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.live import Live
-    from rich.spinner import Spinner
+    from rich.text import Text
 
 _HEARTBEAT_SECONDS = 60.0
-_SECONDS_A_MINUTE = 60
-
-
-def can_animate(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Tell whether a stream is a terminal that a person watches, and wants animated."""
-    refused = ("CI", "NO_PROGRESS", "NO_COLOR")
-    return (
-        environ.get("TERM", "") not in ("", "dumb")
-        and not any(environ.get(name) for name in refused)
-        and stream.isatty()
-    )
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_PLAIN_FRAMES = "-\\|/"
+_FRAMES_A_SECOND = 8
 
 
 class Screen:
@@ -66,7 +54,7 @@ class Screen:
         self._finished: Counter[str] = Counter()
         self._started = clock.monotonic()
         self._live: Live | None = None
-        self._spinner: Spinner | None = None
+        self._is_closed = False
 
     def say(self, text: str) -> None:
         """Write a line that --quiet leaves out."""
@@ -91,76 +79,118 @@ class Screen:
     def write(self, text: str) -> None:
         """Write one line, in front of our name so that no foreign text ever begins it."""
         line = f"kling: {clean(text, limit=4000)}"
-        with self._lock:
-            if self._live is not None:
+        # Where nobody listens, the result and the exit code still tell.
+        with self._lock, suppress(OSError, ValueError):
+            if self._live is None:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            else:
                 from rich.text import Text
 
                 self._live.console.print(Text(line), soft_wrap=True)
-                return
-            try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):
-                return  # nobody listens; the result and the exit code still tell
 
     def begin(self, label: str) -> "Voice":
         """Open the talk of one request."""
         voice = Voice(self, label)
         with self._lock:
             self._voices.append(voice)
+            self.animate()
         return voice
 
     def end(self, voice: "Voice", *, succeeded: bool) -> None:
         """Close the talk of one request."""
         with self._lock:
+            if self._voices == [voice]:
+                self._rest()
             self._voices.remove(voice)
             self._finished["done" if succeeded else "failed"] += 1
-            if not self._voices:
-                self.rest()
 
-    def rest(self) -> None:
-        """Take the live line away; the next look brings it back."""
+    def speak(self, text: str) -> None:
+        """Say what a request has to say, unless the last word of the run was said already."""
         with self._lock:
-            if self._live is not None:
-                self._live.stop()
-                self._live = None
+            if not self._is_closed:
+                self.say(text)
+
+    def close(self) -> None:
+        """Take the live line away for good; requests that still go on are not heard any more."""
+        with self._lock:
+            self._is_closed = True
+            self._rest()
+
+    @contextmanager
+    def aside(self) -> Generator[None]:
+        """Keep the live line out of the way while the block writes to the same terminal."""
+        if not self.is_live:
+            yield
+            return
+        with self._lock:
+            self._rest()
+            try:
+                yield
+            finally:
+                if self._voices:
+                    self.animate()
 
     def animate(self) -> None:
         """Show the live line, if there is a terminal for it."""
+        if not self.is_live:
+            return
         with self._lock:
-            if not self.is_live or self._live is not None:
-                return
-            from rich.console import Console
-            from rich.live import Live
-            from rich.spinner import Spinner
+            if self._live is None and not self._is_closed:
+                self._live = self._open_live()
 
-            is_plain = "utf" not in (self._stream.encoding or "").lower()
-            self._spinner = Spinner("line" if is_plain else "dots")
-            console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
-            self._live = Live(
-                get_renderable=self._draw, console=console, transient=True, refresh_per_second=8
-            )
-            self._live.start()
+    def _open_live(self) -> "Live":
+        from rich.console import Console
+        from rich.live import Live
 
-    def _draw(self) -> "RenderableType":
+        console = Console(
+            file=self._stream,
+            force_terminal=True,
+            force_interactive=True,
+            color_system=None,
+            # The terminal itself knows its width; a variable may be older than its last resize.
+            _environ={"TERM": "xterm"},
+        )
+        live = Live(
+            get_renderable=self._draw,
+            console=console,
+            transient=True,
+            refresh_per_second=_FRAMES_A_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with suppress(OSError, ValueError):
+            live.start()
+            # A run that is killed or suspended could not bring a hidden cursor back.
+            console.show_cursor()
+        return live
+
+    def _rest(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError, ValueError):
+                live.stop()
+
+    def _draw(self) -> "Text":
+        """Draw the live line; in rich's thread and under its lock, so never under our own."""
         from rich.text import Text
 
-        if self._spinner is None:
-            return ""
-        elapsed = format_seconds(self.clock.monotonic() - self._started)
-        text = Text(f"{self._tell_state()}  {elapsed}", no_wrap=True, overflow="ellipsis")
-        self._spinner.update(text=text)
-        return self._spinner
+        is_plain = "utf" not in (self._stream.encoding or "").lower()
+        frames = _PLAIN_FRAMES if is_plain else _FRAMES
+        elapsed = self.clock.monotonic() - self._started
+        frame = frames[int(elapsed * _FRAMES_A_SECOND) % len(frames)]
+        line = f"{frame} {self._tell_state(format_seconds(elapsed))}"
+        return Text(line, no_wrap=True, overflow="crop")
 
-    def _tell_state(self) -> str:
-        with self._lock:
-            if self.total == 1 and self._voices:
-                voice = self._voices[0]
-                usual = f"  usually about {format_about(self.usual)}" if self.usual else ""
-                return f"{clean(voice.label, limit=60)}  {voice.state}{usual}"
-            counts = Counter(voice.state for voice in self._voices) + self._finished
-            told = ", ".join(f"{number} {state}" for state, number in counts.items())
-            return f"{self._finished.total()} of {self.total}  {told}"
+    def _tell_state(self, elapsed: str) -> str:
+        voices = tuple(self._voices)
+        if self.total == 1 and voices:
+            usual = f"  usually about {format_about(self.usual)}" if self.usual else ""
+            return f"{clean(voices[0].label, limit=60)}  {voices[0].state}  {elapsed}{usual}"
+        counts = Counter(voice.state for voice in voices)
+        going = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
+        failed = f", {self._finished['failed']} failed" if self._finished["failed"] else ""
+        return f"{self._finished['done']} of {self.total} done{failed}  {going}  {elapsed}"
 
 
 class Voice:
@@ -168,7 +198,7 @@ class Voice:
 
     def __init__(self, screen: Screen, label: str) -> None:
         self.label = label
-        self.state = "sending"
+        self.state = "starting"
         self.warnings: list[str] = []
         self._screen = screen
         self._spoke = screen.clock.monotonic()
@@ -186,7 +216,6 @@ class Voice:
         """Name the ids of a task that was accepted just now."""
         self.state = purchase.stage
         self._say(f"task {purchase.task_id} ({purchase.external_task_id}) {purchase.stage}")
-        self._screen.animate()
 
     def look(self, task: Task) -> None:
         """Show the status: at once where it has changed, else as a sign of life each minute."""
@@ -196,21 +225,16 @@ class Voice:
                 self._say(str(task.status))
         else:
             self._beat(f"still {task.status}")
-        self._screen.animate()
 
     def miss(self, count: int, reason: str) -> None:
         """Tell of failed looks: the first, and then each minute."""
-        text = f"still waiting ({count} {'look' if count == 1 else 'looks'} failed: {reason})"
-        if count == 1:
-            self._say(text)
-        else:
-            self._beat(text)
+        tell, looks = (self._say, "look") if count == 1 else (self._beat, "looks")
+        tell(f"still waiting ({count} {looks} failed: {reason})")
 
     def hold(self, reason: str, *, seconds: float) -> None:
         """Say why nothing happens for a while."""
-        self.state = "waiting for a slot"
+        self.state = "waiting to try again"
         self._say(f"{reason} Next try in {seconds:.0f} s.")
-        self._screen.animate()
 
     def _beat(self, text: str) -> None:
         if self._screen.is_live:
@@ -220,18 +244,4 @@ class Voice:
 
     def _say(self, text: str) -> None:
         self._spoke = self._screen.clock.monotonic()
-        self._screen.say(f"{self.label}: {text}")
-
-
-def format_seconds(seconds: float) -> str:
-    """Format elapsed seconds as 0:42 or 1:02:03."""
-    minutes, rest = divmod(int(seconds), _SECONDS_A_MINUTE)
-    hours, minutes = divmod(minutes, _SECONDS_A_MINUTE)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def format_about(seconds: float) -> str:
-    """Format a usual duration as nobody could mistake for an exact one."""
-    if seconds < 1.5 * _SECONDS_A_MINUTE:
-        return f"{max(round(seconds / 5) * 5, 5)} s"
-    return f"{round(seconds / _SECONDS_A_MINUTE)} min"
+        self._screen.speak(f"{self.label}: {text}")

@@ -6,6 +6,7 @@ from kling_cli.errors import SetupError
 
 # RFC 6750 section 2.1: what an HTTP header may carry after "Bearer ".
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~+/:]+=*")
+_SCHEME = re.compile(r"\Abearer(\s+|$)", re.IGNORECASE)
 _LONGEST = 4096
 # Masked, a token still has to be told apart from another; a short one shows nothing of itself.
 _SHOWN = 4
@@ -29,9 +30,7 @@ class Token:
             SetupError: a character is in it that no header may carry; the place is named, the
                 token is not.
         """
-        value = text.strip()
-        if value[:7].lower() == "bearer ":
-            value = value[7:].strip()
+        value = _SCHEME.sub("", text.strip(), count=1)
         if len(value) > _LONGEST:
             raise SetupError(
                 "token_invalid",

@@ -1,6 +1,6 @@
 """What one run of a command works with, each part made when it is first used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from kling_cli.errors import SetupError
 from kling_cli.output import Printer
-from kling_cli.progress import Screen, can_animate
+from kling_cli.progress import Screen
 from kling_cli.settings.loading import Settings, load
+from kling_cli.settings.values import SANDBOX
 from kling_cli.text import clean
-from kling_cli.world import World
+from kling_cli.world import World, can_animate
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -50,13 +51,18 @@ class Session:
             is_quiet=flags.quiet,
             is_verbose=flags.verbose,
         )
-        self.is_abandoned = False
+        self._is_abandoned = False
         self._flags = flags
 
     def close(self) -> None:
         """Close the journal, unless threads that nobody waits for may still write to it."""
-        if not self.is_abandoned and "journal" in vars(self):
+        if not self._is_abandoned and "journal" in vars(self):
             self.journal.close()
+
+    def abandon(self) -> None:
+        """End the run while threads still work for it: they may finish, but not talk any more."""
+        self._is_abandoned = True
+        self.screen.close()
 
     @cached_property
     def settings(self) -> Settings:
@@ -67,6 +73,14 @@ class Session:
         if settings.is_sandbox:
             self.screen.say("This is the sandbox: no effect is made, nothing is charged.")
         return settings
+
+    def turn_to_sandbox(self) -> None:
+        """Go on with the embedded sandbox, unless an option names another service."""
+        flags = dict(self._flags.settings)
+        if not flags.get("base_url") and not self.settings.is_sandbox:
+            flags["base_url"] = SANDBOX
+            self._flags = replace(self._flags, settings=tuple(flags.items()))
+            del self.settings
 
     @cached_property
     def token(self) -> "Token":

@@ -9,8 +9,15 @@ from types import FrameType
 
 from kling_cli.errors import Interrupted
 
-_SHOW_CURSOR = b"\x1b[?25h"
-_STDERR = 2
+
+class _Hold:
+    """Whether a signal has to wait for the end of a block, and the one that does."""
+
+    is_on = False
+    number: int | None = None
+
+
+_hold = _Hold()
 
 
 def find_signals() -> list[signal.Signals]:
@@ -35,14 +42,28 @@ def listen() -> Generator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def hold() -> Generator[None]:
+    """Let the block be done whole: the first signal that comes meanwhile ends the run behind it."""
+    _hold.is_on = True
+    try:
+        yield
+    finally:
+        _hold.is_on = False
+        number, _hold.number = _hold.number, None
+        if number is not None:
+            raise Interrupted(number)
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
     for heard in find_signals():
         if signal.getsignal(heard) is _stop:
             signal.signal(heard, _die)
-    raise Interrupted(number)
+    if _hold.is_on:
+        _hold.number = number
+    else:
+        raise Interrupted(number)
 
 
 def _die(number: int, _frame: FrameType | None) -> None:
-    if os.isatty(_STDERR):
-        os.write(_STDERR, _SHOW_CURSOR)
-    os._exit(128 + number)
+    os._exit(128 + number)  # pragma: no cover - nothing is recorded behind it

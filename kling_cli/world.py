@@ -30,13 +30,33 @@ def open_world() -> World:
     _plug_descriptors()
     # A stream that was closed is None; one that cannot be written says so when it is tried.
     nothing = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A locale that lacks a character must not end a run that has bought something.
-            stream.reconfigure(errors="backslashreplace")
+    # What a locale cannot say must not end a run that has bought something, and what it cannot
+    # read is judged by whoever asked for it.
+    _relax(sys.stdin, errors="surrogateescape")
+    _relax(sys.stdout, errors="backslashreplace")
+    _relax(sys.stderr, errors="backslashreplace")
     return World(
         stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=sys.stderr or nothing
     )
+
+
+def can_animate(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether a stream is a terminal that a person watches, and wants animated.
+
+    This is our own judgement: a library that is told FORCE_COLOR by a CI system would fill its log
+    with cursor movements.
+    """
+    refused = ("CI", "NO_PROGRESS", "NO_COLOR")
+    return (
+        environ.get("TERM", "") not in ("", "dumb", "unknown")
+        and not any(environ.get(name) for name in refused)
+        and stream.isatty()
+    )
+
+
+def _relax(stream: TextIO | None, *, errors: str) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=errors)
 
 
 def _plug_descriptors() -> None:

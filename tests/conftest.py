@@ -60,3 +60,12 @@ def service(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
         monkeypatch.setenv("KLING_BASE_URL", loopback.base_url)
         monkeypatch.setenv("KLING_TOKEN", TOKEN)
         yield loopback
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a sweep be asked for in full."""
+    parser.addoption(
+        "--every-call",
+        action="store_true",
+        help="sweep every system call of a run, not a fixed sample (minutes)",
+    )

@@ -27,8 +27,9 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_WORD = 100
 _LONGEST_REQUEST_ID = 128
 
-# Ids look like base64, digits, UUIDs or task_...; each must survive in a URL path as it is.
-_SAFE_ID = re.compile(r"[A-Za-z0-9._~+=:@-]{1,128}")
+# Ids look like base64, digits, UUIDs or task_...; each must survive in a URL path as it is,
+# and begin so that neither a shell takes it for an option nor a CI system for a command.
+_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 _LARGEST_ID = 10**128
 
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")

@@ -35,7 +35,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """An answer that is no success; `is_page` tells a proxy's web page from the service's JSON."""
+    """An answer that is no success.
+
+    `is_page` tells a proxy's web page from the service's JSON; `location` is the host that a
+    redirect leads to.
+    """
 
     kind: Kind
     http_status: int
@@ -43,6 +47,7 @@ class Fault:
     message: str = ""
     request_id: str | None = None
     is_page: bool = False
+    location: str | None = None
 
 
 # The numbers are the service's own, the words its gateways'. Four of the codes that come with 429
@@ -146,6 +151,7 @@ def read_fault(reply: Reply) -> Fault | None:
         message=complaint.message,
         request_id=complaint.request_id,
         is_page=is_page,
+        location=reply.location if reply.status in _REDIRECTS else None,
     )
 
 
@@ -160,6 +166,7 @@ def explain(fault: Fault, *, token_source: str) -> KlingError:
     wording = WORDINGS[code]
     says = wording.says.replace("{source}", clean(token_source))
     words = clean(fault.message)
+    leads = f" It leads to {fault.location}." if fault.location else ""
     if fault.kind is Kind.AMBIGUOUS:
         # To follow the service's advice to send again may buy a second time.
         words = _ADVICE.sub("[...]", words)
@@ -171,7 +178,7 @@ def explain(fault: Fault, *, token_source: str) -> KlingError:
     quoted = f" The {'page' if fault.is_page else 'service'} said: {words}" if words else ""
     return _KINDS[fault.kind][0](
         code,
-        f"{says}{quoted} ({', '.join(details)})",
+        f"{says}{leads}{quoted} ({', '.join(details)})",
         hint=wording.hint,
         charged="maybe" if fault.kind in {Kind.AMBIGUOUS, Kind.DUPLICATE} else "no",
         http_status=fault.http_status,

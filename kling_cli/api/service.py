@@ -169,7 +169,9 @@ def _tell_failed_send(error: ExchangeError) -> Declined:
         return Declined(
             event=Event.NOT_SENT,
             error=UnreachableError(
-                "not_sent", f"{error.reason}; nothing was sent, nothing charged."
+                "not_sent",
+                f"{error.reason}; nothing was sent, nothing charged.",
+                hint="The same command is safe. kling config list shows the base URL in force.",
             ),
         )
     return Declined(
@@ -189,9 +191,10 @@ def _miss_id(reply: Reply) -> UnknownError:
 
 def _tell_failed_look(fault: Fault) -> UnreachableError:
     said = f": {fault.message}" if fault.message and not fault.is_page else ""
+    leads = f", a redirect to {fault.location}" if fault.location else ""
     return UnreachableError(
         "unreachable",
-        f"The service could not tell about the task (HTTP {fault.http_status}{said}).",
+        f"The service could not tell about the task (HTTP {fault.http_status}{leads}{said}).",
         http_status=fault.http_status,
         service_code=fault.service_code,
         request_id=fault.request_id,

@@ -4,13 +4,14 @@ A claim that is met already says how far the same request came before; who meets
 """
 
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from kling_cli.api.service import Service
 from kling_cli.clock import Clock
 from kling_cli.database import UnwritableError
-from kling_cli.errors import UnreachableError, UsageError
+from kling_cli.errors import LocalError, UnreachableError, UsageError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Event, Purchase, Stage
 from kling_cli.talk import Talk
@@ -37,6 +38,23 @@ class Terms:
     deadline: float = float("inf")
 
 
+def find_namesake(journal: Journal, terms: Terms, fingerprint: str) -> Purchase | None:
+    """Find the purchase of this request that has the external task id already.
+
+    Raises:
+        UsageError: the id belongs to another request.
+    """
+    known = journal.find(terms.external_task_id)
+    if known is not None and known.fingerprint != fingerprint:
+        raise UsageError(
+            "external_task_id_in_use",
+            f"The external task id {terms.external_task_id} belongs to another request of this "
+            "machine. Nothing was sent.",
+            hint="Choose another id, or leave --external-task-id out.",
+        )
+    return known
+
+
 class Claims:
     """The claims of one request; `journal` is where they are kept, in memory if need be."""
 
@@ -57,7 +75,6 @@ class Claims:
         self._service = service
         self._clock = clock
         self._talk = talk
-        self._is_anew = terms.is_anew
 
     def claim(self) -> Purchase:
         """Claim the request, or meet the purchase that already has it.
@@ -66,67 +83,86 @@ class Claims:
             UsageError: the user's own id belongs to another request.
             UnreachableError: the service could not tell whether it knows the user's own id.
         """
-        wanted = self._draft(self._terms.external_task_id)
-        known = self.journal.find(wanted.external_task_id)
-        if known is not None and known.fingerprint != wanted.fingerprint:
-            raise UsageError(
-                "external_task_id_in_use",
-                f"The external task id {clean(wanted.external_task_id)} belongs to another request "
-                "of this machine. Nothing was sent.",
-                hint="Choose another id, or leave the option out.",
-            )
-        claimed = self._write(wanted)
-        is_anew, self._is_anew = self._is_anew, False
-        if claimed.stage is Stage.CLAIMED:
-            return self._adopt(claimed) if self._terms.is_chosen else claimed
-        return self._replace(claimed) if is_anew else claimed
+        return self._keep(self._claim)
 
     def renew(self, purchase: Purchase) -> Purchase:
         """Claim the request again, after a purchase that failed or whose result is deleted."""
-        fate = "failed" if purchase.stage is Stage.FAILED else "was deleted after 30 days"
-        self._talk.note(f"The earlier task {purchase.task_id} {fate}; buying a new one.")
-        return self._replace(purchase)
+        ended = "failed" if purchase.stage is Stage.FAILED else "is over 30 days old and deleted"
+        self._talk.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
+        return self._keep(lambda: self._replace(purchase))
 
     def drop(self, purchase: Purchase) -> None:
         """Forget a claim that was not sent."""
-        with suppress(UnwritableError):  # a claim that stays is taken up by the next run
+        with suppress(UnwritableError, LocalError):  # what stays is taken up by the next run
             self.journal.apply(purchase.external_task_id, Event.DROP, sender=self.sender)
+
+    def _claim(self) -> Purchase:
+        namesake = find_namesake(self.journal, self._terms, self._request.fingerprint)
+        if namesake and namesake.stage is not Stage.CLAIMED and self._terms.is_chosen:
+            return namesake  # its own name was given: --new cannot mean yet another one
+        claimed = self.journal.claim(self._draft(self._terms.external_task_id))
+        if claimed.stage is Stage.CLAIMED:
+            return self._adopt(claimed)
+        return self._replace(claimed) if self._terms.is_anew else claimed
 
     def _replace(self, purchase: Purchase) -> Purchase:
         chosen = self._terms.external_task_id if self._terms.is_chosen else None
         if chosen is None or self.journal.find(chosen) is not None:
             chosen = "kling-" + secrets.token_hex(13)
-        return self._write(self._draft(chosen), replacing=purchase.external_task_id)
+        claimed = self.journal.claim(self._draft(chosen), replacing=purchase.external_task_id)
+        return self._adopt(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
-    def _write(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
+    def _keep(self, claim: Callable[[], Purchase]) -> Purchase:
+        """Claim in the journal; where that cannot be written, in memory."""
         try:
-            return self.journal.claim(wanted, replacing=replacing)
+            return claim()
         except UnwritableError as error:
             # Nothing was sent yet, and the derived id still keeps a rerun from buying twice.
-            self._talk.warn(f"No journal can be kept ({clean(str(error))}).")
-            self.journal = Journal(None, now=self._clock.time)
-            return self.journal.claim(wanted)
+            self._talk.warn(f"The journal cannot be written ({clean(str(error))}).")
+            self.journal = self._remember()
+            return claim()
+
+    def _remember(self) -> Journal:
+        """Open a journal in memory that knows how far the request came, where one can read that."""
+        memory = Journal(None, now=self._clock.time)
+        with suppress(UnwritableError):
+            for known in self.journal.list_purchases():  # the newest comes first
+                if known.fingerprint == self._request.fingerprint:
+                    memory.claim(known)
+                    break
+        return memory
 
     def _adopt(self, claimed: Purchase) -> Purchase:
         """Look a user's own id up before sending: another machine may have bought under it."""
+        terms = self._terms
+        if not terms.is_chosen or claimed.external_task_id != terms.external_task_id:
+            return claimed
         look = Look()
         for pause in _ADOPT_PAUSES:
             self._clock.sleep(pause)
             look = self._service.look(claimed.external_task_id)
             if look.task is not None:
-                return self.journal.record(claimed, look.task, warn=self._talk.warn)
+                self._talk.note("The service has a task of this external id already.")
+                found = self.journal.record(claimed, look.task, warn=self._talk.warn)
+                self._talk.accept(found)
+                return found
             if look.is_missing:
                 return claimed
             if look.is_fatal:
                 break
         self.drop(claimed)
-        if look.is_fatal and look.error is not None:
-            raise look.error
+        error = look.error or UnreachableError("not_sent", "No answer.")
+        if look.is_fatal:
+            raise error
         raise UnreachableError(
             "not_sent",
-            f"The service could not tell whether it knows {clean(claimed.external_task_id)}. "
-            "Nothing was sent.",
-            hint="The same command is safe to run later.",
+            f"The service could not tell whether it has a task {claimed.external_task_id} already. "
+            f"{error.message} Nothing was sent.",
+            hint="The same command is safe to run later; without --external-task-id it need not "
+            "look first.",
+            http_status=error.http_status,
+            service_code=error.service_code,
+            request_id=error.request_id,
         )
 
     def _draft(self, external_task_id: str) -> Purchase:

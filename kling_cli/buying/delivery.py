@@ -1,13 +1,16 @@
-"""One request from the claim to its video."""
+"""One request from the claim to its video, or one whose pictures were refused."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kling_cli.buying.claim import Terms
 from kling_cli.buying.submission import Submission
-from kling_cli.errors import KlingError
+from kling_cli.errors import InputError, KlingError
+from kling_cli.images import remote
+from kling_cli.images.sources import STANDARD_INPUT
 from kling_cli.outcome import Outcome
 from kling_cli.purchase import Purchase, Stage
-from kling_cli.task import Request
+from kling_cli.task import Picture, Request
 from kling_cli.watching.following import Follower, Kit
 
 
@@ -23,6 +26,7 @@ class Delivery:
 
     def __init__(self, request: Request, terms: Terms, *, kit: Kit, waits: bool = True) -> None:
         self._kit = kit
+        self._request = request
         self._terms = terms
         self._waits = waits
         self._follower: Follower | None = None
@@ -43,11 +47,14 @@ class Delivery:
             self._deliver()
         except KlingError as caught:
             error = caught
-        purchase = self._follower.purchase if self._follower else self._find_doubtful()
+        follower, submission = self._follower, self._submission
+        purchase = follower.purchase if follower else submission.find_doubtful()
         return Outcome(
             purchase=purchase,
             error=error,
-            is_reused=purchase is not None and not self._submission.has_bought,
+            effect_scene=self._request.scene.name,
+            images=tuple(picture.describe() for picture in self._request.pictures),
+            is_reused=purchase is not None and not submission.has_bought,
             elapsed=self._kit.clock.monotonic() - started,
         )
 
@@ -60,13 +67,47 @@ class Delivery:
         # It may keep another journal than it was given, where that one could not be written.
         kit = replace(self._kit, journal=self._submission.journal)
         self._follower = Follower(purchase, kit=kit, deadline=self._terms.deadline)
-        if not self._submission.has_bought and purchase.stage is Stage.SUCCEED:
-            self._kit.talk.note("Bought before; this costs nothing. --new buys it again.")
+        if not self._submission.has_bought:
+            self._tell_reuse(purchase)
         if self._waits or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
             self._follower.follow(is_fresh=self._submission.has_bought)
 
-    def _find_doubtful(self) -> Purchase | None:
-        """Find what may have been bought although no task was seen."""
-        purchase = self._submission.purchase
-        row = purchase and self._submission.journal.find(purchase.external_task_id)
-        return row if row is not None and row.stage is not Stage.CLAIMED else None
+    def _tell_reuse(self, purchase: Purchase) -> None:
+        is_named = self._terms.is_anew and self._terms.is_chosen
+        way = "--new needs another --external-task-id" if is_named else "--new buys it again"
+        self._kit.talk.note(
+            f"Task {purchase.task_id} was bought before; this run goes on with it and buys nothing."
+            if purchase.stage is not Stage.SUCCEED
+            else f"Task {purchase.task_id} was bought before; this run costs nothing. {way}."
+        )
+
+
+class Refusal:
+    """A request whose pictures were refused before anything was sent.
+
+    Args:
+        error: what is wrong with them.
+        sources: as the user gave them.
+        effect_scene: what they were for.
+    """
+
+    def __init__(self, error: InputError, sources: Sequence[str], *, effect_scene: str) -> None:
+        self._outcome = Outcome(
+            error=error,
+            effect_scene=effect_scene,
+            images=tuple(_name_picture(source).describe() for source in sources),
+        )
+
+    def run(self) -> Outcome:
+        """Tell it."""
+        return self._outcome
+
+    def abandon(self) -> Purchase | None:
+        """Nothing was sent."""
+        return None
+
+
+def _name_picture(source: str) -> Picture:
+    if remote.is_url(source):
+        return Picture(source=source, url=source, kind="url")
+    return Picture(source=source, kind="stdin" if source == STANDARD_INPUT else "file")

@@ -8,6 +8,7 @@ Every run of the same request enters here and goes on from the row that it meets
 """
 
 from contextlib import suppress
+from dataclasses import replace
 
 from kling_cli.api.service import Service
 from kling_cli.buying.claim import Claims, Terms
@@ -18,7 +19,7 @@ from kling_cli.errors import KlingError, LocalError, UnknownError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Declined, Event, Purchase, Stage, Step, decide
 from kling_cli.talk import Talk
-from kling_cli.task import Request
+from kling_cli.task import Look, Request
 from kling_cli.text import clean
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
@@ -84,8 +85,10 @@ class Submission:
                 following = self._claims.renew(self.purchase)
             else:
                 return self.purchase
-            # Where another process has dropped the claim meanwhile, there is none: claim again.
-            self.purchase = following or self._claims.claim()
+            if following is not None:
+                self.purchase = following
+            elif not self._is_abandoned:  # another process has dropped the claim meanwhile
+                self.purchase = self._claims.claim()
         return self.purchase
 
     def abandon(self) -> Purchase | None:
@@ -100,16 +103,21 @@ class Submission:
         self._claims.drop(self.purchase)
         return self._step(self.purchase, Event.AMBIGUOUS)
 
+    def find_doubtful(self) -> Purchase | None:
+        """Find what may have been bought although no task was seen."""
+        row = self.purchase and self._recall(self.purchase)
+        return row if row is not None and row.stage is not Stage.CLAIMED else None
+
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
         if not self.journal.is_durable:
-            self._talk.warn(f"Keep this id, nothing else will: {name}")
+            self._talk.warn(f"Without a journal only this id finds the task again; keep it: {name}")
         try:
             answer = self._service.submit(
                 self._request, name, before_first_byte=lambda: self._step_out(name)
             )
         except StepLostError:
-            return self.journal.find(name)
+            return self._recall(purchase)
         if isinstance(answer, Declined):
             return self._settle(purchase, answer)
         self.has_bought = True
@@ -127,19 +135,21 @@ class Submission:
             raise LocalError(
                 "journal_write_failed",
                 f"The journal cannot be written ({clean(str(error))}). Nothing was sent.",
-                hint="Make room on its disk; the same command is then safe.",
+                hint="Make room on its disk, or name another directory in KLING_STATE_DIR; the "
+                "same command is then safe.",
             ) from None
         if row is None:
             raise StepLostError
 
     def _settle(self, purchase: Purchase, declined: Declined) -> Purchase | None:
         """Write down what became of a POST that brought no task, and pause before another."""
-        event, error = declined.event, declined.error
+        name, event, error = purchase.external_task_id, declined.event, declined.error
+        reason = _end_sentence(error.message)
         following = self._step(purchase, event)
         if event is Event.NOT_SENT:
-            goes_on = self._patience.pause_unsent(error.message)
+            goes_on = self._patience.pause_unsent(reason)
         elif event is Event.BUSY:
-            goes_on = self._patience.pause_busy(error.message, retry_after=declined.retry_after)
+            goes_on = self._patience.pause_busy(reason, retry_after=declined.retry_after)
         elif event is Event.REFUSED:
             goes_on = False
         else:
@@ -147,23 +157,33 @@ class Submission:
             self._was_duplicate = event is Event.DUPLICATE
             self.has_bought = not self._was_duplicate
             self._doubt = error
-            self._talk.note(f"{error.message} Checking {purchase.external_task_id}.")
+            self._talk.note(f"{reason} Looking it up as {name}; it is not sent again.")
         if not goes_on:
             self._claims.drop(purchase)
             raise error
         return following
 
     def _step(self, purchase: Purchase, event: Event) -> Purchase | None:
-        name = purchase.external_task_id
-        with suppress(UnwritableError):  # the row then still says `sending`, which is no worse
-            self.journal.apply(name, event, sender=self._claims.sender)
-        return self.journal.find(name)
+        # A row that could not be changed says `sending`, so that only looks are left: no worse.
+        with suppress(UnwritableError, LocalError):
+            self.journal.apply(purchase.external_task_id, event, sender=self._claims.sender)
+        return self._recall(purchase)
+
+    def _recall(self, purchase: Purchase) -> Purchase | None:
+        """Read the row as it stands now."""
+        try:
+            return self.journal.find(purchase.external_task_id)
+        except (UnwritableError, LocalError):
+            # What may have been sent goes on without the journal, by looks alone.
+            is_unsent = purchase.stage is Stage.CLAIMED
+            return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 
     def _find(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
+        look = Look()
         for pause in _FIND_PAUSES:
             self._patience.pause(pause)
-            current = self.journal.find(name)
+            current = self._recall(purchase)
             if current is None or current.stage not in (Stage.SENDING, Stage.UNKNOWN):
                 return current
             look = self._service.look(name)
@@ -173,17 +193,29 @@ class Submission:
                 return found
             if look.is_fatal or self._patience.is_over:
                 break
-        raise self._tell_unknown(name)
+        raise self._tell_unknown(name, look)
 
-    def _tell_unknown(self, name: str) -> UnknownError:
-        doubt = self._doubt or UnknownError("submission_unknown", "An earlier run ended too early.")
+    def _tell_unknown(self, name: str, look: Look) -> UnknownError:
+        doubt = self._doubt or UnknownError(
+            "submission_unknown",
+            "An earlier run began to send this request, and no readable answer to it is known.",
+        )
+        answer, first = f"The service shows no task {name} so far.", ""
+        if look.error is not None and not look.is_missing:
+            answer = f"Looking up {name} failed: {_end_sentence(look.error.message)}"
+            first = f"{look.error.hint} Then: " if look.is_fatal else ""
         return UnknownError(
             "submission_unknown",
-            f"{doubt.message} The task may or may not exist; the service does not show {name}.",
-            hint="The same command looks again and never sends again; kling tasks --unfinished "
-            "lists it. --new buys it anew, which pays twice if the first one was accepted.",
+            f"{_end_sentence(doubt.message)} It may or may not have been accepted. {answer}",
+            hint=f"{first}kling wait {name} looks again; so does the same command, which never "
+            "sends it again. kling tasks --unfinished lists it. --new buys it anew, which pays "
+            "twice if this one was accepted.",
             charged="maybe",
             http_status=doubt.http_status,
             service_code=doubt.service_code,
             request_id=doubt.request_id,
         )
+
+
+def _end_sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

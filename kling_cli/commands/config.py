@@ -1,32 +1,37 @@
 """The commands `kling config ...`."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kling_cli import options
 from kling_cli.errors import UsageError
-from kling_cli.output import Printer
-from kling_cli.settings import configuration
-from kling_cli.settings.directories import find_directories
-from kling_cli.settings.keys import TOKEN, find_key
-from kling_cli.settings.loading import Described, describe
 from kling_cli.text import clean
-from kling_cli.world import World
+
+if TYPE_CHECKING:
+    from kling_cli.output import Printer
+    from kling_cli.settings.loading import Described
 
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="A key of kling config list.")]
+# A list, so that the words of a token are refused by us, and not repeated by the parser.
 Value = Annotated[
-    str | None,
+    list[str] | None,
     typer.Argument(metavar="[VALUE]", help="Asked for, or read from standard input, if left out."),
 ]
 
-config = typer.Typer(
-    name="config",
-    help="Show and change settings, and say where each comes from.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+config = typer.Typer(name="config", rich_markup_mode=None, add_completion=False)
+
+
+@config.callback(invoke_without_command=True)
+def describe_config(context: typer.Context) -> None:
+    """Show and change settings, and say where each comes from.
+
+    \b
+      kling config list
+      kling config set token
+    """
+    options.require_command(context)
 
 
 @config.command("list")
@@ -37,15 +42,18 @@ def list_settings(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """List every setting: key, value, and where it comes from, with tabs between.
+    """List every setting, its value, and where that comes from.
 
     \b
       kling config list
       kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    The order is: option, environment, file, default. The token shows only its
-    last four characters.
+    Each line: key, value, source, with tabs between. What comes first counts:
+    option, environment, file, default. The token shows only its last four
+    characters.
     """
+    from kling_cli.settings.loading import describe
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     for described in describe(session.settings):
         _print(session.printer, described)
@@ -66,6 +74,9 @@ def get_setting(
     \b
       kling config get base_url
     """
+    from kling_cli.settings.keys import find_key
+    from kling_cli.settings.loading import describe
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     name = find_key(key).name
     for described in describe(session.settings):
@@ -73,6 +84,8 @@ def get_setting(
             _print(session.printer, described)
         elif described.key == name:
             session.printer.write_line(described.value or "")
+            if described.problem is not None:
+                session.screen.say(f"warning: {described.problem}")
     return 0
 
 
@@ -86,19 +99,26 @@ def set_setting(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Store a setting in the settings file, which its owner alone can read.
+    """Store a setting in the settings file.
 
     \b
       kling config set token                  # asks, without echo
       kling config set token < token.txt
       kling config set timeout 20m
 
-    A token is never taken as an argument: other users of the machine and the
-    shell's history could read it there.
+    Its owner alone can read the file. A token is never taken as an argument:
+    other users of the machine and the shell's history could read it there.
     """
+    from kling_cli.secret import Token
+    from kling_cli.settings import configuration
+    from kling_cli.settings.asking import read_value
+    from kling_cli.settings.directories import find_directories
+    from kling_cli.settings.keys import TOKEN, find_key
+    from kling_cli.settings.loading import Described
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     found = find_key(key)
-    if found is TOKEN and value is not None:
+    if found is TOKEN and value:
         raise UsageError(
             "token_in_arguments",
             "A token is not taken as an argument: the process list and the shell's history "
@@ -106,10 +126,14 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    text = _read_value(session.world, found.name) if value is None else value
+    text = _take_one(value) if value else read_value(session.world, found)
     path = find_directories(session.world.environ).require_config_file()
     configuration.store(path, found.name, text)
-    session.screen.say(f"{found.name} stored in {clean(str(path))}.")
+    shown = clean(str(path))
+    session.screen.say(f"{found.name} stored in {shown}.")
+    if json:
+        told = Token.parse(text, source=shown).masked if found is TOKEN else text.strip()
+        _print(session.printer, Described(key=found.name, value=told, source=shown))
     return 0
 
 
@@ -127,6 +151,11 @@ def unset_setting(
     \b
       kling config unset token
     """
+    from kling_cli.settings import configuration
+    from kling_cli.settings.directories import find_directories
+    from kling_cli.settings.keys import find_key
+    from kling_cli.settings.loading import Described
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     path = find_directories(session.world.environ).require_config_file()
     if configuration.remove(path, key):
@@ -134,6 +163,8 @@ def unset_setting(
     else:
         name = find_key(key).name
         session.screen.say(f"{name} is not in {clean(str(path))}; nothing to remove.")
+    if json:
+        _print(session.printer, Described(key=key, value=None, source=None))
     return 0
 
 
@@ -150,12 +181,14 @@ def show_path(
     \b
       "$EDITOR" "$(kling config path)"
     """
+    from kling_cli.settings.directories import find_directories
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     path = str(find_directories(session.world.environ).require_config_file())
     if json:
         session.printer.write_record({"path": path})
     else:
-        session.printer.write_line(path)
+        session.printer.write_row(path)
     return 0
 
 
@@ -186,26 +219,16 @@ def check(
     return check_token(session)
 
 
-def _print(printer: Printer, described: Described) -> None:
+def _print(printer: "Printer", described: "Described") -> None:
     if printer.is_json:
-        printer.write_record(
-            {
-                "key": described.key,
-                "value": described.value,
-                "source": described.source,
-                "problem": described.problem,
-            }
-        )
+        printer.write_record(asdict(described))
     else:
         printer.write_row(
             described.key, described.value or "", described.problem or described.source or ""
         )
 
 
-def _read_value(world: World, name: str) -> str:
-    """Ask a person without echo, or read what a script pipes in."""
-    if world.stdin.isatty():
-        import getpass
-
-        return getpass.getpass(f"{name}: ")
-    return world.stdin.readline().rstrip("\r\n")
+def _take_one(values: list[str]) -> str:
+    if len(values) > 1:
+        raise UsageError("usage", "A setting has one value; put quotes around its words.")
+    return values[0]

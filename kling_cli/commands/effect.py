@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from kling_cli import options, scenes
+from kling_cli import options
+from kling_cli.errors import UsageError
 
 SceneName = Annotated[
     str,
@@ -37,6 +38,10 @@ ExternalTaskId = Annotated[
     str | None,
     typer.Option("--external-task-id", metavar="ID", help="Your own id for the task."),
 ]
+Fix = Annotated[
+    bool,
+    typer.Option("--fix", help="Repair pictures that the service would refuse; say how."),
+]
 NoCheckUrl = Annotated[
     bool, typer.Option("--no-check-url", help="Send an image's URL without looking at it first.")
 ]
@@ -58,6 +63,7 @@ def effect(
     mode: Mode = None,
     callback_url: CallbackUrl = None,
     external_task_id: ExternalTaskId = None,
+    fix: Fix = False,
     no_check_url: NoCheckUrl = False,
     any_scene: AnyScene = False,
     pair: Pair = False,
@@ -85,8 +91,16 @@ def effect(
     The same request is bought once: run again, the command goes on waiting, or
     prints what is there already, at no cost.
     """
+    from kling_cli import scenes
     from kling_cli.buying.checkout import Basket, buy
 
+    chosen = scenes.find(scene, any_scene=any_scene, pair=pair)
+    if pair and chosen.pictures != scenes.PAIR:
+        raise UsageError(
+            "usage",
+            f"{chosen.name} takes one picture; --pair is for scenes that the catalogue lacks.",
+            hint=f"Leave --pair out: kling scenes {chosen.name}",
+        )
     session = options.open_session(
         context,
         json=json,
@@ -98,7 +112,7 @@ def effect(
         model=model,
     )
     basket = Basket(
-        scene=scenes.find(scene, any_scene=any_scene, pair=pair),
+        scene=chosen,
         sources=tuple(images),
         duration=duration,
         mode=mode,
@@ -108,5 +122,6 @@ def effect(
         is_anew=new,
         waits=not no_wait,
         checks_urls=not no_check_url,
+        fixes=fix,
     )
     return buy(session, basket)

@@ -1,11 +1,13 @@
 """The command `kling scenes`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kling_cli import options
-from kling_cli.scenes import Scene, catalogue, find
+
+if TYPE_CHECKING:
+    from kling_cli.scenes import Scene
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SCENE...]", help="Only these; all if none is named.")
@@ -31,6 +33,8 @@ def scenes(
     still lists it), title, note, with tabs between. The provider changes its
     scenes monthly; --any-scene of kling effect sends one that is not here.
     """
+    from kling_cli.scenes import catalogue, find
+
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     chosen = [find(name) for name in names] if names else catalogue()
     for scene in chosen:
@@ -47,7 +51,7 @@ def scenes(
     return 0
 
 
-def _shape(scene: Scene) -> dict[str, object]:
+def _shape(scene: "Scene") -> dict[str, object]:
     return {
         "name": scene.name,
         "images": scene.pictures,

@@ -1,10 +1,14 @@
 """The command `kling tasks`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kling_cli import options
+
+if TYPE_CHECKING:
+    from kling_cli.purchase import Purchase
+    from kling_cli.session import Session
 
 Unfinished = Annotated[
     bool, typer.Option("--unfinished", help="Only those whose end is not known yet.")
@@ -29,7 +33,35 @@ def tasks(
     Each line: task id, status, scene, time, pictures, external task id, with
     tabs between.
     """
-    from kling_cli.watching.observing import list_tasks
+    from kling_cli.output import format_time, tell_status
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
-    return list_tasks(session, is_unfinished=unfinished)
+    purchases = session.journal.list_purchases(unfinished=unfinished)
+    if not purchases:
+        kind = "unfinished task" if unfinished else "task"
+        session.screen.say(f"This machine has no {kind}.")
+    for purchase in purchases:
+        if json:
+            session.printer.write_record(_shape(purchase, session))
+        else:
+            session.printer.write_row(
+                purchase.task_id or "-",
+                tell_status(purchase),
+                purchase.effect_scene,
+                format_time(purchase.created_at) or "-",
+                " ".join(str(image["source"]) for image in purchase.images),
+                purchase.external_task_id,
+            )
+    return 0
+
+
+def _shape(purchase: "Purchase", session: "Session") -> dict[str, object]:
+    from kling_cli.outcome import Outcome
+    from kling_cli.output import shape_result
+    from kling_cli.settings.values import SANDBOX
+    from kling_cli.watching.verdict import judge
+
+    is_sandbox = purchase.base_url == SANDBOX
+    error = judge(purchase, now=session.world.clock.time(), is_sandbox=is_sandbox)
+    outcome = Outcome(purchase=purchase, error=error, is_reused=True)
+    return shape_result(outcome, is_sandbox=is_sandbox)

@@ -21,7 +21,7 @@ from kling_cli.images.addresses import (
     resolve_public,
 )
 from kling_cli.images.glimpse import ASKING_FOR_IT, Glimpse, read_glimpse
-from kling_cli.images.preflight import MOST_BYTES, Problem, judge, refuse
+from kling_cli.images.rules import MOST_BYTES, Problem, judge, refuse
 from kling_cli.task import Picture
 from kling_cli.text import clean, without_query
 from kling_cli.transport.exchange import ExchangeError, Transport

@@ -7,22 +7,23 @@ from the kind of an error.
 
 import http.cookiejar
 import os
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import httpx
 
 from kling_cli import __version__
-from kling_cli.text import clean, without_query
+from kling_cli.text import without_query
 from kling_cli.transport.deadline import Deadline
+from kling_cli.transport.failure import name_host, tell
 from kling_cli.transport.proxies import blame_proxy
 from kling_cli.transport.reply import Reply, read
 from kling_cli.transport.tls import distrust, trust
+from kling_cli.transport.trace import Trace
 
 if TYPE_CHECKING:
+    import socket
     from wsgiref.types import WSGIApplication
 
 _CONNECT_SECONDS = 10.0
@@ -48,6 +49,14 @@ class Body(Protocol):
         ...
 
 
+class _OwnError(Exception):
+    """An error of the caller's own function, on its way out through the library."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class ExchangeError(Exception):
     """No usable reply came; `sent` tells whether any byte of the request may have left."""
 
@@ -64,6 +73,7 @@ class Transport:
         application: a WSGI application that takes the place of the network (the sandbox).
         environ: where proxy and certificate variables are looked up.
         log: told one line for each exchange, never a header or a body.
+        connect_seconds: the longest to wait for a connection, and again for its TLS.
     """
 
     def __init__(
@@ -72,10 +82,12 @@ class Transport:
         application: "WSGIApplication | None" = None,
         environ: Mapping[str, str] = os.environ,
         log: Callable[[str], None] | None = None,
+        connect_seconds: float = _CONNECT_SECONDS,
     ) -> None:
         self._application = application
         self._environ = environ
         self._log = log
+        self._connect_seconds = connect_seconds
         self._client: httpx.Client | None = None
         self._socket: socket.socket | None = None
 
@@ -91,7 +103,8 @@ class Transport:
         Raises:
             ExchangeError: no usable reply within so many seconds.
         """
-        return self._exchange("GET", url, headers=headers, seconds=seconds, take=read)
+        take = _read_reply_to(headers)
+        return self._exchange("GET", url, headers=headers, seconds=seconds, take=take)
 
     def send(
         self,
@@ -117,7 +130,7 @@ class Transport:
             url,
             headers={**headers, "Content-Length": str(body.length)},
             seconds=seconds,
-            take=read,
+            take=_read_reply_to(headers),
             body=body,
             before_first_byte=before_first_byte,
         )
@@ -126,6 +139,8 @@ class Transport:
         self, url: str, *, headers: Mapping[str, str], take: Take[_Taken], seconds: float
     ) -> _Taken:
         """Ask another host than the service, over a connection of its own, for what `take` reads.
+
+        An error raised by `take` comes out of here unchanged.
 
         Raises:
             ExchangeError: nothing usable came within so many seconds.
@@ -145,52 +160,45 @@ class Transport:
         seconds: float,
         take: Take[_Taken],
         body: Body | None = None,
-        before_first_byte: Callable[[], None] | None = None,
+        before_first_byte: Callable[[], None] = lambda: None,
     ) -> _Taken:
-        client = self._open(url)
-        sent = False
-
-        def start_sending() -> None:
-            nonlocal sent
-            if before_first_byte is not None:
-                before_first_byte()
-            sent = True
-
+        client = self._open(url, headers)
+        host = name_host(url)
+        about = f"{method} {without_query(url)}"
         with Deadline(seconds) as deadline:
             deadline.watch(self._socket)
-
-            def trace(event: str, info: Mapping[str, Any]) -> None:
-                if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-                    self._socket = info["return_value"].get_extra_info("socket")
-                    deadline.watch(self._socket)
-                # A proxy's CONNECT is a request too, but not ours.
-                is_ours = event.endswith("send_request_headers.started") and (
-                    info["request"].method != b"CONNECT"
-                )
-                if is_ours:
-                    start_sending()
-
+            trace = Trace(
+                host=host,
+                deadline=deadline,
+                before_first_byte=partial(_run_own, before_first_byte),
+            )
             try:
                 if self._application is not None:
-                    start_sending()  # no socket, so no trace event will say it
+                    trace.start()  # no connection, so no event will tell it
                 with client.stream(
                     method, url, headers=headers, content=body, extensions={"trace": trace}
                 ) as response:
                     status = response.status_code
-                    taken = take(status, response.headers, response.iter_raw())
+                    taken = _run_own(partial(take, status, response.headers, response.iter_raw()))
+            except _OwnError as own:
+                self.close()
+                raise own.error from None
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
                 self.close()
-                reason = "no full answer came in time" if deadline.expired else _tell(error, url)
-                self._note(f"{method} {without_query(url)}: {reason}")
-                raise ExchangeError(reason, sent=sent) from None
-        self._note(f"{method} {without_query(url)}: HTTP {status}")
+                reason = tell(error, host=host, peer=trace.peer)
+                if deadline.expired:
+                    reason = "no full answer came in time"
+                self._note(f"{about}: {reason}")
+                raise ExchangeError(reason, sent=trace.sent) from None
+            self._socket = trace.socket or self._socket
+        self._note(f"{about}: HTTP {status}")
         return taken
 
     def _note(self, line: str) -> None:
         if self._log is not None:
             self._log(line)
 
-    def _open(self, url: str) -> httpx.Client:
+    def _open(self, url: str, headers: Mapping[str, str]) -> httpx.Client:
         if self._client is not None:
             return self._client
         secure = self._application is None and url.startswith("https:")
@@ -201,13 +209,15 @@ class Transport:
             self._client = httpx.Client(
                 verify=context,
                 transport=in_process,
+                # Without TLS a proxy would read the token.
+                trust_env=secure or "Authorization" not in headers,
                 headers={
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",
                     "User-Agent": f"kling-cli/{__version__}",
                 },
                 cookies=http.cookiejar.CookieJar(no_cookies),
-                timeout=httpx.Timeout(_STILL_SECONDS, connect=_CONNECT_SECONDS),
+                timeout=httpx.Timeout(_STILL_SECONDS, connect=self._connect_seconds),
                 limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
             )
         except (httpx.InvalidURL, ImportError, ValueError):
@@ -215,35 +225,16 @@ class Transport:
         return self._client
 
 
-def _tell(error: Exception, url: str) -> str:
-    """Tell in words why no reply came; the library's own text may quote what was sent."""
-    host = clean(urlsplit(url).hostname or "")
-    reasons: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-        ((ssl.SSLError,), f"no TLS connection with {host}"),
-        ((socket.gaierror, UnicodeError), f"cannot resolve {host}"),
-        ((httpx.ProxyError,), f"the proxy refused the way to {host}"),
-        ((httpx.TimeoutException, TimeoutError), f"{host} did not answer in time"),
-        ((ConnectionRefusedError,), f"{host} refused the connection"),
-        ((httpx.ConnectError,), f"cannot connect to {host}"),
-        ((httpx.ProtocolError,), f"{host} broke off or sent no proper HTTP"),
-    )
-    causes = _unwind(error)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {host} was not accepted ({clean(cause.verify_message)}); "
-                "SSL_CERT_FILE can name further authorities, and a wrong clock can cause it too"
-            )
-    for kinds, reason in reasons:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return reason
-    return f"the connection to {host} broke"
+def _read_reply_to(headers: Mapping[str, str]) -> Take[Reply]:
+    """Make the reader of an answer, which hides the token if the answer quotes it."""
+    return partial(read, secret=headers.get("Authorization", "").removeprefix("Bearer "))
 
 
-def _unwind(error: BaseException) -> list[BaseException]:
-    causes: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None:
-        causes.append(link)
-        link = link.__cause__ or link.__context__
-    return causes
+def _run_own(function: Callable[[], _Taken]) -> _Taken:
+    """Run a function of the caller so that its errors are not taken for the network's."""
+    try:
+        return function()
+    except httpx.HTTPError:
+        raise  # from the pieces that it was reading
+    except Exception as error:  # noqa: BLE001 - none is swallowed
+        raise _OwnError(error) from None

@@ -1,22 +1,28 @@
 """An answer of the service, read without trust: its size, encoding and JSON."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from kling_cli.text import clean
 
 _LONGEST = 1024 * 1024
 _SHOWN = 2000
+_MASK = "***"
+# A shorter one is no secret, but a word that answers are full of: the sandbox takes "sandbox".
+_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What came back: `body` is the decoded JSON where `readable`, `text` its beginning.
 
-    `retry_after` is in seconds, as the service asked for it, not yet capped.
+    `retry_after` is in seconds, as the service asked for it, not yet capped; `location` is the
+    host that a redirect leads to.
     """
 
     status: int
@@ -24,24 +30,36 @@ class Reply:
     readable: bool = True
     text: str = ""
     retry_after: float | None = None
+    location: str | None = None
 
 
-def read(status: int, headers: Mapping[str, str], pieces: Iterable[bytes]) -> Reply:
-    """Read an answer; one in a content encoding, or above 1 MiB, counts as unreadable."""
+def read(
+    status: int, headers: Mapping[str, str], pieces: Iterable[bytes], *, secret: str = ""
+) -> Reply:
+    """Read an answer; one in a content encoding, or above 1 MiB, counts as unreadable.
+
+    Args:
+        status: the HTTP status.
+        headers: by name, in any case.
+        pieces: the body; not read to its end where it is too long.
+        secret: hidden wherever the answer quotes it, as gateways do with a token that they refuse.
+    """
     # Some gateways compress although `identity` was asked for, and a few kB can hold gigabytes.
-    encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
+    encoded = headers.get("Content-Encoding", "").lower() not in ("", "identity")
     content = b"" if encoded else _take(pieces)
     reply = Reply(
         status=status,
         readable=False,
-        text=clean(content[:_SHOWN].decode("utf-8", "backslashreplace")),
+        # Hidden before it is cut, or the beginning of a secret could stand at the end.
+        text=clean(_hide(content.decode("utf-8", "backslashreplace"), secret)[:_SHOWN]),
         retry_after=_read_retry_after(headers.get("Retry-After", "")),
+        location=_read_host(_hide(headers.get("Location", ""), secret)),
     )
     if encoded or len(content) > _LONGEST:
         return reply
     try:
-        return replace(reply, body=decode(content), readable=True)
-    except ValueError:
+        return replace(reply, body=_hide_within(decode(content), secret), readable=True)
+    except (ValueError, RecursionError):
         return reply
 
 
@@ -56,6 +74,7 @@ def decode(content: bytes) -> object:
         return json.loads(
             content.decode("utf-8"),
             parse_constant=_refuse_constant,
+            parse_float=_read_float,
             object_pairs_hook=_refuse_repeated_keys,
         )
     except RecursionError:
@@ -75,11 +94,36 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON")
 
 
+def _read_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number beyond all reason")
+    return number
+
+
 def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     decoded = dict(pairs)
     if len(decoded) != len(pairs):
         raise ValueError("a key is given twice")
     return decoded
+
+
+def _hide(text: str, secret: str) -> str:
+    return text.replace(secret, _MASK) if len(secret) >= _SHORTEST_SECRET else text
+
+
+def _hide_within(body: object, secret: str) -> object:
+    """Hide a secret in every text of a decoded body, however the body had spelt it."""
+    spelt = json.dumps(body)
+    hidden = _hide(spelt, secret)
+    return body if hidden == spelt else decode(hidden.encode())
+
+
+def _read_host(url: str) -> str | None:
+    try:
+        return clean(urlsplit(url).hostname or "") or None
+    except ValueError:
+        return None
 
 
 def _read_retry_after(value: str) -> float | None:

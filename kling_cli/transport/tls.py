@@ -1,5 +1,6 @@
 """The one TLS context: the system's trusted authorities, certifi's where the system has none."""
 
+import os
 import ssl
 import threading
 from collections.abc import Mapping
@@ -31,9 +32,11 @@ def distrust() -> ssl.SSLContext:
 
 @cache
 def _trust(file: str, directory: str) -> ssl.SSLContext:
-    for variable, path in (("SSL_CERT_FILE", file), ("SSL_CERT_DIR", directory)):
-        if path and not Path(path).exists():
-            raise _refuse(variable, path, "does not exist")
+    if file and not Path(file).exists():
+        raise _refuse("SSL_CERT_FILE", file, "does not exist")
+    # OpenSSL takes a list of directories, and passes over those that are missing.
+    if directory and not any(Path(path).is_dir() for path in directory.split(os.pathsep)):
+        raise _refuse("SSL_CERT_DIR", directory, "does not exist")
     if file or directory:
         try:
             return ssl.create_default_context(cafile=file or None, capath=directory or None)
@@ -45,13 +48,8 @@ def _trust(file: str, directory: str) -> ssl.SSLContext:
 
 def _trust_system() -> ssl.SSLContext:
     paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and any(Path(paths.capath).glob("*.0"))):
-        return ssl.create_default_context()
-    context = distrust()
-    context.load_default_certs()  # Windows keeps its authorities elsewhere
-    if not context.get_ca_certs():
-        context.load_verify_locations(certifi.where())
-    return context
+    has_some = paths.cafile or (paths.capath and any(Path(paths.capath).glob("*.0")))
+    return ssl.create_default_context(cafile=None if has_some else certifi.where())
 
 
 def _refuse(variable: str, path: str, fault: str) -> SetupError:

@@ -161,12 +161,11 @@ class Follower:
 
     def _describe_wait(self, *, age: float | None) -> Wait:
         purchase = self.purchase
-        is_known = bool(purchase.fingerprint)
         return Wait(
             name=name_task(purchase),
             other_name=purchase.external_task_id if purchase.task_id else "",
-            is_known=is_known,
-            is_accepted=is_known and not is_unseen(purchase),
+            is_known=bool(purchase.fingerprint),
+            is_accepted=not is_unseen(purchase),
             age=age,
             deadline=self._deadline,
             schedule=self._kit.schedule,

@@ -1,4 +1,4 @@
-"""What `kling status`, `kling wait` and `kling tasks` do: look at what was bought."""
+"""What `kling status` and `kling wait` do: look at what was bought."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -6,17 +6,17 @@ from functools import partial
 from kling_cli.api.answers import is_safe_id
 from kling_cli.errors import ExitCode, KlingError, UsageError
 from kling_cli.outcome import Outcome
-from kling_cli.output import format_time, shape_result, tell_status
+from kling_cli.output import tell_status
 from kling_cli.performance import Job, Performer, Telling, perform
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.session import Session
+from kling_cli.settings.values import SANDBOX
 from kling_cli.text import clean
 from kling_cli.watching.following import Follower, Kit
-from kling_cli.watching.verdict import is_unseen, judge, name_task
+from kling_cli.watching.verdict import is_unseen, name_task
 
 # A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
 _MOST_WAITS = 32
-_SANDBOX = "sandbox"
 
 
 def await_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
@@ -35,32 +35,10 @@ def look_at_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
     return perform(session, jobs, workers=1, telling=telling)
 
 
-def list_tasks(session: Session, *, is_unfinished: bool) -> ExitCode:
-    """List what the journal knows, newest first."""
-    purchases = session.journal.list_purchases(unfinished=is_unfinished)
-    if not purchases:
-        kind = "unfinished task" if is_unfinished else "task"
-        session.screen.say(f"This machine has no {kind}.")
-    for purchase in purchases:
-        if session.printer.is_json:
-            is_sandbox = purchase.base_url == _SANDBOX
-            error = judge(purchase, now=session.world.clock.time(), is_sandbox=is_sandbox)
-            outcome = Outcome(purchase=purchase, error=error, is_reused=True)
-            session.printer.write_record(shape_result(outcome, is_sandbox=is_sandbox))
-        else:
-            session.printer.write_row(
-                purchase.task_id or "-",
-                tell_status(purchase),
-                purchase.effect_scene,
-                format_time(purchase.created_at) or "-",
-                " ".join(str(image["source"]) for image in purchase.images),
-                purchase.external_task_id,
-            )
-    return ExitCode.OK
-
-
 def _choose(session: Session, names: tuple[str, ...]) -> Iterable[Purchase]:
     """Choose the tasks to look at; one that is named by both of its ids counts once."""
+    if names and all(_is_of_sandbox(session, name) for name in names):
+        session.turn_to_sandbox()  # where else: it needs no option to say so
     base_url = session.settings.base_url.value
     if names:
         found = [_find(session, name, base_url) for name in names]
@@ -75,6 +53,11 @@ def _choose(session: Session, names: tuple[str, ...]) -> Iterable[Purchase]:
     if not chosen:
         session.screen.say("No task of this machine is unfinished.")
     return chosen
+
+
+def _is_of_sandbox(session: Session, name: str) -> bool:
+    purchase = session.journal.find(name) if is_safe_id(name) else None
+    return purchase is not None and purchase.base_url == SANDBOX
 
 
 def _find(session: Session, name: str, base_url: str) -> Purchase:
@@ -92,12 +75,12 @@ def _find(session: Session, name: str, base_url: str) -> Purchase:
             fingerprint="",
             base_url=base_url,
             effect_scene="",
-            stage=Stage.SUBMITTED,
+            stage=Stage.UNKNOWN,
             task_id=name,
         )
     if purchase.base_url != base_url:
         place = purchase.base_url
-        way = "--sandbox" if place == _SANDBOX else f"--base-url {place}"
+        way = "--sandbox" if place == SANDBOX else f"--base-url {place}"
         raise UsageError(
             "other_service", f"Task {name} is one of {place}, not of {base_url}.", hint=f"Add {way}"
         )
@@ -152,9 +135,7 @@ def _tell_videos(outcome: Outcome, label: str) -> Iterable[tuple[str, ...]]:
 def _tell_status(outcome: Outcome, _label: str) -> Iterable[tuple[str, ...]]:
     """Tell id, status, and each URL or the reason; nothing of a status that may have changed."""
     purchase, error = outcome.purchase, outcome.error
-    if purchase is None:
-        return
-    if error is None or _is_status(error) or is_unseen(purchase):
+    if purchase is not None and (error is None or _is_status(error) or is_unseen(purchase)):
         urls = [video.url for video in purchase.videos]
         for said in urls or [purchase.message]:
             yield (name_task(purchase), tell_status(purchase), said)

@@ -8,8 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kling_cli.clock import Clock
-from kling_cli.errors import Charged, KlingError, RefusedError, SetupError, UnknownError
-from kling_cli.errors import UnreachableError
+from kling_cli.errors import (
+    Charged,
+    KlingError,
+    RefusedError,
+    SetupError,
+    UnknownError,
+    UnreachableError,
+)
 from kling_cli.talk import Talk
 from kling_cli.task import Look, Task, TaskStatus
 from kling_cli.watching.schedule import Schedule

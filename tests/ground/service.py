@@ -139,6 +139,11 @@ class LoopbackService:
         """Expect calls of a path outside the API, and answer them with this."""
         self._script(f"{method} {path}", reply, times=times)
 
+    def forget_scripts(self) -> None:
+        """Drop every scripted reply that was not used."""
+        with self._lock:
+            self._scripts.clear()
+
     def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
         """Serve a file under this path, as often as it is asked for; returns its URL."""
         self._published[path] = _Published(content=content, media_type=media_type)

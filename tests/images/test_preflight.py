@@ -18,7 +18,8 @@ from PIL import Image
 
 from kling_cli.errors import ExitCode, InputError
 from kling_cli.images.formats import Header, read_header
-from kling_cli.images.preflight import MOST_BYTES, judge, prepare, prepare_all, refuse
+from kling_cli.images.preflight import prepare, prepare_all
+from kling_cli.images.rules import MOST_BYTES, MOST_BYTES_REPAIRED, judge, refuse
 
 PHOTOS = Path(__file__).parents[1] / "photos"
 ASTRONAUT = PHOTOS / "astronaut.jpg"
@@ -173,10 +174,19 @@ def test_a_larger_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_large_standard_input_is_refused() -> None:
-    """Of an endless pipe no more is told than was read (fault 55)."""
+    """A pipe is read beyond the limit: its size is told, and --fix can help (fault 55)."""
     error = refuse_content(PHOTO.ljust(2 * MOST_BYTES, b"\0"))
     assert error.code == "image_too_large"
-    assert ": at least 10,485,761 bytes, the limit is 10,485,760" in error.message
+    assert ": 20,971,520 bytes, the limit is 10,485,760" in error.message
+    assert error.hint
+
+
+def test_an_endless_standard_input_is_refused() -> None:
+    """Of an endless pipe no more is told than was read, and no repair is offered (fault 55)."""
+    error = refuse_content(PHOTO.ljust(MOST_BYTES_REPAIRED + 9, b"\0"))
+    assert error.code == "image_too_large"
+    assert ": at least 134,217,729 bytes, the limit is 10,485,760" in error.message
+    assert not error.hint
 
 
 def test_all_problems_of_a_picture_are_named_at_once(tmp_path: Path) -> None:

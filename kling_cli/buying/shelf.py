@@ -1,0 +1,98 @@
+"""The pictures of a run: all are checked before anything is sent, few are kept until their turn."""
+
+from collections.abc import Sequence
+
+from kling_cli.errors import InputError
+from kling_cli.images import remote
+from kling_cli.images.preflight import prepare_all
+from kling_cli.images.sources import STANDARD_INPUT
+from kling_cli.session import Session
+from kling_cli.task import Picture
+
+Group = tuple[str, ...]
+
+
+class Shelf:
+    """The pictures of a run, by the group of sources that makes one task.
+
+    Args:
+        session: standard input, and the way to the hosts of pictures.
+        checks_urls: whether to look at a picture that is given by its address.
+        fixes: whether to repair files that would be refused.
+    """
+
+    def __init__(self, session: Session, *, checks_urls: bool, fixes: bool = False) -> None:
+        self._session = session
+        self._checks_urls = checks_urls
+        self._fixes = fixes
+        self._kept: dict[Group, tuple[Picture, ...]] = {}
+        self._refused: dict[Group, InputError] = {}
+
+    def check_all(self, groups: Sequence[Group]) -> None:
+        """Check every picture; what is wrong with one is told when its turn comes."""
+        for group in dict.fromkeys(groups):
+            try:
+                pictures = self._prepare(group)
+            except InputError as error:
+                self._refused[group] = error
+                continue
+            # The bytes of one task are kept; those of many files are read again, each in its turn.
+            is_light = all(picture.content is None for picture in pictures)
+            if len(groups) == 1 or is_light or STANDARD_INPUT in group:
+                self._kept[group] = pictures
+
+    def has_refused(self, group: Group) -> bool:
+        """Tell whether the check has refused this group."""
+        return group in self._refused
+
+    def take(self, group: Group) -> tuple[Picture, ...]:
+        """Take the pictures of one task.
+
+        Raises:
+            InputError: with all problems of all of them.
+        """
+        if group in self._refused:
+            raise self._refused[group]
+        return self._kept.get(group) or self._prepare(group)
+
+    def _prepare(self, group: Group) -> tuple[Picture, ...]:
+        urls = [source for source in dict.fromkeys(group) if remote.is_url(source)]
+        files = [source for source in group if source not in urls]
+        stdin = getattr(self._session.world.stdin, "buffer", None)
+        ready: dict[str, Picture] = {}
+        errors: list[InputError] = []
+        try:
+            pictures = prepare_all(files, standard_input=stdin, fix=self._fixes)
+            ready.update(zip(files, pictures, strict=True))
+        except InputError as error:
+            errors.append(error)
+        for url in urls:
+            try:
+                ready[url] = self._prepare_url(url)
+            except InputError as error:
+                errors.append(error)
+        if errors:
+            raise _join(errors)
+        return tuple(ready[source] for source in group)
+
+    def _prepare_url(self, url: str) -> Picture:
+        transport = self._session.open_web_transport()
+        try:
+            return remote.prepare(
+                url,
+                transport=transport,
+                allow_private=self._session.is_local,
+                check=self._checks_urls,
+            )
+        finally:
+            transport.close()
+
+
+def _join(errors: Sequence[InputError]) -> InputError:
+    codes = {error.code for error in errors}
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return InputError(
+        codes.pop() if len(codes) == 1 else "image_rejected",
+        "\n".join(error.message for error in errors),
+        hint=" ".join(hints),
+    )

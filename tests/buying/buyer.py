@@ -1,0 +1,168 @@
+"""What the tests of buying share: a clock that lets things happen, a journal with faults in it."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from ground.clock import VirtualClock
+from ground.replies import Reply, describe, wrap
+from ground.run import PHOTO
+from ground.service import LoopbackService
+from ground.shop import Purchase as Sale
+
+from kling_cli.api.service import Service
+from kling_cli.buying.claim import Terms
+from kling_cli.buying.submission import Submission
+from kling_cli.images.preflight import prepare
+from kling_cli.journal import Journal
+from kling_cli.purchase import Purchase, Stage
+from kling_cli.scenes import find
+from kling_cli.secret import Token
+from kling_cli.talk import Talk
+from kling_cli.task import Request, Task
+from kling_cli.transport.exchange import Transport
+
+TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+DAY = 24 * 3600.0
+
+
+class HookClock(VirtualClock):
+    """A clock on which other things happen while somebody sleeps, one at each sleep."""
+
+    def __init__(self, *hooks: Callable[[], object]) -> None:
+        super().__init__()
+        self._hooks = list(hooks)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass, and then let the next thing happen."""
+        super().sleep(seconds)
+        if self._hooks:
+            self._hooks.pop(0)()
+
+
+class Listener:
+    """A listener that keeps what it is told, and may do something at a warning."""
+
+    def __init__(self, *, at_warning: Callable[[], object] = lambda: None) -> None:
+        self.told: list[str] = []
+        self._at_warning = at_warning
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.told.append(text)
+
+    def warn(self, text: str) -> None:
+        """Keep it, and do what is to be done."""
+        self.told.append(text)
+        self._at_warning()
+
+    def accept(self, purchase: Purchase) -> None:
+        """Keep the id."""
+        self.told.append(f"{purchase.task_id} {purchase.stage}")
+
+    def look(self, task: Task) -> None:
+        """Keep the status."""
+        self.told.append(task.status)
+
+    def miss(self, count: int, reason: str) -> None:
+        """Keep the reason."""
+        self.told.append(f"{count} {reason}")
+
+    def hold(self, reason: str, *, seconds: float) -> None:
+        """Keep the reason."""
+        self.told.append(f"{reason} {seconds}")
+
+
+def make_request(base_url: str) -> Request:
+    """Make a request that can be sent."""
+    return Request(
+        base_url=base_url,
+        scene=find("squish"),
+        pictures=(prepare(str(PHOTO)),),
+        model="kling-v1-6",
+        duration="5",
+    )
+
+
+@contextmanager
+def open_submission(
+    base_url: str, *, journal: Journal, clock: VirtualClock, talk: Talk, seconds: float = 5.0
+) -> Generator[Submission]:
+    """Open a submission of its own, whose POST may take so many real seconds."""
+    service = Service(
+        Transport(environ={}),
+        base_url=base_url,
+        token=Token(TOKEN, source="a test"),
+        send_seconds=seconds,
+    )
+    request = make_request(base_url)
+    terms = Terms(external_task_id="kling-of-this-test", deadline=clock.monotonic() + 1800)
+    try:
+        yield Submission(request, terms, journal=journal, service=service, clock=clock, talk=talk)
+    finally:
+        service.close()
+
+
+def show(status: str, **fields: object) -> Reply:
+    """Answer a look with this status, and further fields of the task."""
+
+    def write(sale: Sale | None) -> object:
+        assert sale is not None
+        return wrap({**describe(sale), "task_status": status, **fields})
+
+    return Reply(json=write)
+
+
+def find_video(service: LoopbackService, number: int = 0) -> str:
+    """Spell the URL of the video of a purchase, as standard output tells it."""
+    return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
+
+
+def journal_path() -> Path:
+    """Name the journal of the machine that the test plays."""
+    return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
+
+
+def make_journal() -> None:
+    """Let the machine have a journal already, with nothing in it."""
+    Journal(journal_path(), now=lambda: 0.0).close()
+
+
+def list_stages() -> list[Stage]:
+    """List the stages in the journal, oldest first."""
+    with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
+        # A claim that is still there would be listed nowhere else.
+        with closing(sqlite3.connect(journal_path())) as connection:
+            rows = connection.execute("SELECT external_task_id FROM purchases ORDER BY rowid")
+            names = [name for (name,) in rows]
+        found = [journal.find(name) for name in names]
+    return [row.stage for row in found if row is not None]
+
+
+def break_journal(*statements: str) -> None:
+    """Change the journal's file from outside, as a full disk or a fault of it would."""
+    with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+# SQLite tells an overflow as an operational error, which is what a full or failing disk is too.
+_FAULT = "abs(-9223372036854775807 - 1)"
+_FULL = f"BEGIN SELECT {_FAULT}; END"
+FULL_AT_CLAIM = f"CREATE TRIGGER full_claim BEFORE INSERT ON purchases {_FULL}"
+
+
+def full_at(stage: Stage) -> str:
+    """Spell the trigger by which the disk is full when this stage is to be written."""
+    return (
+        f"CREATE TRIGGER full_{stage} BEFORE UPDATE OF stage ON purchases "
+        f"WHEN NEW.stage = '{stage}' {_FULL}"
+    )
+
+
+UNREADABLE = (
+    "ALTER TABLE purchases RENAME COLUMN message TO kept",
+    f"ALTER TABLE purchases ADD COLUMN message TEXT AS ({_FAULT})",
+)

@@ -1,0 +1,85 @@
+"""The pictures of a run: checked before anything is sent, kept where that costs little memory."""
+
+import pytest
+from buyer import TOKEN, find_video
+from ground.replies import Reply
+from ground.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
+from ground.service import LoopbackService
+
+BAD = PHOTOS / "README.md"
+
+
+def test_all_problems_of_a_pair_come_in_one_go(kling: Program, service: LoopbackService) -> None:
+    """A file and an address that are both wrong are both named, with what to do about each."""
+    run = kling("effect", "hug", BAD, "https://user:pw@p.example/b.jpg", "--json")
+    assert (run.code, run.json["error"]["code"], service.visits) == (3, "image_rejected", [])
+    lines = [line for line in run.err.splitlines() if "error: " in line]
+    assert ["README.md" in line for line in lines] == [True, False]
+    assert "user name or password" in lines[1]
+    assert "pw" not in run.out + run.err
+    assert [image["kind"] for image in run.json["images"]] == ["file", "url"]
+
+
+def test_problems_of_one_kind_keep_their_code(kling: Program, service: LoopbackService) -> None:
+    """Two addresses that are wrong in the same way have that code in JSON, and one hint."""
+    urls = ("https://a:b@p.example/a.jpg", "https://a:b@p.example/b.jpg")
+    run = kling("effect", "hug", *urls, "--json")
+    assert (run.code, run.json["error"]["code"]) == (3, "url_with_credentials")
+    assert run.json["error"]["hint"] == "Use an address that works without one."
+    assert service.visits == []
+
+
+def test_every_bad_picture_is_found_before_the_first_is_sent(
+    kling: Program, service: LoopbackService
+) -> None:
+    """A batch of bad pictures alone asks the service nothing, and names each."""
+    run = kling("effect", "squish", BAD, PHOTOS, "no-such.jpg")
+    assert (run.code, service.visits) == (3, [])
+    assert all(name in run.err for name in ("README.md", "it is a directory", "no-such.jpg"))
+
+
+def test_an_address_is_looked_at_once(kling: Program, service: LoopbackService) -> None:
+    """In a batch, too, the picture's server is asked once for each picture, without our token."""
+    urls = [
+        service.publish(f"/p/{number}.jpg", photo.read_bytes())
+        for number, photo in enumerate((PHOTO, OTHER_PHOTO))
+    ]
+    run = kling("effect", "squish", *urls, urls[0])
+    assert (run.code, len(service.ledger)) == (0, 2)
+    looks = [visit for visit in service.visits if visit.path.startswith("/p/")]
+    assert len(looks) == 2
+    assert all("authorization" not in visit.headers for visit in looks)
+
+
+def test_an_address_twice_in_a_pair_is_looked_at_once(
+    kling: Program, service: LoopbackService
+) -> None:
+    """Whoever hugs himself is asked for once."""
+    url = service.publish("/p/photo.jpg", PHOTO.read_bytes())
+    assert kling("effect", "hug", url, url).lines == [find_video(service)]
+    assert service.requests["GET", "/p/photo.jpg"] == 1
+
+
+def test_a_bad_address_is_refused_before_sending(kling: Program, service: LoopbackService) -> None:
+    """What the service would find minutes later, a short look finds at once."""
+    service.on_path("GET", "/p/photo.jpg", Reply(status=404))
+    run = kling("effect", "squish", f"{service.url}/p/photo.jpg")
+    assert (run.code, service.count("POST")) == (3, 0)
+
+
+def test_an_unchecked_address_is_sent_as_it_is(kling: Program, service: LoopbackService) -> None:
+    """Fault 65: with --no-check-url nobody asks the picture's server from here."""
+    url = f"{service.url}/p/photo.jpg"
+    assert kling("effect", "squish", url, "--no-check-url").code == 0
+    assert service.ledger[0].images == (url,)
+    assert all("/p/photo.jpg" not in visit.path for visit in service.visits)
+
+
+def test_what_changes_in_a_batch_is_judged_by_what_is_sent(
+    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 57: hash, checks and upload of each task come from one reading of its file."""
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    told = kling("effect", "squish", PHOTO, OTHER_PHOTO, "--json").records
+    hashes = {f"sha256:{one['images'][0]['sha256']}" for one in told}
+    assert hashes == {sale.images[0] for sale in service.ledger}

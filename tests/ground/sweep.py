@@ -1,0 +1,130 @@
+"""A fault at each system call of one whole run, through strace."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ground.run import PHOTO, Run, command
+from ground.service import LoopbackService
+
+STRACE = shutil.which("strace")
+_FILES = "%file,%desc,ftruncate,fsync,fdatasync"
+_SOCKETS = "%network"
+_CALL = re.compile(r"^(\d+) +(\w+)\(")
+# Deadlines of a run whose request never arrived: long enough for the looks that can succeed.
+_TIMEOUT = "9s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One system call: the n-th of its name, on a file or on a socket.
+
+    `is_first` tells a run in a new state directory from one that finds a journal there.
+    """
+
+    call: str
+    number: int
+    file: str | None
+    is_first: bool
+
+    def __str__(self) -> str:
+        where = self.file or "socket"
+        return f"{self.call} {self.number} on {where}{' (first run)' if self.is_first else ''}"
+
+
+FILES = ("journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm", "", PHOTO.name)
+
+
+class Bench:
+    """One run's own directory, token and ledger entries at a common service."""
+
+    def __init__(self, directory: Path, service: LoopbackService, *, name: str) -> None:
+        self.token = f"sk-sweep-{name}"
+        self.state = directory / name
+        self._service = service
+        self._environ = {
+            **os.environ,
+            "KLING_STATE_DIR": str(self.state),
+            "KLING_BASE_URL": service.base_url,
+            "KLING_TOKEN": self.token,
+        }
+
+    @property
+    def purchases(self) -> int:
+        """How many tasks this bench has bought."""
+        return sum(purchase.token == self.token for purchase in self._service.ledger)
+
+    def begin_journal(self) -> None:
+        """Make the journal, as an earlier run has left it."""
+        done = self.run("tasks")
+        assert done.code == 0, done.err
+
+    def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
+        """Run the program, under strace if there is something for it to do."""
+        prefix = [str(STRACE), "-f", "--seccomp-bpf", *strace] if strace else []
+        done = subprocess.run(
+            [*prefix, *command(*argv)],
+            capture_output=True,
+            env=self._environ,
+            timeout=100,
+            check=False,
+        )
+        return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+    def buy(self, *strace: str) -> Run:
+        """Run the command that the sweep is about."""
+        return self.run("effect", "squish", str(PHOTO), "--timeout", _TIMEOUT, strace=strace)
+
+    def name_file(self, file: str) -> Path:
+        """Tell where one of `FILES` lies."""
+        return PHOTO if file == PHOTO.name else self.state / file
+
+
+def find_points(directory: Path, service: LoopbackService) -> Iterator[Point]:
+    """Find every call on our files and sockets in one whole run, the first ever and a later one."""
+    for is_first in (True, False):
+        for file in (*FILES, None):
+            bench = Bench(
+                directory,
+                service,
+                name=f"count-{is_first}-{FILES.index(file) if file is not None else 'net'}",
+            )
+            if not is_first:
+                bench.begin_journal()
+            trace = directory / f"{bench.token}.trace"
+            done = bench.buy("-o", str(trace), *select(bench, file))
+            assert done.code == 0, done.err
+            for call, most in count_calls(trace.read_text(encoding="utf-8")).items():
+                for number in range(1, most + 1):
+                    yield Point(call=call, number=number, file=file, is_first=is_first)
+
+
+def select(bench: Bench, file: str | None) -> list[str]:
+    """Make strace see the calls on one file alone, or those on sockets."""
+    if file is None:
+        return ["-e", f"trace={_SOCKETS}"]
+    return ["-P", str(bench.name_file(file)), "-e", f"trace={_FILES}"]
+
+
+def count_calls(trace: str) -> Counter[str]:
+    """Count the calls of each name in the thread that makes the most of them."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in trace.splitlines():
+        if found := _CALL.match(line):
+            counts[(found[1], found[2])] += 1
+    most: Counter[str] = Counter()
+    for (_thread, call), count in counts.items():
+        most[call] = max(most[call], count)
+    return most
+
+
+def inject(bench: Bench, point: Point, *, what: str) -> list[str]:
+    """Spell the fault at a point for strace."""
+    fault = f"inject={point.call}:{what}:when={point.number}"
+    selected = select(bench, point.file)
+    return ["-o", "/dev/null", *selected[:-1], f"trace={point.call}", "-e", fault]

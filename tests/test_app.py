@@ -1,0 +1,260 @@
+"""The one place where an error becomes words and an exit code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ground.process import Process
+from ground.run import OTHER_PHOTO, PHOTO, Program, Run, command, run_installed
+from ground.service import LoopbackService
+from ground.shop import Rules
+
+from kling_cli import __version__
+
+COMMANDS = [
+    (),
+    ("effect",),
+    ("status",),
+    ("wait",),
+    ("tasks",),
+    ("scenes",),
+    ("sandbox",),
+    ("config",),
+    ("config", "list"),
+    ("config", "get"),
+    ("config", "set"),
+    ("config", "unset"),
+    ("config", "path"),
+    ("config", "check"),
+]
+TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+
+
+@pytest.fixture(autouse=True)
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let streams be buffered, as they are for users."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_explains_itself(kling: Program, path: tuple[str, ...], option: str) -> None:
+    """Each command's help fits a terminal of 80 columns, names its options and shows an example."""
+    run = kling(*path, option)
+    name = " ".join(("kling", *path))
+    assert (run.code, run.err) == (0, "")
+    assert run.lines[0].startswith(f"Usage: {name} ")
+    assert max(map(len, run.lines)) <= 80
+    assert "-h, --help" in run.out
+    example = f"    kling {' '.join(path)}".rstrip()
+    assert any(line.startswith(example) or f"$({name}" in line for line in run.lines), run.out
+
+
+def test_the_version_has_its_option(kling: Program) -> None:
+    """`--version` is answered also where other words stand with it."""
+    run = kling("--version", "scenes")
+    assert (run.code, run.out) == (0, f"kling {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words", "hint"),
+    [
+        (("efect",), "No such command 'efect'. Did you mean 'effect'?", "kling --help"),
+        (("config", "lst"), "No such command 'lst'. Did you mean 'list'", "kling config --help"),
+        (("scenes", "--jsn"), "No such option: --jsn", "kling scenes --help"),
+        (("effect",), "Missing argument 'SCENE'", "kling effect --help"),
+        (("effect", "squish"), "Missing argument 'IMAGE...'", "kling effect --help"),
+        (("wait", "--timeout"), "Option '--timeout' requires an argument", "kling --help"),
+        (("sandbox", "--port", "x"), "'x' is not a valid int", "kling sandbox --help"),
+        (("tasks", "more"), "unexpected extra argument", "kling tasks --help"),
+        (("scenes", "sqish"), "Did you mean squish?", "kling scenes lists them"),
+        (("\x1b[31m",), r"\x1b[31m", "kling --help"),
+    ],
+)
+def test_a_wrong_command_is_put_right(
+    kling: Program, argv: tuple[str, ...], words: str, hint: str
+) -> None:
+    """A usage error is one clear line and a hint, on standard error, with exit code 2."""
+    run = kling(*argv)
+    assert (run.code, run.out) == (2, "")
+    problem, way = run.err.splitlines()
+    assert problem.startswith("kling: error: ")
+    assert words in problem
+    assert way.startswith(f"kling: hint: {hint}")
+    assert "\x1b" not in run.err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("efect", "--json"),
+        ("--json", "wait", "--timeout"),
+        ("effect", "--json"),
+        ("config", "lst", "--json"),
+        ("wait", "--timeout", "soon", "--json"),
+        ("scenes", "sqish", "--json"),
+        ("config", "set", "token", TOKEN, "--json"),
+    ],
+)
+def test_a_wrong_command_has_its_object(kling: Program, argv: tuple[str, ...]) -> None:
+    """Under --json a usage error, too, prints one object."""
+    run = kling(*argv)
+    assert run.code == run.json["exit_code"] == 2
+    assert run.json["ok"] is False
+    assert run.json["error"]["message"] in run.err
+    assert run.json["error"]["charged"] == "no"
+
+
+@pytest.mark.parametrize("argv", [("--token", TOKEN), (f"--token={TOKEN}",)])
+def test_a_token_is_no_option(kling: Program, argv: tuple[str, ...]) -> None:
+    """Fault 76: who gives the token as an option learns why not; it is not repeated."""
+    run = kling("effect", "squish", PHOTO, *argv, "--json", "-v")
+    assert run.code == 2
+    assert "There is no --token" in run.err
+    assert "KLING_TOKEN" in run.err
+    assert TOKEN not in run.out + run.err
+
+
+def test_a_usage_error_in_the_sandbox_says_so(kling: Program) -> None:
+    """A failure before any task tells whether it was the sandbox that was asked for."""
+    assert kling("status", "--sandbox", "--json", "a b").json["sandbox"] is True
+    assert kling("scenes", "x", "--json").json["sandbox"] is False
+
+
+BUG = """
+import sys
+import typer
+from kling_cli import app
+
+def crash(verbose: bool = typer.Option(False, "-v"), json: bool = typer.Option(False)) -> None:
+    secret = "sk-very-secret"
+    raise ERROR
+
+app.app.command("crash")(crash)
+sys.exit(app.main(sys.argv[1:]))
+"""
+
+
+def crash(error: str, *argv: str) -> Run:
+    """Run a command that has a fault of ours in it."""
+    script = BUG.replace("ERROR", error)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "crash", *argv], capture_output=True, check=False
+    )
+    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def test_a_fault_of_ours_is_one_line() -> None:
+    """What nobody foresaw ends with exit code 1 and one line: no traceback, no value."""
+    run = crash("ValueError(secret)")
+    assert (run.code, run.out) == (1, "")
+    assert run.err.splitlines() == [
+        "kling: error: This is a fault of kling itself: ValueError.",
+        (
+            "kling: hint: kling tasks lists what was bought. -v shows where it happened; "
+            "please report it."
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        ("ValueError(secret)", 1, "This is a fault of kling itself: ValueError at "),
+        ("OSError(24, 'Too many open files', secret)", 11, "Too many open files at "),
+        ("OSError('odd')", 11, "failed: odd at "),
+    ],
+)
+def test_a_fault_shows_places_and_no_values(error: str, code: int, words: str) -> None:
+    """Fault 76: -v shows where a fault arose, and even then no value that may be a secret."""
+    run = crash(error, "-v", "--json")
+    assert run.code == run.json["exit_code"] == code
+    assert run.json["error"]["charged"] == "maybe"
+    assert words in run.err
+    assert re.search(r"<string>:\d+ < ", run.err)
+    assert "sk-very-secret" not in run.out + run.err
+
+
+def test_a_dropped_prompt_is_a_stop() -> None:
+    """Who ends a question with Ctrl-D has stopped the program."""
+    run = crash("EOFError")
+    assert (run.code, run.out) == (130, "")
+    assert "kling: error: Stopped. Nothing was sent.\n" in run.err
+
+
+def test_a_full_output_costs_nothing(service: LoopbackService) -> None:
+    """Fault 84: a URL that found no room stands on standard error; the rerun prints it free."""
+    service.shop.rules = Rules(looks_until_done=0)
+    argv = command("effect", "squish", PHOTO)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False)
+    (bought,) = service.ledger
+    url = f"{service.url}/videos/{bought.task_id}.mp4"
+    assert done.returncode == 11
+    assert url in done.stderr.decode()
+    assert "costs nothing" in done.stderr.decode()
+    again = run_installed("effect", "squish", PHOTO)
+    assert (again.code, again.out) == (0, f"{url}\n")
+    assert len(service.ledger) == service.count("POST") == 1
+
+
+def test_a_reader_that_left_costs_nothing(service: LoopbackService) -> None:
+    """Fault 85: when the reader has gone the end is quiet, and the journal keeps the task."""
+    service.shop.rules = Rules(looks_until_done=0)
+    reader, writer = os.pipe()
+    with Process("effect", "squish", PHOTO, stdout=writer) as process:
+        os.close(writer)
+        process.wait_for("submitted")
+        os.close(reader)
+        run = process.finish()
+    assert run.code == 141
+    assert "error" not in run.err
+    assert run_installed("effect", "squish", PHOTO).code == 0
+    assert len(service.ledger) == 1
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "posts"), [(">&-", 11, 0), ("2>&-", 0, 1), ("<&-", 0, 1)]
+)
+def test_streams_closed_from_the_start(
+    service: LoopbackService, redirection: str, code: int, posts: int
+) -> None:
+    """Fault 86: without standard output nothing is sent; without the others all goes its way."""
+    argv = command("effect", "squish", PHOTO, "--no-wait")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirection}', *argv], capture_output=True, check=False
+    )
+    assert done.returncode == code
+    assert service.count("POST") == posts
+    if posts:
+        assert done.stdout.decode() == f"{service.ledger[0].task_id}\n"
+    else:
+        assert b"Nothing was sent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", rb"caf\xe9 \u634f\u2713.jpg"),
+        ("cp936", "caf\u00e9 \u634f".encode("cp936") + rb"\u2713.jpg"),
+    ],
+)
+def test_no_locale_stops_a_run(
+    service: LoopbackService, tmp_path: Path, encoding: str, shown: bytes
+) -> None:
+    """Fault 114: what a locale cannot say is spelt out, on both streams, and the run goes on."""
+    photo = tmp_path / "caf\u00e9 \u634f\u2713.jpg"
+    photo.write_bytes(PHOTO.read_bytes())
+    run = subprocess.run(
+        command("effect", "squish", photo, OTHER_PHOTO, "--no-wait"),
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"},
+        check=False,
+    )
+    assert run.returncode == 0
+    assert len(service.ledger) == 2
+    assert shown in run.stdout
+    assert shown in run.stderr

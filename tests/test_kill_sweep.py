@@ -1,0 +1,93 @@
+"""Killed, or failed by the system, at any call: one rerun later the task is there, bought once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ground.service import LoopbackService
+from ground.shop import Rules
+from ground.sweep import STRACE, Bench, Point, find_points, inject
+
+pytestmark = [
+    pytest.mark.skipif(STRACE is None, reason="strace is not installed"),
+    pytest.mark.timeout(600),
+]
+# Most of a run is waiting, so more of them than cores are under way at once.
+_AT_ONCE = 10
+_SAMPLE = 24
+_WRITES = ("write", "pwrite64", "fsync", "fdatasync", "openat", "ftruncate")
+
+
+@pytest.fixture
+def shop() -> Iterator[LoopbackService]:
+    """A service that makes videos at once, and buys again whatever it is sent again."""
+    with LoopbackService(Rules(deduplicate="ignore", looks_until_done=0)) as service:
+        yield service
+
+
+def choose(points: list[Point], request: pytest.FixtureRequest) -> list[Point]:
+    """Choose every point where that is asked for, else a fixed sample."""
+    if request.config.getoption("--every-call"):
+        return points
+    return points[:: max(len(points) // _SAMPLE, 1)]
+
+
+def rerun(bench: Bench, point: Point, what: str) -> str:
+    """Run once more without any fault, and judge; tell how it ended."""
+    again = bench.buy()
+    assert bench.purchases <= 1, f"bought twice after {what} at {point}"
+    if again.code == 0:
+        assert bench.purchases == 1, f"nothing bought after {what} at {point}"
+        assert again.out.startswith("http"), f"no URL after {what} at {point}"
+        return "delivered"
+    listed = bench.run("tasks", "--unfinished").out
+    assert again.code == 9, f"{again.code} after {what} at {point}: {again.err}"
+    assert "unknown" in listed, f"not listed after {what} at {point}"
+    return "unknown"
+
+
+def test_a_kill_at_any_call_loses_nothing_and_buys_nothing_twice(
+    shop: LoopbackService, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """SIGKILL at each call on our files and sockets, then one rerun (faults 91, 96)."""
+    points = choose(list(find_points(tmp_path, shop)), request)
+
+    def kill(numbered: tuple[int, Point]) -> str:
+        number, point = numbered
+        bench = Bench(tmp_path, shop, name=f"kill-{number}")
+        if not point.is_first:
+            bench.begin_journal()
+        killed = bench.buy(*inject(bench, point, what="signal=KILL"))
+        assert killed.code in {0, -9, 137}, f"{killed.code} at {point}: {killed.err}"
+        return ("killed, " if killed.code else "not met, ") + rerun(bench, point, "a kill")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = list(pool.map(kill, enumerate(points)))
+    print(f"{len(points)} crash points:", {end: ends.count(end) for end in sorted(set(ends))})
+    assert sum(end.startswith("killed") for end in ends) > 0.9 * len(points)
+
+
+def test_a_failing_disk_loses_nothing_and_buys_nothing_twice(
+    shop: LoopbackService, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """ENOSPC, EIO and EMFILE at each write, fsync and open, then one rerun (faults 77, 78, 94)."""
+    found = [point for point in find_points(tmp_path, shop) if point.call in _WRITES]
+    faults = [(point, error) for point in found for error in ("ENOSPC", "EIO", "EMFILE")]
+    points = choose([point for point, _ in faults], request)
+    errors = [error for _, error in faults][:: max(len(faults) // max(len(points), 1), 1)]
+
+    def fail(numbered: tuple[int, tuple[Point, str]]) -> str:
+        number, (point, error) = numbered
+        bench = Bench(tmp_path, shop, name=f"fail-{number}")
+        if not point.is_first:
+            bench.begin_journal()
+        failed = bench.buy(*inject(bench, point, what=f"error={error}"))
+        assert "Traceback" not in failed.err, failed.err
+        assert failed.code in {0, 3, 4, 8, 9, 10, 11}, f"{failed.code}, {error} at {point}"
+        rerun(bench, point, error)
+        return f"exit {failed.code}"
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = list(pool.map(fail, enumerate(zip(points, errors, strict=False))))
+    print(f"{len(ends)} failures:", {end: ends.count(end) for end in sorted(set(ends))})
