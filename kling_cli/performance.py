@@ -11,7 +11,6 @@ from kling_cli.batch import Batch, Begun
 from kling_cli.errors import (
     Charged,
     ExitCode,
-    InputError,
     Interrupted,
     KlingError,
     LocalError,
@@ -180,7 +179,7 @@ class _Report:
         finally:
             if error is not None and not self._telling.is_told(error):
                 # What is wrong with a picture names it already.
-                named = "" if isinstance(error, InputError) else label
+                named = "" if error.message.startswith(label) else label
                 self._session.screen.fail(error, label=named)
 
     def write(self, outcome: Outcome, warnings: Sequence[str] = (), *, label: str = "") -> None:

@@ -19,7 +19,7 @@ from ground.service import LoopbackService
 from ground.shop import Rules
 from ground.steps import hold, read_request
 
-from kling_cli.errors import ExitCode, InputError, Interrupted, LocalError
+from kling_cli.errors import InputError, Interrupted, KlingError, LocalError, RefusedError
 from kling_cli.outcome import Outcome
 from kling_cli.performance import Job, Telling, perform
 from kling_cli.purchase import Purchase, Stage
@@ -378,27 +378,31 @@ def test_a_dead_output_does_not_hide_what_a_signal_left() -> None:
     assert "1 more not begun" in err.getvalue()
 
 
-def test_an_error_of_one_is_no_error_of_the_others() -> None:
-    """A request that fails is told by its name, and the others are delivered."""
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (RefusedError("refused", "It is refused."), 6, "bad.jpg: It is refused."),
+        (InputError("bad", "bad.jpg is bad."), 3, "bad.jpg is bad."),
+    ],
+)
+def test_an_error_of_one_is_no_error_of_the_others(
+    error: KlingError, code: int, words: str
+) -> None:
+    """A request that fails is told by its name, once, and the others are delivered."""
 
     def refuse() -> Outcome:
-        raise InputError("bad", "It is bad.")
+        raise error
 
     session = make_session(is_json=False)
     jobs = [
         make_job(Performer(refuse), label="bad.jpg"),
         make_job(Performer(lambda: DONE), label="ok.jpg"),
     ]
-    code = perform(
-        session,
-        jobs,
-        workers=1,
-        telling=Telling(rows=lambda o, n: tell_urls(o, n) if not o.error else ()),
-    )
-    assert code is ExitCode.BAD_INPUT
+    telling = Telling(rows=lambda outcome, name: () if outcome.error else tell_urls(outcome, name))
+    assert perform(session, jobs, workers=1, telling=telling) == code
     out, err = read(session)
     assert out == "https://h/v.mp4\tok.jpg\n"
-    assert "kling: error: bad.jpg: It is bad.\n" in err
+    assert f"kling: error: {words}\n" in err
 
 
 def test_an_error_that_its_row_tells_is_told_once() -> None:

@@ -1,14 +1,13 @@
 """`kling wait`: until each task has ended, and not a moment less for any failed look."""
 
-import os
 import signal
-import subprocess
 from itertools import pairwise
 
 import pytest
 from ground.clock import VirtualClock
+from ground.process import Process
 from ground.replies import Reply
-from ground.run import OTHER_PHOTO, PHOTO, Program, command
+from ground.run import OTHER_PHOTO, PHOTO, Program
 from ground.service import LoopbackService
 from ground.shop import Rules
 
@@ -186,13 +185,10 @@ def test_signal_ends_it_with_the_way_on(
 ) -> None:
     """A stopped wait says that the task goes on and how to wait again (faults 89, 90)."""
     service.on_look(RUNNING)
-    with subprocess.Popen(
-        command("wait", "815", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        assert "processing" in process.stderr.readline()
-        os.kill(process.pid, number)
-        out, err = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert "kling wait 815" in err
-    assert '"task_id": "815"' in out
+    with Process("wait", "815", "--json") as process:
+        process.wait_for("processing")
+        process.kill(number)
+        run = process.finish()
+    assert (run.code, run.json["task_id"], run.json["exit_code"]) == (code, "815", code)
+    assert "Task 815 goes on and is paid for." in run.err
+    assert "kling wait 815" in run.err

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class Bench:
 
     def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
         """Run the program, under strace if there is something for it to do."""
-        prefix = [str(STRACE), "-f", "--seccomp-bpf", *strace] if strace else []
+        prefix = [str(STRACE), "-f", *strace] if strace else []
         done = subprocess.run(
             [*prefix, *command(*argv)],
             capture_output=True,
@@ -85,23 +85,26 @@ class Bench:
         return PHOTO if file == PHOTO.name else self.state / file
 
 
-def find_points(directory: Path, service: LoopbackService) -> Iterator[Point]:
+def find_points(directory: Path, service: LoopbackService) -> list[Point]:
     """Find every call on our files and sockets in one whole run, the first ever and a later one."""
-    for is_first in (True, False):
-        for file in (*FILES, None):
-            bench = Bench(
-                directory,
-                service,
-                name=f"count-{is_first}-{FILES.index(file) if file is not None else 'net'}",
-            )
-            if not is_first:
-                bench.begin_journal()
-            trace = directory / f"{bench.token}.trace"
-            done = bench.buy("-o", str(trace), *select(bench, file))
-            assert done.code == 0, done.err
-            for call, most in count_calls(trace.read_text(encoding="utf-8")).items():
-                for number in range(1, most + 1):
-                    yield Point(call=call, number=number, file=file, is_first=is_first)
+    runs = [(is_first, file) for is_first in (True, False) for file in (*FILES, None)]
+
+    def find(run: tuple[bool, str | None]) -> list[Point]:
+        is_first, file = run
+        bench = Bench(directory, service, name=f"count-{runs.index(run)}")
+        if not is_first:
+            bench.begin_journal()
+        trace = directory / f"{bench.token}.trace"
+        done = bench.buy("-o", str(trace), *select(bench, file))
+        assert done.code == 0, done.err
+        return [
+            Point(call=call, number=number, file=file, is_first=is_first)
+            for call, most in count_calls(trace.read_text(encoding="utf-8")).items()
+            for number in range(1, most + 1)
+        ]
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        return [point for points in pool.map(find, runs) for point in points]
 
 
 def select(bench: Bench, file: str | None) -> list[str]:
