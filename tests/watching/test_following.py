@@ -264,6 +264,47 @@ def test_task_of_another_leaves_our_row_alone(kling: Program, service: LoopbackS
     assert kling("tasks", "--json").json["task_status"] == "submitted"
 
 
+def test_doubt_at_another_service_stays(kling: Program, service: LoopbackService) -> None:
+    """The same external id at another service is another task, and settles no doubt of ours."""
+    name = buy_in_doubt(kling, service)
+    with LoopbackService() as other:
+        stranger = {**describe(service.ledger[0], "failed"), "task_id": "999"}
+        other.on_look(Reply(json=wrap(stranger)))
+        run = kling("status", "999", "--base-url", other.base_url, "--json")
+    assert (run.code, run.json["external_task_id"]) == (5, name)
+    assert kling("tasks", "--json").json["task_status"] == "unknown"
+
+
+def test_task_id_that_comes_late_is_kept(kling: Program, service: LoopbackService) -> None:
+    """A look may tell the external id alone; the task id counts from when it is told."""
+    name = buy_in_doubt(kling, service)
+    nameless = {"task_status": "processing", "task_info": {"external_task_id": name}}
+    service.on_look(Reply(json=wrap(nameless)))
+    assert kling("status", name).out == f"{name}\tprocessing\t\n"
+    service.on_look(Reply(json=wrap({**nameless, "task_id": "999"})))
+    assert kling("status", name).out == "999\tprocessing\t\n"
+    assert kling("tasks", "--json").json["task_id"] == "999"
+
+
+def test_first_look_counts_from_the_acceptance(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """A task that had to wait for its slot is as young as any other when it is accepted."""
+    looked: list[float] = []
+
+    def note(purchase: Purchase | None) -> object:
+        assert purchase is not None
+        looked.append(clock.time() - purchase.bought_at)
+        return wrap(describe(purchase, "processing"))
+
+    busy = {"code": 1303, "message": "parallel task over resource pack limit"}
+    service.on_create(Reply(status=429, json=busy, headers={"Retry-After": "100"}))
+    service.on_look(Reply(json=note), times=2)
+    assert kling("effect", "squish", PHOTO).code == 0
+    assert looked[0] == pytest.approx(2)
+    assert 13 < looked[1] - looked[0] < 17
+
+
 def test_foreign_task_told_by_its_external_id_gets_its_own(
     kling: Program, service: LoopbackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

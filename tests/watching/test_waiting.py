@@ -239,6 +239,13 @@ def test_five_silent_minutes_end_the_wait(clock: VirtualClock) -> None:
     assert (error.charged, error.hint) == ("yes", f"kling wait {ID}")
 
 
+def test_silence_counts_from_the_last_good_look(clock: VirtualClock) -> None:
+    """However long a task has been seen running, a few failed looks are no silence."""
+    ground = Ground(clock, [*[RUNNING] * 100, *[BROKEN] * 5, DONE])
+    ground.wait()
+    assert ground.times[100] > 300
+
+
 def test_silence_about_a_doubtful_task_promises_nothing(clock: VirtualClock) -> None:
     """Of a task that the service never showed nobody says that it is paid for."""
     ground = Ground(clock, [BROKEN])
