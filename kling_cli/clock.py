@@ -46,7 +46,7 @@ class SystemClock:
 
     def random(self) -> float:
         """Draw a number that spreads looks in time; nothing secret hangs on it."""
-        return random.random()  # noqa: S311 - jitter
+        return random.random()  # noqa: S311 - it spreads looks, nothing secret
 
 
 def format_seconds(seconds: float) -> str:

@@ -50,7 +50,7 @@ class Shopping(RuleBasedStateMachine):
     """The same command again and again, under every trouble, until it has been delivered once."""
 
     @initialize(deduplicate=st.sampled_from(["refuse", "replay", "ignore"]), looks_up=st.booleans())
-    def open_shop(self, deduplicate: str, looks_up: bool) -> None:  # noqa: FBT001 - drawn
+    def open_shop(self, deduplicate: str, looks_up: bool) -> None:  # noqa: FBT001 - drawn by name
         """Open a service with its own habits."""
         self.directory = tempfile.TemporaryDirectory()
         rules = Rules(

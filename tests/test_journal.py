@@ -310,7 +310,7 @@ def test_a_damaged_row_stops_everything(
     """Fault 79: a row that makes no sense is damage, and the file stays as it is."""
     journal.claim(WANTED)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(f"UPDATE purchases SET {column} = ?", (value,))  # noqa: S608 - ours
+        connection.execute(f"UPDATE purchases SET {column} = ?", (value,))  # noqa: S608 - a name of ours
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = path.read_bytes()
     with pytest.raises(LocalError) as caught:

@@ -55,7 +55,7 @@ class Wait:
     is_accepted: bool = True
     age: float | None = 0.0
     deadline: float = float("inf")
-    schedule: Schedule = Schedule()  # noqa: RUF009 - frozen
+    schedule: Schedule = Schedule()  # noqa: RUF009 - it is frozen, so all may share it
 
 
 def watch(fetch: Callable[[], Look], wait: Wait, *, clock: Clock, talk: Talk) -> None:
