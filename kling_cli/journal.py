@@ -80,7 +80,7 @@ class Journal:
             UsageError: the external task id belongs to another purchase.
         """
         with self._database.transaction():
-            current = self._select("fingerprint = ? AND is_current", wanted.fingerprint)
+            current = self.find_current(wanted.fingerprint)
             if current is not None and current.external_task_id != replacing:
                 return current
             if self._select("external_task_id = ?", wanted.external_task_id) is not None:
@@ -149,6 +149,10 @@ class Journal:
     def find(self, any_id: str) -> Purchase | None:
         """Find a purchase by its external task id or its task id."""
         return self._select("external_task_id = ? OR task_id = ?", any_id, any_id)
+
+    def find_current(self, fingerprint: str) -> Purchase | None:
+        """Find the purchase that a request goes on with."""
+        return self._select("fingerprint = ? AND is_current", fingerprint)
 
     def list_purchases(self, *, unfinished: bool = False) -> tuple[Purchase, ...]:
         """List the purchases, newest first; a mere claim was never sent and is none."""

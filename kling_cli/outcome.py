@@ -18,6 +18,9 @@ class Outcome:
         effect_scene: likewise.
         is_reused: whether this run bought nothing.
         elapsed: seconds that this run spent on it.
+        external_task_id: the id that a purchase would have; None where there is one.
+        plan: `buy`, `resume`, `reuse` or `look`; None where it was done and not only planned.
+        request: what would be sent, with pictures by size and hash; likewise.
     """
 
     purchase: Purchase | None = None
@@ -26,3 +29,6 @@ class Outcome:
     effect_scene: str | None = None
     is_reused: bool = False
     elapsed: float = 0.0
+    external_task_id: str | None = None
+    plan: str | None = None
+    request: Mapping[str, object] | None = None

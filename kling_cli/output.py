@@ -65,11 +65,7 @@ class Printer:
 
 
 def shape_result(
-    outcome: Outcome,
-    *,
-    is_sandbox: bool,
-    warnings: Sequence[str] = (),
-    plan: str | None = None,
+    outcome: Outcome, *, is_sandbox: bool, warnings: Sequence[str] = ()
 ) -> dict[str, object]:
     """Shape the result object of one task; every key is always there."""
     purchase, error = outcome.purchase, outcome.error
@@ -79,7 +75,9 @@ def shape_result(
         "exit_code": int(exit_code),
         "sandbox": is_sandbox,
         "task_id": purchase.task_id if purchase else None,
-        "external_task_id": (purchase.external_task_id or None) if purchase else None,
+        "external_task_id": (purchase.external_task_id or None)
+        if purchase
+        else outcome.external_task_id,
         "effect_scene": (purchase.effect_scene or None) if purchase else outcome.effect_scene,
         "task_status": tell_status(purchase) if purchase else None,
         "task_status_msg": purchase.message if purchase else "",
@@ -87,7 +85,8 @@ def shape_result(
         "updated_at": format_time(purchase.updated_at) if purchase else None,
         "elapsed": round(outcome.elapsed, 1),
         "reused": outcome.is_reused,
-        "plan": plan,
+        "plan": outcome.plan,
+        "request": outcome.request,
         "images": [dict(image) for image in (purchase.images if purchase else outcome.images)],
         "videos": [{**asdict(video), "file": None} for video in purchase.videos]
         if purchase

@@ -62,7 +62,8 @@ class Picture:
     """A picture that passed the preflight; `content` is the one buffer that is hashed and sent.
 
     Width and height are in pixels, `size` in bytes. A picture given by URL has no content, and
-    where its check was left out no format, sizes or hash either.
+    where its check was left out no format, sizes or hash either. `repaired_from` is the SHA-256 of
+    the file as it was given, where that was repaired.
     """
 
     source: str
@@ -76,11 +77,18 @@ class Picture:
     sha256: str | None = None
     fixes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    repaired_from: str | None = None
 
     @property
     def identity(self) -> str:
-        """What the picture counts as when two requests are compared: its URL, or its hash."""
-        return self.url if self.url is not None else f"sha256:{self.sha256}"
+        """What the picture counts as when two requests are compared: its URL, or its hash.
+
+        A repaired one counts as what it was made from: another release of the library that
+        repairs it may make other bytes, and the same command would buy again.
+        """
+        if self.url is not None:
+            return self.url
+        return f"repaired:{self.repaired_from}" if self.repaired_from else f"sha256:{self.sha256}"
 
     def describe(self) -> Mapping[str, object]:
         """Tell what results and journal say of the picture: its source without any secret."""
@@ -123,8 +131,21 @@ class Request:
     mode: str | None = None
     callback_url: str | None = field(default=None, repr=False)
 
-    def shape_input(self, images: tuple[str, ...]) -> Mapping[str, object]:
-        """Build the `input` object, with whatever stands for the pictures put in their place."""
+    def shape_body(
+        self, external_task_id: str | None, images: tuple[object, ...]
+    ) -> Mapping[str, object]:
+        """Build the body, with whatever stands for the pictures put in their place."""
+        body: dict[str, object] = {
+            "effect_scene": self.scene.name,
+            "input": self.shape_input(images),
+        }
+        if self.callback_url is not None:
+            body["callback_url"] = self.callback_url
+        body["external_task_id"] = external_task_id
+        return body
+
+    def shape_input(self, images: tuple[object, ...]) -> Mapping[str, object]:
+        """Build the `input` object of the body."""
         fields: dict[str, object] = {}
         if self.model is not None:
             fields["model_name"] = self.model

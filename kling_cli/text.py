@@ -19,6 +19,8 @@ def clean(text: str, *, limit: int = 500) -> str:
 
 def without_query(url: str) -> str:
     """Show a URL without its user part, query and fragment, any of which may be a secret."""
+    if url[:5].lower() == "data:":
+        return f"{clean(url.partition(',')[0], limit=80)},..."
     try:
         parts = urlsplit(url)
     except ValueError:

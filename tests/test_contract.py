@@ -30,6 +30,7 @@ RESULT_KEYS = [
     "elapsed",
     "reused",
     "plan",
+    "request",
     "images",
     "videos",
     "error",

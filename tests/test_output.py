@@ -109,10 +109,15 @@ def test_a_closed_output_is_refused_before_anything_begins() -> None:
             Printer(unwritable, is_json=False).write_line("x")
 
 
+PLANNED = {"url": "https://h/v1/videos/effects", "body": {"effect_scene": "squish"}}
+
+
 def test_a_success_has_every_key() -> None:
     """A result object tells everything of a task, each key in its documented form."""
-    outcome = Outcome(purchase=PURCHASE, elapsed=83.44, is_reused=True)
-    result = shape_result(outcome, is_sandbox=True, warnings=["careful"], plan="look")
+    outcome = Outcome(
+        purchase=PURCHASE, elapsed=83.44, is_reused=True, plan="reuse", request=PLANNED
+    )
+    result = shape_result(outcome, is_sandbox=True, warnings=["careful"])
     assert list(result) == KEYS[1:]
     assert result == {
         "ok": True,
@@ -127,7 +132,8 @@ def test_a_success_has_every_key() -> None:
         "updated_at": "2023-11-14T22:14:43Z",
         "elapsed": 83.4,
         "reused": True,
-        "plan": "look",
+        "plan": "reuse",
+        "request": PLANNED,
         "images": list(PURCHASE.images),
         "videos": [{"id": "v", "url": "https://h/v.mp4", "duration": 5.0, "file": None}],
         "error": None,

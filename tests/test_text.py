@@ -56,6 +56,7 @@ def test_text_is_shown_on_one_line(text: str, shown: str) -> None:
         ("https://[host/a?secret", "https://[host/a"),
         ("https://user:secret@[host/a#secret", "[host/a"),
         ("https://host/\x1b", r"https://host/\x1b"),
+        ("data:image/png;base64,iVBORw0K", "data:image/png;base64,..."),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:

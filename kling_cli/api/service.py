@@ -37,6 +37,9 @@ class Service:
         token: goes into the Authorization header and nowhere else.
         send_seconds: the longest that a submission may take.
         look_seconds: the longest that a look may take.
+
+    Attributes:
+        url: where tasks are made, and below it each task.
     """
 
     def __init__(
@@ -48,8 +51,8 @@ class Service:
         send_seconds: float = _SEND_SECONDS,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
+        self.url = base_url + _PATH
         self._transport = transport
-        self._url = base_url + _PATH
         self._token = token
         self._send_seconds = send_seconds
         self._look_seconds = look_seconds
@@ -70,7 +73,7 @@ class Service:
         """
         try:
             reply = self._transport.send(
-                self._url,
+                self.url,
                 headers={**self._authorize(), "Content-Type": "application/json"},
                 body=Upload(request, external_task_id),
                 before_first_byte=before_first_byte,
@@ -99,7 +102,7 @@ class Service:
         """
         try:
             reply = self._transport.look(
-                f"{self._url}/{quote(any_id, safe='')}",
+                f"{self.url}/{quote(any_id, safe='')}",
                 headers=self._authorize(),
                 seconds=self._look_seconds,
             )
@@ -128,14 +131,7 @@ class Upload:
     def __init__(self, request: Request, external_task_id: str) -> None:
         # Drawn at random, the marks cannot stand in anything that a user gives.
         marks = [secrets.token_hex(16) for _ in request.pictures]
-        body: dict[str, object] = {
-            "effect_scene": request.scene.name,
-            "input": request.shape_input(tuple(marks)),
-        }
-        if request.callback_url is not None:
-            body["callback_url"] = request.callback_url
-        body["external_task_id"] = external_task_id
-        text = json.dumps(body)
+        text = json.dumps(request.shape_body(external_task_id, tuple(marks)))
         self._pieces: list[tuple[bytes, bytes]] = []
         for mark, picture in zip(marks, request.pictures, strict=True):
             before, _, text = text.partition(mark)

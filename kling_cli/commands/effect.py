@@ -42,6 +42,10 @@ Fix = Annotated[
     bool,
     typer.Option("--fix", help="Repair pictures that the service would refuse; say how."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check all, show what would be sent, and send nothing."),
+]
 NoCheckUrl = Annotated[
     bool, typer.Option("--no-check-url", help="Send an image's URL without looking at it first.")
 ]
@@ -64,6 +68,7 @@ def effect(
     callback_url: CallbackUrl = None,
     external_task_id: ExternalTaskId = None,
     fix: Fix = False,
+    dry_run: DryRun = False,
     no_check_url: NoCheckUrl = False,
     any_scene: AnyScene = False,
     pair: Pair = False,
@@ -92,7 +97,8 @@ def effect(
     prints what is there already, at no cost.
     """
     from kling_cli import scenes
-    from kling_cli.buying.checkout import Basket, buy
+    from kling_cli.buying.basket import Basket
+    from kling_cli.buying.checkout import buy
 
     chosen = scenes.find(scene, any_scene=any_scene, pair=pair)
     if pair and chosen.pictures != scenes.PAIR:
@@ -120,6 +126,7 @@ def effect(
         external_task_id=external_task_id,
         is_any_scene=any_scene,
         is_anew=new,
+        is_rehearsal=dry_run,
         waits=not no_wait,
         checks_urls=not no_check_url,
         fixes=fix,

@@ -6,6 +6,7 @@ The service tells of a bad picture only minutes after the task was made, and in 
 import hashlib
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import BinaryIO
 
 from PIL import JpegImagePlugin
@@ -15,10 +16,11 @@ from kling_cli.images import formats, png
 from kling_cli.images.decoding import decode_alone
 from kling_cli.images.formats import PNG, Header
 from kling_cli.images.rules import (
-    DOUBTFUL_BYTES,
     MOST_BYTES_REPAIRED,
     Problem,
     judge,
+    judge_shape,
+    note,
     refuse,
     tell_damage,
 )
@@ -32,13 +34,6 @@ _MOST_PIXELS_IN_SCANS = 1_000_000
 # Of a JPEG: each 8 x 8 block takes one bit or more.
 _MOST_PIXELS_IN_A_BYTE = 8 * 64
 
-_NOTES = {
-    "cmyk": "it has CMYK colours, made for printing; the video's may look different",
-    "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
-    "alpha": "it is transparent in places; the service chooses what stands there",
-    "animated": "it is animated; the service takes its first picture",
-    "turned": "it is turned by its EXIF orientation, which the service may ignore",
-}
 _UNDECODABLE = frozenset({"image_wrong_format", "image_damaged", "image_too_many_pixels"})
 
 
@@ -95,6 +90,7 @@ def _check(source: str, standard_input: BinaryIO | None, *, fix: bool) -> Pictur
         return [Problem(code="image_empty", text="it is empty: there is no picture in it")]
     header, problems = _inspect(content, size, piped=piped)
     fixes: tuple[str, ...] = ()
+    original = None
     if problems and all(problem.fixable for problem in problems):
         # Its decoders are loaded only for a picture that needs them.
         from kling_cli.images.repair import (  # noqa: PLC0415 - for the reason above
@@ -105,8 +101,8 @@ def _check(source: str, standard_input: BinaryIO | None, *, fix: bool) -> Pictur
 
         try:
             if not fix:
-                check_repair(content, header)
-                return problems
+                return [*problems, *judge_shape(header, *check_repair(content, header))]
+            original = hashlib.sha256(content).hexdigest()
             content, fixes = repair(content, header)
         except FlawError as flaw:
             return [*problems, flaw.problem]
@@ -114,7 +110,8 @@ def _check(source: str, standard_input: BinaryIO | None, *, fix: bool) -> Pictur
         header, problems = _inspect(content, len(content), piped=piped)
     if problems:
         return problems
-    return _make_picture(source, content, header, fixes)
+    picture = _make_picture(source, content, header)
+    return replace(picture, fixes=fixes, repaired_from=original)
 
 
 def _inspect(content: bytes, size: int, *, piped: bool) -> tuple[Header, list[Problem]]:
@@ -129,11 +126,8 @@ def _inspect(content: bytes, size: int, *, piped: bool) -> tuple[Header, list[Pr
     return header, problems
 
 
-def _make_picture(source: str, content: bytes, header: Header, fixes: tuple[str, ...]) -> Picture:
+def _make_picture(source: str, content: bytes, header: Header) -> Picture:
     size = len(content)
-    notes = [_NOTES[trait] for trait in sorted(header.traits)]
-    if size > DOUBTFUL_BYTES:
-        notes.append(f"it has {size:,} bytes; the service's limit of 10MB may be 10,000,000")
     return Picture(
         source=source,
         kind="stdin" if source == STANDARD_INPUT else "file",
@@ -143,8 +137,7 @@ def _make_picture(source: str, content: bytes, header: Header, fixes: tuple[str,
         height=header.height,
         size=size,
         sha256=hashlib.sha256(content).hexdigest(),
-        fixes=fixes,
-        notes=tuple(notes),
+        notes=note(header, size=size),
     )
 
 

@@ -88,14 +88,18 @@ class Repaired(NamedTuple):
     fixes: tuple[str, ...]
 
 
-def check_repair(content: bytes, header: Header) -> None:
+def check_repair(content: bytes, header: Header) -> tuple[int, int]:
     """Find out whether a picture can be repaired, without doing it.
+
+    Returns:
+        Its width and height in pixels, as it is stored.
 
     Raises:
         FlawError: it cannot.
     """
     with _telling_flaws(header):
         _decode(content, header, [], is_trial=True)
+        return _open(content, header).size  # a trial is smaller, and may be turned
 
 
 def repair(content: bytes, header: Header) -> Repaired:

@@ -23,6 +23,14 @@ MOST_BYTES_REPAIRED = 128 * 1024 * 1024
 
 CONVERTIBLE = frozenset({"AVIF", "BMP", "GIF", "TIFF", "TIFF or camera raw", "WebP"})
 
+_NOTES = {
+    "cmyk": "it has CMYK colours, made for printing; the video's may look different",
+    "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
+    "alpha": "it is transparent in places; the service chooses what stands there",
+    "animated": "it is animated; the service takes its first picture",
+    "turned": "it is turned by its EXIF orientation, which the service may ignore",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -61,6 +69,19 @@ def judge(header: Header, *, size: int | None, at_least: bool = False) -> list[P
     if header.width is not None and header.height is not None:
         problems += _judge_sides(header.width, header.height)
     return problems
+
+
+def judge_shape(header: Header, width: int, height: int) -> list[Problem]:
+    """Judge the sides of a picture whose header, as read by us, does not tell them."""
+    return _judge_sides(width, height) if header.width is None else []
+
+
+def note(header: Header, *, size: int | None) -> tuple[str, ...]:
+    """Tell what the service takes, but perhaps not as its owner thinks; `size` is in bytes."""
+    notes = [_NOTES[trait] for trait in sorted(header.traits)]
+    if size is not None and size > DOUBTFUL_BYTES:
+        notes.append(f"it has {size:,} bytes; the service's limit of 10MB may be 10,000,000")
+    return tuple(notes)
 
 
 def tell_damage(how: str) -> Problem:

@@ -156,7 +156,7 @@ def _build_repairable() -> list[Sample]:
         "deep.tif": (save("TIFF", "I;16"), other),
         "two-colours.tif": (save("TIFF", "1", compression="group4"), other),
         "pages.tif": (save("TIFF", save_all=True, append_images=more), other),
-        "webp-named.jpg": (save("WEBP", size=(100, 100)), other),
+        "webp-named.jpg": (save("WEBP", size=(100, 100)), several),
         "heavy.bmp": (save("BMP", size=(1900, 1900)), several),
     }
     return [

@@ -236,6 +236,15 @@ def test_another_type_is_named(content: bytes, name: str, fixable: bool) -> None
     assert bool(error.hint) is fixable
 
 
+def test_all_faults_of_another_type_are_told() -> None:
+    """Its sides are told with its type: nobody should convert a picture that is too small."""
+    error = refuse_content(save("WEBP", size=(200, 900)))
+    assert error.code == "image_rejected"
+    for words in ("content is WebP", "200 x 900 pixels, each side", "are 1:4.5"):
+        assert words in error.message
+    assert "--fix" in error.hint
+
+
 def test_an_empty_picture_is_refused() -> None:
     """An empty file is told as one (fault 51)."""
     assert refuse_content(b"").code == "image_empty"
