@@ -2,7 +2,6 @@
 
 import os
 import signal
-import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated, TextIO
 import typer
 
 from kling_cli import __version__
+from kling_cli.commands.completion import completion
 from kling_cli.commands.config import config
 from kling_cli.commands.effect import effect
+from kling_cli.commands.help import explain
 from kling_cli.commands.sandbox import sandbox
 from kling_cli.commands.scenes import scenes
 from kling_cli.commands.status import status
@@ -40,9 +41,10 @@ app = typer.Typer(
     add_completion=False,
     context_settings=_SETTINGS,
 )
-for command in (effect, status, wait, tasks, scenes, sandbox):
+for command in (effect, status, wait, tasks, scenes, sandbox, completion):
     app.command()(command)
 app.add_typer(config, context_settings=_SETTINGS)
+app.command("help")(explain)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer passes the option so
@@ -139,13 +141,15 @@ def _shape_usage_error(error: Exception, message: str) -> UsageError:
 
 def _tell(error: KlingError, argv: Sequence[str], world: World) -> ExitCode:
     """Tell of a failure before any task came about, in words and, under --json, as an object."""
-    from kling_cli.outcome import Outcome
-    from kling_cli.output import Printer, shape_result
-    from kling_cli.progress import Screen
+    from kling_cli.progress import Screen, choose_manner
 
-    screen = Screen(world.stderr, clock=world.clock)
+    screen = Screen(world.stderr, clock=world.clock, manner=choose_manner(world))
     screen.fail(error)
     if "--json" in argv:
+        from kling_cli.outcome import Outcome
+        from kling_cli.output import Printer
+        from kling_cli.results import shape_result
+
         failure = shape_result(Outcome(error=error), is_sandbox="--sandbox" in argv)
         with suppress(OSError, LocalError):
             Printer(world.stdout, is_json=True).write_record(failure)
@@ -154,6 +158,8 @@ def _tell(error: KlingError, argv: Sequence[str], world: World) -> ExitCode:
 
 def _name_fault(error: Exception, argv: Sequence[str]) -> KlingError:
     """Name what nobody foresaw, without any value that may be a secret."""
+    import traceback
+
     place = ""
     if {"-v", "--verbose"} & set(argv):
         frames = traceback.extract_tb(error.__traceback__)
@@ -161,7 +167,7 @@ def _name_fault(error: Exception, argv: Sequence[str]) -> KlingError:
     if isinstance(error, OSError):
         return LocalError(
             "local_failure",
-            f"The system of this machine failed: {error.strerror or error}{place}.",
+            f"The system of this machine failed: {error.strerror or type(error).__name__}{place}.",
             hint="kling tasks lists what was bought.",
             charged="maybe",
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from kling_cli.purchase import Purchase
+from kling_cli.signals import raise_heard
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -74,6 +75,7 @@ class Batch(Generic[_Item, _Result]):
             threading.Thread(target=self._labour, daemon=True).start()
         left = self._workers
         while left:
+            raise_heard()
             try:
                 done = self._done.get(timeout=_LISTEN_SECONDS)
             except queue.Empty:

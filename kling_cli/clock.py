@@ -1,6 +1,5 @@
 """Time and chance as parameters, so that a test owns both, and time in words."""
 
-import random
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +45,8 @@ class SystemClock:
 
     def random(self) -> float:
         """Draw a number that spreads looks in time; nothing secret hangs on it."""
+        import random
+
         return random.random()  # noqa: S311 - it spreads looks, nothing secret
 
 

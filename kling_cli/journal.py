@@ -5,38 +5,19 @@ only inside one short, durable transaction, and only along the arrows of `purcha
 two processes exactly one wins each step.
 """
 
-import json
+import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kling_cli.database import Database, UnwritableError
 from kling_cli.errors import LocalError, UsageError
 from kling_cli.purchase import Event, Purchase, Stage, follow, see
-from kling_cli.task import Task, Video
+from kling_cli.rows import SCHEMA, dump_videos, flatten, unflatten
+from kling_cli.task import Task
 
 _VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS purchases (
-    external_task_id TEXT PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    base_url TEXT NOT NULL,
-    effect_scene TEXT NOT NULL,
-    stage TEXT NOT NULL,
-    sender TEXT,
-    task_id TEXT,
-    message TEXT NOT NULL,
-    images TEXT NOT NULL,
-    videos TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    finished_at REAL,
-    is_current INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS one_current ON purchases (fingerprint) WHERE is_current;
-CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id);
-"""
 _UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
 
 
@@ -54,7 +35,7 @@ class Journal:
 
     def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
         self._now = now
-        self._database = Database(path, schema=_SCHEMA, version=_VERSION)
+        self._database = Database(path, schema=SCHEMA, version=_VERSION)
 
     def close(self) -> None:
         """Close the file."""
@@ -91,7 +72,7 @@ class Journal:
             )
             self._database.execute(
                 "INSERT INTO purchases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
-                *_flatten(wanted),
+                *flatten(wanted),
             )
         return wanted
 
@@ -138,7 +119,7 @@ class Journal:
                 self._database.execute(
                     "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
                     "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
-                    *(seen.stage, seen.task_id, seen.message, _dump_videos(seen.videos)),
+                    *(seen.stage, seen.task_id, seen.message, dump_videos(seen.videos)),
                     *(seen.updated_at, seen.finished_at, seen.external_task_id),
                 )
         except (UnwritableError, LocalError):
@@ -168,6 +149,25 @@ class Journal:
         )
         return tuple(seconds for (seconds,) in rows if seconds > 0)
 
+    def keep_file(self, path: Path, *, task: str, size: int, sha256: str) -> None:
+        """Note that a file is the clip of a task, so that a later run knows it.
+
+        A journal that cannot be written by now does not keep a clip from being saved.
+        """
+        with suppress(UnwritableError, LocalError), self._database.transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                *(os.fsencode(path.absolute()), task, size, sha256),
+            )
+
+    def find_file(self, path: Path, *, task: str) -> tuple[int, str] | None:
+        """Find size and SHA-256 that the clip of a task had when it was saved at a path."""
+        rows = self._database.execute(
+            "SELECT size, sha256 FROM files WHERE path = ? AND task = ?",
+            *(os.fsencode(path.absolute()), task),
+        )
+        return rows[0] if rows else None
+
     def _forget(self, row: Purchase) -> None:
         """Undo a claim: the purchase that it was to follow is the current one again."""
         self._database.execute(
@@ -189,7 +189,7 @@ class Journal:
             *values,
         )
         try:
-            return [_unflatten(row) for row in rows]
+            return [unflatten(row) for row in rows]
         except (ValueError, TypeError):
             raise self._database.refuse("journal_damaged", "is damaged") from None
 
@@ -197,7 +197,11 @@ class Journal:
 def _see(purchase: Purchase, task: Task, *, now: float) -> Purchase:
     stage = see(purchase.stage, task.status)
     is_final = stage in (Stage.SUCCEED, Stage.FAILED)
-    finished = (task.updated_at or now) if is_final else None
+    # It has not ended before it was last seen running: by a clock of ours that runs years ahead,
+    # the service's own time would make a fresh result one that is long deleted.
+    is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
+    earliest = purchase.updated_at if is_running else 0.0
+    finished = max(task.updated_at or now, earliest) if is_final else None
     return replace(
         purchase,
         stage=stage,
@@ -207,45 +211,3 @@ def _see(purchase: Purchase, task: Task, *, now: float) -> Purchase:
         updated_at=now,
         finished_at=purchase.finished_at or finished,
     )
-
-
-def _flatten(purchase: Purchase) -> tuple[object, ...]:
-    return (
-        purchase.external_task_id,
-        purchase.fingerprint,
-        purchase.base_url,
-        purchase.effect_scene,
-        purchase.stage,
-        purchase.sender,
-        purchase.task_id,
-        purchase.message,
-        json.dumps([dict(image) for image in purchase.images]),
-        _dump_videos(purchase.videos),
-        purchase.created_at,
-        purchase.updated_at,
-        purchase.finished_at,
-    )
-
-
-def _unflatten(row: tuple[Any, ...]) -> Purchase:
-    external_task_id, fingerprint, base_url, effect_scene, stage, sender, task_id = row[:7]
-    message, images, videos, created_at, updated_at, finished_at, _is_current = row[7:]
-    return Purchase(
-        external_task_id=external_task_id,
-        fingerprint=fingerprint,
-        base_url=base_url,
-        effect_scene=effect_scene,
-        stage=Stage(stage),
-        sender=sender,
-        task_id=task_id,
-        message=message,
-        images=tuple(json.loads(images)),
-        videos=tuple(Video(**video) for video in json.loads(videos)),
-        created_at=created_at,
-        updated_at=updated_at,
-        finished_at=finished_at,
-    )
-
-
-def _dump_videos(videos: tuple[Video, ...]) -> str:
-    return json.dumps([asdict(video) for video in videos])

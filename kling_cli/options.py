@@ -22,6 +22,13 @@ Timeout = Annotated[
         help="How long to wait: 90s, 20m, 1h; 0 is no limit. [default: 30m]",
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="PATH", help="Save as a file, in a directory, or - for stdout."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="With -o, replace files.")]
 BaseUrl = Annotated[
     str | None,
     typer.Option("--base-url", metavar="URL", help="All that stands before /v1/videos/effects."),
@@ -31,11 +38,22 @@ Sandbox = Annotated[
 ]
 
 
+_START = """\
+kling turns photos into short effect videos.
+
+  kling effect squish photo.jpg --sandbox   try it: no token, no cost
+  kling config set token                    store your token
+  kling effect squish photo.jpg             your first video: prints its URL
+  kling help                                everything else
+"""
+
+
 def require_command(context: typer.Context) -> None:
-    """Show the help on standard error where a command is missing: nothing was asked for."""
+    """Show the way on standard error where a command is missing: nothing was asked for."""
     if context.invoked_subcommand is None:
+        way = f"{context.get_help()}\n" if context.parent else _START
         with suppress(OSError, ValueError):
-            _find_world(context).stderr.write(context.get_help() + "\n")
+            find_world(context).stderr.write(way)
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -58,11 +76,12 @@ def open_session(
     if sandbox:
         settings["base_url"] = "sandbox"
     flags = Flags(json=json, quiet=quiet, verbose=verbose, settings=tuple(settings.items()))
-    session = Session(_find_world(context), flags)
+    session = Session(find_world(context), flags)
     context.call_on_close(session.close)
     return session
 
 
-def _find_world(context: typer.Context) -> World:
+def find_world(context: typer.Context) -> World:
+    """Find streams, environment and clock of the run."""
     world: World = context.obj
     return world

@@ -18,8 +18,8 @@ from kling_cli.errors import (
     combine,
 )
 from kling_cli.outcome import Outcome
-from kling_cli.output import shape_result, tell_status
 from kling_cli.purchase import Purchase
+from kling_cli.results import shape_result, tell_status
 from kling_cli.session import Session
 from kling_cli.signals import hold
 from kling_cli.task import TaskStatus
@@ -86,10 +86,11 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
     batch = Batch(jobs, lambda: _open_worker(session), workers=min(workers, len(jobs)))
     report = _Report(session, telling, is_single=len(jobs) == 1)
     try:
-        for begun, result in batch:
-            with hold():
-                report.tell(begun.item, *result)
-                batch.forget(begun)
+        with session.screen.group("kling"):
+            for begun, result in batch:
+                with hold():
+                    report.tell(begun.item, *result)
+                    batch.forget(begun)
     except Interrupted as signal:
         session.abandon()
         _tell_rest(batch.stop(), jobs, report, exit_code=signal.exit_code)
@@ -141,7 +142,8 @@ class _Work:
             outcome = self._take(self._job.start(kit)).run()
         except KlingError as error:
             outcome = Outcome(error=error)
-        session.screen.end(voice, succeeded=outcome.error is None)
+        results = tuple(outcome.list_results())
+        session.screen.end(voice, succeeded=outcome.error is None, results=results)
         return outcome, voice.warnings
 
     def abandon(self) -> Purchase | None:

@@ -8,11 +8,9 @@ from urllib.parse import urlsplit
 
 from kling_cli.errors import SetupError
 from kling_cli.output import Printer
-from kling_cli.progress import Screen
-from kling_cli.settings.loading import Settings, load
-from kling_cli.settings.values import SANDBOX
+from kling_cli.progress import Screen, choose_manner
 from kling_cli.text import clean
-from kling_cli.world import World, can_animate
+from kling_cli.world import World
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from kling_cli.api.service import Service
     from kling_cli.journal import Journal
     from kling_cli.secret import Token
+    from kling_cli.settings.loading import Settings
     from kling_cli.transport.exchange import Transport
     from kling_cli.watching.schedule import Schedule
 
@@ -44,13 +43,8 @@ class Session:
     def __init__(self, world: World, flags: Flags) -> None:
         self.world = world
         self.printer = Printer(world.stdout, is_json=flags.json)
-        self.screen = Screen(
-            world.stderr,
-            clock=world.clock,
-            is_live=can_animate(world.stderr, world.environ),
-            is_quiet=flags.quiet,
-            is_verbose=flags.verbose,
-        )
+        manner = choose_manner(world, is_quiet=flags.quiet, is_verbose=flags.verbose)
+        self.screen = Screen(world.stderr, clock=world.clock, manner=manner)
         self._is_abandoned = False
         self._flags = flags
 
@@ -65,8 +59,10 @@ class Session:
         self.screen.close()
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings in force; what is doubtful about them is said once."""
+        from kling_cli.settings.loading import load
+
         settings = load(self.world.environ, flags=dict(self._flags.settings))
         for warning in settings.warnings:
             self.screen.say(f"warning: {warning}")
@@ -76,6 +72,8 @@ class Session:
 
     def turn_to_sandbox(self) -> None:
         """Go on with the embedded sandbox, unless an option names another service."""
+        from kling_cli.settings.values import SANDBOX
+
         flags = dict(self._flags.settings)
         if not flags.get("base_url") and not self.settings.is_sandbox:
             flags["base_url"] = SANDBOX
@@ -136,7 +134,7 @@ class Session:
         return Transport(
             application=self.sandbox if self.settings.is_sandbox else None,
             environ=self.world.environ,
-            log=self.screen.log,
+            log=self.screen.log if self.screen.manner.is_verbose else None,
         )
 
     def open_web_transport(self) -> "Transport":

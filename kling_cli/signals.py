@@ -2,19 +2,26 @@
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from kling_cli.errors import Interrupted
 
 
 class _Hold:
-    """Whether a signal has to wait for the end of a block, and the one that does."""
+    """Whether a signal has to wait for the end of a block, and the one that does.
+
+    `heard` is the one that was raised: where Python runs a finalizer at that moment, it passes over
+    the exception.
+    """
 
     is_on = False
     number: int | None = None
+    heard: int | None = None
 
 
 _hold = _Hold()
@@ -35,11 +42,21 @@ def listen() -> Generator[None]:
     # What the parent has ignored stays ignored: so `nohup kling ...` survives a hang-up.
     heard = [number for number in find_signals() if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _stop) for number in heard}
+    complain = sys.unraisablehook
+    sys.unraisablehook = partial(_pass_over, complain)
     try:
         yield
     finally:
+        _hold.heard = None
+        sys.unraisablehook = complain
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def raise_heard() -> None:
+    """Raise the signal that has come already, if its exception was lost on the way."""
+    if _hold.heard is not None:
+        raise Interrupted(_hold.heard)
 
 
 @contextmanager
@@ -62,7 +79,16 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     if _hold.is_on:
         _hold.number = number
     else:
+        _hold.heard = number
         raise Interrupted(number)
+
+
+def _pass_over(
+    complain: "Callable[[sys.UnraisableHookArgs], object]", lost: "sys.UnraisableHookArgs"
+) -> None:
+    """Say nothing of a signal that a finalizer has swallowed: `raise_heard` raises it again."""
+    if not isinstance(lost.exc_value, Interrupted):
+        complain(lost)
 
 
 def _die(number: int, _frame: FrameType | None) -> None:

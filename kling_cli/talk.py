@@ -29,6 +29,14 @@ class Talk(Protocol):
         """Tell that so many looks in a row have failed; the task is no worse for it."""
         ...
 
+    def queue(self) -> None:
+        """Show that it waits until one of the run's other tasks has ended."""
+        ...
+
+    def save(self, done: int, total: int | None) -> None:
+        """Show how many bytes of the clip are saved, of how many if that is known."""
+        ...
+
     def hold(self, reason: str, *, seconds: float) -> None:
         """Say why nothing happens for so many seconds."""
         ...

@@ -13,7 +13,9 @@ def clean(text: str, *, limit: int = 500) -> str:
         text: anything, also undecodable bytes that the system handed over as surrogates.
         limit: the most characters to show; a longer text ends in three dots.
     """
-    shown = "".join(map(_show, text[: limit + 1])).strip()
+    text = text[: limit + 1]
+    # Most text has nothing to hide, and this is asked for at every step of every task.
+    shown = (text if text.isprintable() else "".join(map(_show, text))).strip()
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 

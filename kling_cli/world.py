@@ -35,9 +35,8 @@ def open_world() -> World:
     _relax(sys.stdin, errors="surrogateescape")
     _relax(sys.stdout, errors="backslashreplace")
     _relax(sys.stderr, errors="backslashreplace")
-    return World(
-        stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=sys.stderr or nothing
-    )
+    stderr = _speak_apart(sys.stderr) if sys.stderr else nothing
+    return World(stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=stderr)
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -47,10 +46,41 @@ def can_animate(stream: TextIO, environ: Mapping[str, str]) -> bool:
     with cursor movements.
     """
     refused = ("CI", "NO_PROGRESS", "NO_COLOR")
-    return (
-        environ.get("TERM", "") not in ("", "dumb", "unknown")
-        and not any(environ.get(name) for name in refused)
-        and stream.isatty()
+    return not any(environ.get(name) for name in refused) and is_capable(stream, environ)
+
+
+def can_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether what we write there may hold colours.
+
+    NO_COLOR forbids every escape byte (no-color.org); FORCE_COLOR and CLICOLOR_FORCE ask for
+    colours where there is no terminal, and CLICOLOR=0 asks for none where there is one
+    (bixense.com/clicolors).
+    """
+    if environ.get("NO_COLOR"):
+        return False
+    if any(environ.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    return environ.get("CLICOLOR") != "0" and is_capable(stream, environ)
+
+
+def is_capable(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether a stream is a terminal that understands escape sequences."""
+    return environ.get("TERM", "") not in ("", "dumb", "unknown") and stream.isatty()
+
+
+def _speak_apart(stream: TextIO) -> TextIO:
+    """Write over a descriptor of our own.
+
+    Decoders complain on the usual one, where we listen to them meanwhile: what we say ourselves at
+    that moment would be taken for theirs.
+    """
+    try:
+        descriptor = os.dup(stream.fileno())
+    except OSError:
+        return stream
+    # As long as the process, like the stream that it stands for.
+    return open(  # noqa: PTH123 - of a descriptor; for the reason above
+        descriptor, "w", encoding=stream.encoding, errors="backslashreplace", buffering=1
     )
 
 

@@ -29,6 +29,37 @@ _NAMED = (
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
+# Who measures coverage measures the processes of these alone: what they run no other test reaches,
+# and measuring makes each process take half as long again.
+_MEASURED_PROCESSES = frozenset(
+    {
+        "test_app.py",
+        "test_config.py",
+        "test_consent.py",
+        "test_jobs.py",
+        "test_keeping.py",
+        "test_live.py",
+        "test_main.py",
+        "test_manner.py",
+        "test_part.py",
+        "test_repair.py",
+        "test_sandbox.py",
+        "test_signals.py",
+        "test_table.py",
+        "test_unsaved.py",
+        "test_world.py",
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _measure_few_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave coverage out of most processes."""
+    if request.path.name not in _MEASURED_PROCESSES:
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the machine's settings, journal and quirks out of every test."""
@@ -60,6 +91,11 @@ def service(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
         monkeypatch.setenv("KLING_BASE_URL", loopback.base_url)
         monkeypatch.setenv("KLING_TOKEN", TOKEN)
         yield loopback
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use more workers than there are cores: many tests wait for processes, as users do."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

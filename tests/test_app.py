@@ -22,6 +22,8 @@ COMMANDS = [
     ("tasks",),
     ("scenes",),
     ("sandbox",),
+    ("completion",),
+    ("help",),
     ("config",),
     ("config", "list"),
     ("config", "get"),
@@ -53,6 +55,39 @@ def test_every_command_explains_itself(kling: Program, path: tuple[str, ...], op
     assert any(line.startswith(example) or f"$({name}" in line for line in run.lines), run.out
 
 
+@pytest.mark.parametrize("path", [(), ("config",)], ids=" ".join)
+def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
+    """In the list of commands each says what it does, in full."""
+    commands = kling(*path, "--help").out.partition("Commands:\n")[2].splitlines()
+    assert len(commands) >= 6
+    for line in commands:
+        assert re.fullmatch(r"  [a-z]+ +[A-Z].*[^.]\.", line), line
+
+
+@pytest.mark.parametrize("columns", ["1", "40", "200", "abc"])
+def test_help_fits_however_wide_the_terminal_is(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """Fault 116: help is readable at any width that the environment claims, up to 80 columns."""
+    monkeypatch.setenv("COLUMNS", columns)
+    for path in COMMANDS:
+        run = kling(*path, "--help")
+        assert run.code == 0
+        assert max(map(len, run.lines)) <= 80
+
+
+def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
+    """Who types nothing but the name gets a few lines to try, and no wall of text."""
+    run = kling()
+    assert (run.code, run.out) == (2, "")
+    assert len(run.err.splitlines()) <= 6
+    for words in ("--sandbox", "kling config set token", "kling effect squish", "kling help"):
+        assert words in run.err
+    group = kling("config")
+    assert (group.code, group.out) == (2, "")
+    assert group.err.startswith("Usage: kling config ")
+
+
 def test_the_version_has_its_option(kling: Program) -> None:
     """`--version` is answered also where other words stand with it."""
     run = kling("--version", "scenes")
@@ -64,7 +99,9 @@ def test_the_version_has_its_option(kling: Program) -> None:
     [
         (("efect",), "No such command 'efect'. Did you mean 'effect'?", "kling --help"),
         (("config", "lst"), "No such command 'lst'. Did you mean 'list'", "kling config --help"),
-        (("scenes", "--jsn"), "No such option: --jsn", "kling scenes --help"),
+        (("config", "get", "tokn"), "Did you mean token?", "The settings are token"),
+        (("help", "efect"), "Did you mean effect?", "There is help about effect"),
+        (("scenes", "--jsn"), "No such option: --jsn (Possible options: --json)", "kling scenes"),
         (("effect",), "Missing argument 'SCENE'", "kling effect --help"),
         (("effect", "squish"), "Missing argument 'IMAGE...'", "kling effect --help"),
         (("wait", "--timeout"), "Option '--timeout' requires an argument", "kling --help"),
@@ -165,7 +202,7 @@ def test_a_fault_of_ours_is_one_line() -> None:
     [
         ("ValueError(secret)", 1, "This is a fault of kling itself: ValueError at "),
         ("OSError(24, 'Too many open files', secret)", 11, "Too many open files at "),
-        ("OSError('odd')", 11, "failed: odd at "),
+        ("OSError(secret)", 11, "failed: OSError at "),
     ],
 )
 def test_a_fault_shows_places_and_no_values(error: str, code: int, words: str) -> None:

@@ -39,6 +39,7 @@ RESULT_KEYS = [
 ERROR_KEYS = ["code", "message", "hint", "charged", "http_status", "service_code", "request_id"]
 IMAGE_KEYS = ["source", "kind", "format", "width", "height", "bytes", "sha256", "fixes"]
 VIDEO_KEYS = ["id", "url", "duration", "file"]
+TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
 UNUSABLE = "/proc/no-such-picture.jpg"
 
 
@@ -207,6 +208,8 @@ def test_listing_tasks(kling: Program, service: LoopbackService) -> None:
         (("config", "unset", "jobs"), "setting"),
         (("config", "path"), "path"),
         (("config", "check", "--sandbox"), "check"),
+        (("completion", "fish"), "script"),
+        (("help", "exit-codes"), "help"),
     ],
 )
 def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -> None:
@@ -214,6 +217,20 @@ def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -
     run = kling(*argv, "--json")
     assert run.code == 0
     assert sorted(run.json) == sorted(SCHEMA["$defs"][definition]["required"])
+
+
+@pytest.mark.parametrize(("token", "code"), [("", 4), ("sk e", 4), (TOKEN, 10)])
+def test_a_check_that_fails(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, token: str, code: int
+) -> None:
+    """A failed check prints the object of a check, with its error and every key."""
+    monkeypatch.setenv("KLING_TOKEN", token)
+    monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
+    run = kling("config", "check", "--json")
+    assert run.code == run.json["exit_code"] == code
+    assert list(run.json) == SCHEMA["$defs"]["check"]["required"]
+    assert list(run.json["error"]) == ERROR_KEYS
+    assert run.json["ok"] is False
 
 
 def test_the_server_s_object() -> None:
@@ -232,7 +249,9 @@ def test_the_server_s_object() -> None:
         (("effect", "squish", str(PHOTO), "--timeout", "x"), {}, 2),
         (("status", "../x"), {}, 2),
         (("wait",), {"KLING_TIMEOUT": "x"}, 4),
-        (("config", "check"), {"KLING_TOKEN": ""}, 4),
+        (("config", "check"), {"KLING_JOBS": "many"}, 4),
+        (("help", "x"), {}, 2),
+        (("completion", "x"), {}, 2),
         (("config", "get", "x"), {}, 2),
         (("config", "list"), {"KLING_JOBS": "many"}, 4),
         (("scenes", "x"), {}, 2),

@@ -140,7 +140,7 @@ class Shopping(RuleBasedStateMachine):
 
 def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureRequest) -> None:
     """Whatever happens to run after run, the ledger shows one purchase, and none is lost."""
-    many = 60 if request.config.getoption("--every-call") else 8
+    many = 60 if request.config.getoption("--every-call") else 5
     Shopping.TestCase.settings = settings(
         max_examples=many,
         stateful_step_count=4,
@@ -157,7 +157,7 @@ def test_kills_at_random_moments_buy_each_request_once(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Runs killed at a random moment and run again buy each of their requests once."""
-    many = 200 if request.config.getoption("--every-call") else 16
+    many = 200 if request.config.getoption("--every-call") else 8
     chance = random.Random(20261122)  # noqa: S311 - moments, not secrets
     moments = [chance.uniform(0.05, 3.0) for _ in range(many)]
     with LoopbackService(Rules(deduplicate="ignore", looks_until_done=0)) as service:

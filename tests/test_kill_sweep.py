@@ -15,7 +15,7 @@ pytestmark = [
 ]
 # Most of a run is waiting, so more of them than cores are under way at once.
 _AT_ONCE = 10
-_SAMPLE = 16
+_SAMPLE = 9
 _WRITES = ("write", "pwrite64", "fsync", "fdatasync", "openat", "ftruncate")
 
 

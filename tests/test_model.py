@@ -59,6 +59,12 @@ class Silence:
     def miss(self, count: int, reason: str) -> None:
         """Say nothing."""
 
+    def queue(self) -> None:
+        """Say nothing."""
+
+    def save(self, done: int, total: int | None) -> None:
+        """Say nothing."""
+
     def hold(self, reason: str, *, seconds: float) -> None:
         """Say nothing."""
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from kling_cli.errors import KlingError, LocalError, TaskFailedError
 from kling_cli.outcome import Outcome
-from kling_cli.output import Printer, format_time, shape_error, shape_result, tell_status
+from kling_cli.output import Printer
 from kling_cli.purchase import Purchase, Stage
+from kling_cli.results import format_time, shape_error, shape_result, tell_status
 from kling_cli.task import TaskStatus, Video
 
 PURCHASE = Purchase(

@@ -1,6 +1,7 @@
 """What is installed: everything that the program needs, nothing else, however it is started."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,10 +15,27 @@ import pytest
 from ground.run import PHOTO
 
 from kling_cli import __version__
+from kling_cli.commands.completion import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 INFO = f"kling_cli-{__version__}.dist-info"
-DATA = ("py.typed", "result.schema.json", "scenes.tsv", "sandbox/clip.mp4")
+DATA = (
+    "py.typed",
+    "result.schema.json",
+    "scenes.tsv",
+    "sandbox/clip.mp4",
+    "completions/kling.bash",
+    "completions/_kling",
+    "completions/kling.fish",
+    "completions/kling.ps1",
+)
+# Where shells and `man` look below a prefix, and what of the repository they find there.
+PLACES = {
+    "share/bash-completion/completions/kling": "completions/kling.bash",
+    "share/zsh/site-functions/_kling": "completions/_kling",
+    "share/fish/vendor_completions.d/kling.fish": "completions/kling.fish",
+    **{f"share/man/man1/{page.name}": f"man/{page.name}" for page in (ROOT / "man").glob("*.1")},
+}
 _MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
@@ -59,11 +77,44 @@ def read_metadata(wheel: Path) -> Message:
 
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     """Every module and data file is there; no test, no cache, no other top-level package."""
+    data = f"kling_cli-{__version__}.data/data"
     package = ROOT / "kling_cli"
     modules = {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")}
     with ZipFile(wheel) as file:
         names = {name for name in file.namelist() if not name.startswith(f"{INFO}/")}
-    assert names == modules | {f"kling_cli/{name}" for name in DATA}
+    own = modules | {f"kling_cli/{name}" for name in DATA}
+    assert names == own | {f"{data}/{place}" for place in PLACES}
+
+
+def test_an_installation_puts_pages_and_scripts_where_they_are_found(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Manual and completions come to stand below the prefix, where pipx and uv look for them."""
+    # A place of its own: pip would replace the installation that runs this test.
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path))
+    pip = (sys.executable, "-m", "pip", "--python", str(tmp_path), "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel))
+    share = {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in (tmp_path / "share").rglob("*")
+        if path.is_file()
+    }
+    assert share == {place: (ROOT / source).read_bytes() for place, source in PLACES.items()}
+    if shutil.which("man"):
+        found, _ = run("man", "-M", str(tmp_path / "share" / "man"), "-w", "kling-effect")
+        assert found.strip() == str(tmp_path / "share" / "man" / "man1" / "kling-effect.1")
+
+
+def test_the_source_holds_all_that_the_wheel_is_made_of(tmp_path: Path) -> None:
+    """Who packages it from the source archive finds pages, scripts and their generator there."""
+    build = (sys.executable, "-m", "hatchling", "build", "--target", "sdist")
+    run(*build, "--directory", str(tmp_path))
+    (archive,) = tmp_path.iterdir()
+    shutil.unpack_archive(archive, tmp_path / "content", filter="data")
+    (top,) = (tmp_path / "content").iterdir()
+    names = {path.relative_to(top).as_posix() for path in top.rglob("*")}
+    assert {*PLACES.values(), "completions/kling.ps1", "completions/generate.py"} <= names
+    assert not [name for name in names if "__pycache__" in name]
 
 
 def test_the_wheel_carries_its_licence_and_its_command(wheel: Path) -> None:
@@ -118,6 +169,14 @@ def test_an_archive_runs(archive: Path, tmp_path: Path) -> None:
     clip = tmp_path / "state" / "clip.mp4"
     assert out == f"{clip.as_uri()}\n"
     assert clip.read_bytes() == (ROOT / "kling_cli" / "sandbox" / "clip.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(("shell", "name"), SCRIPTS.items())
+def test_an_archive_completes(archive: Path, shell: str, name: str) -> None:
+    """`kling completion` prints the script that is inside what was installed."""
+    out, said = run(sys.executable, str(archive), "completion", shell)
+    assert out == (ROOT / "completions" / name).read_text(encoding="utf-8")
+    assert said == ""
 
 
 def test_the_archive_is_what_runs(archive: Path) -> None:

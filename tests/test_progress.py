@@ -18,9 +18,10 @@ from ground.shop import Rules
 from ground.terminal import Terminal
 
 from kling_cli.errors import InputError
-from kling_cli.progress import Screen, Voice
+from kling_cli.progress import Manner, Screen
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.task import Task, TaskStatus
+from kling_cli.voice import Voice
 
 SANDBOX_LINE = "kling: This is the sandbox: no effect is made, nothing is charged."
 PURCHASE = Purchase(
@@ -89,7 +90,9 @@ def test_one_line_lives_while_waiting() -> None:
         terminal.kill(signal.SIGCONT)
         assert terminal.finish() == 0
         assert terminal.lines[:2] == [sandbox, accepted]
-        (url,) = terminal.lines[2:]
+        offer, url = terminal.lines[2:]
+        assert offer == "kling: squish astronaut.jpg: open the video"
+        assert f"\x1b]8;;{url}\x1b\\".encode() in terminal.raw
         assert re.fullmatch(r"file:///\S+\.mp4", url)
         assert not terminal.is_cursor_hidden
 
@@ -98,7 +101,7 @@ def test_a_batch_has_one_line_in_all() -> None:
     """With several inputs the one live line counts them, and stays below what is told meanwhile."""
     argv = ("effect", "squish", PHOTO.name, OTHER_PHOTO.name, "--sandbox")
     with Terminal(*argv, directory=PHOTO.parent) as terminal:
-        live = terminal.wait_for("0 of 2 done  2 submitted")
+        live = terminal.wait_for("0 of 2 done, 2 running")
         assert terminal.lines[-1] == live
         assert len([line for line in terminal.lines if SPINNER.match(line)]) == 1
         terminal.kill(signal.SIGHUP)
@@ -248,7 +251,7 @@ def test_verbose_tells_of_exchanges(kling: Program, service: LoopbackService) ->
 def test_an_error_tells_what_why_and_how() -> None:
     """An error has one line for each problem, the request id where it is not said, and a hint."""
     stream = make_stream()
-    screen = Screen(stream, clock=VirtualClock(), is_quiet=True)
+    screen = Screen(stream, clock=VirtualClock(), manner=Manner(is_quiet=True))
     error = InputError("bad", "One.\nTwo.", hint="Mend it.", request_id="r\x1b-1")
     screen.fail(error, label="a\x07.jpg")
     screen.fail(InputError("bad", "Request r-2 failed.", request_id="r-2"))
@@ -305,7 +308,7 @@ class DeadStream(io.StringIO):
 @pytest.mark.parametrize("is_live", [False, True])
 def test_a_run_survives_its_terminal(is_live: bool) -> None:  # noqa: FBT001 - a parameter
     """Fault 86: where nobody can be told anything any more, the run goes on all the same."""
-    screen = Screen(DeadStream(), clock=VirtualClock(), is_live=is_live)
+    screen = Screen(DeadStream(), clock=VirtualClock(), manner=Manner(is_live=is_live))
     voice = screen.begin("a")
     voice.accept(PURCHASE)
     with screen.aside():
@@ -323,7 +326,7 @@ def make_live(
 ) -> tuple[Screen, io.TextIOWrapper, VirtualClock]:
     """Make a screen on a terminal in memory."""
     stream, clock = make_stream(encoding), VirtualClock()
-    screen = Screen(stream, clock=clock, is_live=True)
+    screen = Screen(stream, clock=clock, manner=Manner(is_live=True))
     screen.total = total
     return screen, stream, clock
 
@@ -351,11 +354,13 @@ def test_a_batch_is_counted() -> None:
     voices = [screen.begin(name) for name in "abcd"]
     voices[0].hold("Busy.", seconds=2)
     voices[1].accept(PURCHASE)
-    wait_for(stream, "0 of 9 done  2 starting, 1 submitted, 1 waiting to try again  0:00")
+    wait_for(stream, "0 of 9 done, 3 running, 1 waiting to try again  0:00")
+    voices[2].queue()
+    wait_for(stream, "0 of 9 done, 2 running, 1 waiting for a slot, 1 waiting to try again  0:00")
     screen.end(voices[2], succeeded=True)
     screen.end(voices[3], succeeded=False)
     clock.advance(60)
-    wait_for(stream, "1 of 9 done, 1 failed  1 submitted, 1 waiting to try again  1:00")
+    wait_for(stream, "1 of 9 done, 1 running, 1 waiting to try again, 1 failed  1:00")
     screen.close()
 
 
@@ -363,11 +368,11 @@ def test_a_result_stands_above_the_live_line() -> None:
     """While a result is written, the live line is out of its way; then it is there again."""
     screen, stream, _clock = make_live(total=2)
     voice = screen.begin("a")
-    wait_for(stream, "starting")
+    wait_for(stream, "1 running")
     with screen.aside():
         assert show(stream) == [""]
         stream.write("https://h/v.mp4\n")
-    lines = wait_for(stream, "starting")
+    lines = wait_for(stream, "1 running")
     assert lines[0] == "https://h/v.mp4"
     screen.end(voice, succeeded=True)
     with screen.aside():
@@ -410,7 +415,7 @@ def test_drawing_and_talking_do_not_wait_for_each_other() -> None:
             return super().monotonic()
 
     stream = make_stream()
-    screen = Screen(stream, clock=SlowClock(), is_live=True)
+    screen = Screen(stream, clock=SlowClock(), manner=Manner(is_live=True))
     screen.begin("a")
 
     def talk() -> None:

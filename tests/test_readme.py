@@ -1,41 +1,36 @@
 """What README.md shows works as it stands there, and what it says is what the program does."""
 
-import os
+import json
 import re
 import shlex
 import shutil
 import subprocess
-import sys
-import textwrap
-import time
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ground.clock import VirtualClock
-from ground.run import OTHER_PHOTO, PHOTO, Program, Run, run_installed
+from ground.pages import (
+    CLIP,
+    ROOT,
+    buy_before,
+    find_blocks,
+    lint_script,
+    make_desk,
+    name_examples,
+    read_page,
+    run_script,
+)
+from ground.run import Program, Run, command
 
 from kling_cli.errors import ExitCode
 from kling_cli.settings.keys import KEYS
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = read_page("README.md")
 WIDEST = 99
-CLIP = (ROOT / "kling_cli" / "sandbox" / "clip.mp4").as_uri()
-_BLOCK = re.compile(r"^(?:<!-- (\w+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def find_blocks(*, mark: str, language: str = "sh") -> dict[str, str]:
-    """Find the code blocks below a mark, by the heading that they stand under."""
-    blocks: dict[str, str] = {}
-    for found in _BLOCK.finditer(README):
-        if (found[1] or "", found[2]) == (mark, language):
-            heading = README.rindex("\n## ", 0, found.start())
-            title = README[heading:].split("\n", 2)[1].removeprefix("## ")
-            name = title if title not in blocks else f"{title}, again"
-            blocks[name] = found[3]
-    return blocks
+BLOCKS = find_blocks(README)
+EXAMPLES = name_examples(README)
+(SETUP,) = (block.text for block in BLOCKS if block.mark == "setup")
+(TESTS,) = (block.text for block in BLOCKS if block.mark == "tests")
 
 
 def find_section(title: str) -> str:
@@ -43,62 +38,36 @@ def find_section(title: str) -> str:
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-EXAMPLES = find_blocks(mark="example")
-(WORKFLOW,) = find_blocks(mark="", language="yaml").values()
-STEP = textwrap.dedent(WORKFLOW.split("run: |\n")[1])
-(SETUP,) = find_blocks(mark="setup").values()
-(TESTS,) = find_blocks(mark="tests").values()
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A directory with the photographs that the examples name."""
-    desk = tmp_path / "desk"
-    desk.mkdir()
-    for name, photo in (("photo", PHOTO), ("left", PHOTO), ("right", OTHER_PHOTO)):
-        shutil.copyfile(photo, desk / f"{name}.jpg")
-    return desk
+    return make_desk(tmp_path)
 
 
-def buy_before(desk: Path, *argv: str) -> str:
-    """Buy at the sandbox, a minute ago, what an example would have to wait for; tell its id."""
-    photos = [str(desk / word) if word.endswith(".jpg") else word for word in argv]
-    long_ago = VirtualClock(start=time.time() - 60)
-    run = Program(clock=long_ago)("effect", *photos, "--sandbox", "--json")
-    task_id: str = run.json["task_id"]
-    return task_id
-
-
-def run_script(
-    script: str, desk: Path, *, stdin: str = "", environ: Mapping[str, str] | None = None
-) -> Run:
-    """Run a script as a newcomer would paste it, at the sandbox instead of the service."""
-    for tool in ("jq", "curl"):
-        if re.search(rf"\b{tool} ", script) and shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        input=stdin.encode(),
-        capture_output=True,
-        cwd=desk,
-        env={**os.environ, "PATH": path, "KLING_BASE_URL": "sandbox", **(environ or {})},
-        timeout=110,
-        check=False,
-    )
-    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
-
-
-def test_every_example_is_run_here() -> None:
-    """No shell block stands in the README that these tests do not know."""
+def test_every_block_is_run_somewhere() -> None:
+    """No code stands in the README that no test knows."""
+    marks = {(block.mark, block.language) for block in BLOCKS}
+    assert marks == {
+        ("setup", "sh"),
+        ("tests", "sh"),
+        ("example", "sh"),
+        ("callback", "json"),
+        ("workflow matrix", "yaml"),
+        ("workflow step", "yaml"),
+        ("workflow gitlab", "yaml"),
+        ("workflow sh", "sh"),
+    }
     assert list(EXAMPLES) == [
         "With a token",
         "In a terminal",
+        "Saving",
+        "Many photos",
         "In a script",
         "In a script, again",
         "With jq",
+        "Callbacks",
+        "Completion and manual",
     ]
-    assert find_blocks(mark="") == {}
 
 
 def test_the_example_with_a_token(desk: Path) -> None:
@@ -106,40 +75,72 @@ def test_the_example_with_a_token(desk: Path) -> None:
     buy_before(desk, "squish", "photo.jpg")
     run = run_script(EXAMPLES["With a token"], desk, stdin="sandbox\n")
     assert run.code == 0, run.err
-    checked, url = run.lines
-    assert checked.startswith("ok\tsandbox\t")
+    *checked, url = run.lines
+    assert "accepted\tyes" in [line.rstrip() for line in checked]
     assert url == CLIP
 
 
 def test_the_example_in_a_terminal(desk: Path) -> None:
     """What is new is bought, what was bought before is told again, and both lists are printed."""
     buy_before(desk, "hug", "left.jpg", "right.jpg", "--duration", "10")
-    buy_before(desk, "squish", "right.jpg")
+    buy_before(desk, "squish", "photo.jpg")
     run = run_script(EXAMPLES["In a terminal"], desk)
     assert run.code == 0, run.err
-    assert run.lines[:3] == [CLIP] * 3
-    assert sorted(run.lines[3:5]) == [f"{CLIP}\tleft.jpg", f"{CLIP}\tright.jpg"]
-    assert run.lines[5:7] == [CLIP] * 2
-    tasks = [line.split("\t") for line in run.lines[7:11]]
+    assert run.lines[:5] == [CLIP] * 5
+    assert run.lines[5].startswith("reuse\tkling-")
+    tasks = [line.split("\t") for line in run.lines[6:9]]
     assert [(task[1], task[2], task[4]) for task in tasks] == [
         ("succeed", "squish", "photo.jpg"),  # bought with --new
-        ("succeed", "squish", "photo.jpg"),  # also for left.jpg, the same picture
-        ("succeed", "squish", f"{desk}/right.jpg"),
+        ("succeed", "squish", f"{desk}/photo.jpg"),
         ("succeed", "hug", f"{desk}/left.jpg {desk}/right.jpg"),
     ]
     assert len({task[0] for task in tasks}) == len(tasks)
-    assert [line.split("\t")[:2] for line in run.lines[11:]] == [["squish", "1"], ["hug", "2"]]
+    assert [line.split("\t")[:2] for line in run.lines[9:]] == [["squish", "1"], ["hug", "2"]]
+
+
+def is_video(path: Path) -> bool:
+    """Tell whether a file begins as a video does."""
+    return path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_example_of_saving(desk: Path) -> None:
+    """The paths of what was saved are printed, the video's bytes go where they shall, once each."""
+    buy_before(desk, "squish", "photo.jpg")
+    run = run_script(EXAMPLES["Saving"], desk)
+    assert run.code == 0, run.err
+    assert run.lines == ["clip.mp4", "clips/photo-squish.mp4", "copy.mp4"]
+    assert all(is_video(desk / name) for name in run.lines)
+    assert "error" not in run.err
+
+
+def test_the_example_of_many_photos(desk: Path) -> None:
+    """Each line saves one clip for each photo, and what is there already is not made again."""
+    for name in ("photo.jpg", "right.jpg"):
+        buy_before(desk, "squish", name)
+    run = run_script(EXAMPLES["Many photos"], desk)
+    assert run.code == 0, run.err
+    lines = [line.split("\t") for line in run.lines]
+    assert sorted(name.removeprefix("./") for _, name in lines) == sorted(
+        ["left.jpg", "right.jpg"] + 3 * ["left.jpg", "photo.jpg", "right.jpg"]
+    )
+    assert all(
+        path == f"clips/{Path(name).stem}-squish.mp4" and is_video(desk / path)
+        for path, name in lines
+    )
+    assert "submitted" not in run.err
 
 
 def test_the_example_in_a_script(desk: Path) -> None:
     """The script goes on from a task id to the saved video."""
     run = run_script(EXAMPLES["In a script"], desk)
     assert run.code == 0, run.err
-    task_id, status, message = run.out.rstrip("\n").split("\t")
+    looked, *others = run.lines
+    task_id, status, message = looked.split("\t")
     assert task_id.isdecimal()
     # On a slow machine the sandbox may be done before the script looks.
     assert (status, message) in {("submitted", ""), ("processing", ""), ("succeed", CLIP)}
-    assert (desk / "clip.mp4").read_bytes()[4:8] == b"ftyp"
+    assert others == [CLIP, "clip.mp4"]
+    assert is_video(desk / "clip.mp4")
 
 
 def test_the_example_of_trouble(desk: Path) -> None:
@@ -150,29 +151,6 @@ def test_the_example_of_trouble(desk: Path) -> None:
     assert "risk control" in run.err
 
 
-@pytest.mark.parametrize(
-    ("token", "code", "said"),
-    [
-        ("sandbox", ExitCode.OK, ""),
-        ("sandbox-1301", ExitCode.REFUSED, ""),
-        ("sandbox-no-lookup", ExitCode.UNKNOWN, "::error::Run this job again"),
-    ],
-)
-def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: str) -> None:
-    """The step hands the URL on, asks for a rerun where one helps, and fails where kling does."""
-    output = desk / "output"
-    output.touch()
-    if code is ExitCode.OK:
-        buy_before(desk, "squish", "photo.jpg")
-    step = STEP.replace("--timeout 20m", "--timeout 1s")
-    assert step != STEP
-    run = run_script(step, desk, environ={"KLING_TOKEN": token, "GITHUB_OUTPUT": str(output)})
-    assert run.code == code, run.err
-    assert run.out.startswith(said)
-    assert bool(run.out) == bool(said)
-    assert output.read_text() == (f"url={CLIP}\n" if code is ExitCode.OK else "")
-
-
 def test_the_example_with_jq(desk: Path) -> None:
     """Each filter finds what it is after."""
     buy_before(desk, "squish", "photo.jpg")
@@ -181,6 +159,38 @@ def test_the_example_with_jq(desk: Path) -> None:
     assert run.lines[:2] == [CLIP, "true"]
     assert run.lines[2].split("\t")[1] == "squish"
     assert "hug" in run.lines[3:]
+
+
+def test_the_example_of_a_callback(desk: Path) -> None:
+    """The URL is taken, and no part of what is bought; its query is masked."""
+    example = EXAMPLES["Callbacks"]
+    shown = run_script(f"{example.rstrip()} --dry-run", desk)
+    assert "https://example.com/kling?..." in shown.out
+    first = run_script(example, desk)
+    again = run_script(example.replace("0123", "4567"), desk)
+    assert [run.code for run in (shown, first, again)] == [0, 0, 0]
+    assert first.out == again.out
+    assert "0123" not in shown.out + first.out + first.err
+
+
+def test_the_body_of_a_callback() -> None:
+    """What the README shows is JSON, with a status of the program, and ids as strings."""
+    (block,) = (block for block in BLOCKS if block.mark == "callback")
+    body = json.loads(block.text)
+    assert body["task_status"] == "succeed"
+    told = find_section("Callbacks")
+    assert all(f"`{status}`" in told for status in ("submitted", "processing", "succeed", "failed"))
+    assert f"`kling status {body['task_id']}`" in told
+    (video,) = body["task_result"]["videos"]
+    assert set(video) == {"id", "url", "duration"}
+
+
+def test_the_example_of_completion_and_manual(desk: Path, kling: Program) -> None:
+    """Bash takes the script, and each topic is explained."""
+    run = run_script(EXAMPLES["Completion and manual"], desk)
+    assert (run.code, run.err) == (0, "")
+    topics = ((), ("exit-codes",), ("environment",))
+    assert run.out == "".join(kling("help", *topic).out for topic in topics)
 
 
 def test_the_setup_installs_an_extra_that_exists() -> None:
@@ -194,14 +204,33 @@ def test_the_setup_installs_an_extra_that_exists() -> None:
     assert extra in project["optional-dependencies"]
 
 
-def test_the_setup_ends_with_one_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first thing that a newcomer sees on standard output is a URL, and nothing else."""
+def run_setup(directory: Path) -> Run:
+    """Use what the first command has installed, in a directory with the test photos."""
     program, *argv = shlex.split(SETUP.strip().split(" && ")[-1])
     assert program == ".venv/bin/kling"
-    monkeypatch.chdir(ROOT)
-    run = run_installed(*argv)
-    assert (run.code, run.out) == (0, f"{CLIP}\n")
-    assert "sandbox" in run.err
+    done = subprocess.run(
+        command(*argv), capture_output=True, text=True, cwd=directory, timeout=60, check=False
+    )
+    return Run(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def test_the_setup_ends_with_a_clip(tmp_path: Path) -> None:
+    """The first command leaves a video that plays, and prints its name and nothing else; twice."""
+    shutil.copytree(ROOT / "tests" / "photos", tmp_path / "tests" / "photos")
+    first = run_setup(tmp_path)
+    assert (first.code, first.out) == (0, "clip.mp4\n"), first.err
+    assert "sandbox" in first.err
+    assert (tmp_path / "clip.mp4").as_uri() != CLIP
+    assert (tmp_path / "clip.mp4").read_bytes() == Path(CLIP.removeprefix("file://")).read_bytes()
+    again = run_setup(tmp_path)
+    assert (again.code, again.out) == (0, "clip.mp4\n"), again.err
+
+
+def test_the_clip_of_the_setup_is_nobodys_change() -> None:
+    """What the first command saves into the repository never gets into a commit."""
+    *_, output, force = shlex.split(SETUP)
+    assert force == "--force"
+    assert f"/{output}" in read_page(".gitignore").splitlines()
 
 
 def test_the_check_runs_the_command_of_the_readme() -> None:
@@ -223,18 +252,26 @@ def test_the_settings_are_the_programs_own(kling: Program) -> None:
     """Every setting that does something is there, with its variable, option and default."""
     text = find_section("Settings")
     usage = kling("effect", "--help").out
-    # What no command saves yet, nobody can set the place for.
-    keys = [key for key in KEYS if key.name != "output" or key.flag in usage]
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows == [f"| `{key.name}` | `{key.environment}` | {key.description} |" for key in keys]
-    assert all(f"`{key.default_text}`" in text for key in keys if key.default_text)
-    options = {key.flag for key in keys if key.flag and key.flag in usage}
+    rows = [line for line in text.splitlines() if "| `KLING_" in line]
+    assert rows == [f"| {key.name} | `{key.environment}` | {key.description} |" for key in KEYS]
+    assert all(f"`{key.default_text}`" in text for key in KEYS if key.default_text)
+    options = {key.flag for key in KEYS if key.flag and key.flag in usage}
     assert set(re.findall(r"`(--[a-z-]+)`", text)) == options
 
 
 def test_every_option_that_is_named_exists(kling: Program) -> None:
     """The README promises no option that the program lacks."""
-    commands = ("effect", "status", "wait", "tasks", "scenes", "sandbox", "config")
+    commands = (
+        "effect",
+        "status",
+        "wait",
+        "tasks",
+        "scenes",
+        "sandbox",
+        "config",
+        "completion",
+        "help",
+    )
     known = "".join(kling(command, "--help").out for command in commands)
     shown = [line for line in README.splitlines() if not re.search("^curl |pip install", line)]
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(shown)))
@@ -249,22 +286,17 @@ def test_every_file_that_is_linked_exists() -> None:
     assert all((ROOT / link).is_file() for link in linked)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "man/recipes.md"])
 def test_the_pages_are_narrow(name: str) -> None:
     """A page can be read as it stands, in a terminal; only the command to paste is one line."""
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    lines = read_page(name).splitlines()
     assert [line for line in lines if len(line) > WIDEST and line != SETUP.strip()] == []
 
 
-@pytest.mark.parametrize("script", [*EXAMPLES.values(), STEP], ids=[*EXAMPLES, "In CI"])
+@pytest.mark.parametrize("script", EXAMPLES.values(), ids=EXAMPLES)
 def test_the_examples_are_good_shell(script: str) -> None:
     """Whoever copies an example copies no mistake."""
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    done = subprocess.run(
-        ["shellcheck", "-s", "sh", "-"], input=script, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+    assert lint_script(script) == ""
 
 
 def test_the_check_is_good_shell() -> None:
@@ -275,51 +307,3 @@ def test_the_check_is_good_shell() -> None:
         ["shellcheck", str(ROOT / ".ci" / "run")], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
-
-
-PAGES = (
-    "",
-    "effect",
-    "status",
-    "wait",
-    "tasks",
-    "scenes",
-    "config",
-    "config list",
-    "config get",
-    "config set",
-    "config unset",
-    "config path",
-    "config check",
-)
-_TASK_ID = "815336894036197446"
-_NEEDS_SHELL = re.compile(r"[|;$<&]")
-
-
-def find_examples(page: str) -> list[str]:
-    """Find the command lines that a help page shows below its first paragraph."""
-    block = page.split("\n\n")[2]
-    lines = [line.strip() for line in block.splitlines() if line.startswith("    ")]
-    return [re.split(r" {3,}", line)[0] for line in lines]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_the_help_work(
-    page: str, kling: Program, desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every line that a help page shows ends well where the photos and the task are there."""
-    lines = find_examples(kling(*page.split(), "--help").out)
-    assert lines
-    task_id = buy_before(desk, "squish", "photo.jpg")
-    (desk / "token.txt").write_text("sandbox\n")
-    monkeypatch.chdir(desk)
-    monkeypatch.setenv("KLING_BASE_URL", "sandbox")
-    for example in lines:
-        line = example.replace(_TASK_ID, task_id)
-        if _NEEDS_SHELL.search(line):
-            run = run_script(line, desk, environ={"EDITOR": "echo"})
-        else:
-            program, *argv = shlex.split(line, comments=True)
-            assert program == "kling"
-            run = kling(*argv, stdin=b"sandbox\n")
-        assert run.code == 0, (line, run.err)

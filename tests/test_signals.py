@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from kling_cli.errors import Interrupted
-from kling_cli.signals import find_signals, hold, listen
+from kling_cli.signals import find_signals, hold, listen, raise_heard
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -27,6 +27,45 @@ def test_a_signal_ends_the_block(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
     assert caught.value.exit_code == 128 + number
     assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+class Finalized:
+    """Something at whose end a signal comes."""
+
+    def __del__(self) -> None:
+        """Send it, from where no exception gets out."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_no_signal_is_lost_in_a_finalizer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where Python swallows the exception, the run ends at its next turn, without a traceback."""
+    with listen():
+        thing = Finalized()
+        del thing
+        with pytest.raises(Interrupted) as caught:
+            raise_heard()
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert capsys.readouterr() == ("", "")
+    with listen():
+        raise_heard()  # of an earlier run nothing is left
+
+
+def test_what_others_lose_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only our own exception is passed over; a finalizer's fault goes on being told."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_value))
+
+    class Faulty:
+        """Something whose end fails."""
+
+        def __del__(self) -> None:
+            """Fail."""
+            raise ValueError("faulty")
+
+    with listen():
+        thing = Faulty()
+        del thing
+    assert [str(error) for error in told] == ["faulty"]
 
 
 def test_what_is_ignored_stays_ignored() -> None:

@@ -17,6 +17,8 @@ LIGHT = (
     ("--help",),
     ("effect", "--help"),
     ("effect",),
+    ("effect", "squish"),
+    ("effect", "squich", "photo.jpg"),
     ("frobnicate",),
     ("config",),
     ("config", "list"),
@@ -27,6 +29,10 @@ LIGHT = (
     ("scenes", "sqish"),
     ("tasks",),
     ("tasks", "--json"),
+    ("completion", "bash"),
+    ("help", "exit-codes"),
+    ("help", "environment"),
+    ("help", "efect"),
 )
 # The installed script does no more than this, and then ends the process.
 _PROBE = """

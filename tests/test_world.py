@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kling_cli.clock import SystemClock
-from kling_cli.world import World, can_animate
+from kling_cli.world import World, can_animate, can_colour
 
 
 class Stream(io.StringIO):
@@ -52,6 +52,35 @@ def test_only_a_watched_terminal_is_animated(environ: dict[str, str], animates: 
     assert not can_animate(Stream(is_terminal=False), {**environ, "FORCE_COLOR": "1"})
 
 
+@pytest.mark.parametrize(
+    ("environ", "on_terminal", "elsewhere"),
+    [
+        ({"TERM": "xterm"}, True, False),
+        ({"TERM": "xterm", "CI": "true"}, True, False),
+        ({"TERM": "dumb"}, False, False),
+        ({}, False, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, False),
+        ({"TERM": "xterm", "CLICOLOR": "0"}, False, False),
+        ({"TERM": "xterm", "CLICOLOR": "1"}, True, False),
+        ({"FORCE_COLOR": "1"}, True, True),
+        ({"TERM": "dumb", "FORCE_COLOR": "3"}, True, True),
+        ({"TERM": "xterm", "FORCE_COLOR": "0"}, True, False),
+        ({"CLICOLOR_FORCE": "1", "CLICOLOR": "0"}, True, True),
+        ({"TERM": "xterm", "CLICOLOR_FORCE": "0"}, True, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+    ],
+)
+def test_who_is_asked_for_colours(
+    environ: dict[str, str],
+    on_terminal: bool,  # noqa: FBT001 - an expected value
+    elsewhere: bool,  # noqa: FBT001 - an expected value
+) -> None:
+    """Fault 115: NO_COLOR forbids, FORCE_COLOR asks, CLICOLOR tells; else a terminal decides."""
+    assert can_colour(Stream(), environ) is on_terminal
+    assert can_colour(Stream(is_terminal=False), environ) is elsewhere
+
+
 SCRIPT = """
 import os
 from kling_cli.world import open_world
@@ -90,3 +119,13 @@ def test_what_is_no_text_is_no_fault() -> None:
         [sys.executable, "-c", script], input=b"a\xff\n", capture_output=True, check=False
     )
     assert done.stdout.decode() == "'a\\udcff\\n'\n"
+
+
+def test_a_stream_without_a_descriptor_will_do() -> None:
+    """Whoever runs the program in a process of their own may have replaced standard error."""
+    script = (
+        "import io, sys; sys.stderr = io.StringIO(); from kling_cli.world import open_world;"
+        "print(open_world().stderr is sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.stdout == b"True\n"

@@ -16,6 +16,7 @@ from kling_cli.api.complaints import Complaint, read_code, read_complaint, read_
 from kling_cli.api.fields import Fields, as_object, read_text
 from kling_cli.api.wording import WORDINGS
 from kling_cli.errors import KlingError, LaterError, RefusedError, SetupError, UnknownError
+from kling_cli.task import Task
 from kling_cli.text import clean
 from kling_cli.transport.reply import Reply
 
@@ -127,8 +128,8 @@ _TELLS_DUPLICATE = frozenset({400, 409, 422}) | _ANSWERED
 _ADVICE = re.compile(r"(?i)\b(?:re)?try(?:ing)?(?:\W+again)?(?:\W+later)?\b|请?稍?[后候]?[再重]试")
 
 
-def read_fault(reply: Reply) -> Fault | None:
-    """Judge an answer; None where it is no refusal, whether or not it tells of a task.
+def judge_reply(reply: Reply) -> tuple[Fault | None, Task | None]:
+    """Judge an answer: what is wrong with it, None if nothing is, and the task that it tells of.
 
     At a look only AUTH and NOT_FOUND mean anything; each other fault is a look that failed. At a
     submission NOT_FOUND is a refusal: the service knows no such model.
@@ -137,14 +138,14 @@ def read_fault(reply: Reply) -> Fault | None:
     is_object = reply.readable and isinstance(reply.body, dict)
     task = parse_task(body)
     if is_object and reply.status in _ANSWERED and _is_fine(body, has_task=task is not None):
-        return None
+        return None, task
     complaint = read_complaint(body) if is_object else read_page(reply.text)
     is_page = not is_object and re.match(r"(?:\\ufeff|\s)*<", reply.text) is not None
     kind = _judge(reply.status, complaint, is_page=is_page)
     is_certain = kind not in {Kind.DUPLICATE, Kind.NOT_FOUND, Kind.AMBIGUOUS}
     if is_certain and task is not None and task.task_id is not None:
         kind = Kind.AMBIGUOUS  # a refusal that names a task contradicts itself
-    return Fault(
+    fault = Fault(
         kind=kind,
         http_status=reply.status,
         service_code=complaint.code,
@@ -153,6 +154,7 @@ def read_fault(reply: Reply) -> Fault | None:
         is_page=is_page,
         location=reply.location if reply.status in _REDIRECTS else None,
     )
+    return fault, task
 
 
 def explain(fault: Fault, *, token_source: str) -> KlingError:

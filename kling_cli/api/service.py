@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-from kling_cli.api.answers import collect_ids, parse_task
-from kling_cli.api.codes import Fault, Kind, explain, read_fault
+from kling_cli.api.answers import collect_ids
+from kling_cli.api.codes import Fault, Kind, explain, judge_reply
 from kling_cli.errors import RefusedError, UnknownError, UnreachableError
 from kling_cli.purchase import Declined, Event
 from kling_cli.secret import Token
@@ -81,14 +81,13 @@ class Service:
             )
         except ExchangeError as error:
             return _tell_failed_send(error)
-        fault = read_fault(reply)
+        fault, task = judge_reply(reply)
         if fault is not None:
             return Declined(
                 event=_EVENTS.get(fault.kind, Event.REFUSED),
                 error=explain(fault, token_source=self._token.source),
                 retry_after=reply.retry_after,
             )
-        task = parse_task(reply.body)
         if task is None or task.task_id is None:
             return Declined(event=Event.AMBIGUOUS, error=_miss_id(reply))
         return task
@@ -108,9 +107,9 @@ class Service:
             )
         except ExchangeError as error:
             return Look(error=UnreachableError("unreachable", f"No answer: {error.reason}."))
-        fault = read_fault(reply)
+        fault, task = judge_reply(reply)
         if fault is None:
-            return _read_look(reply, {any_id, *other_ids})
+            return _read_look(reply, task, ids={any_id, *other_ids})
         is_verdict = fault.kind in (Kind.AUTH, Kind.NOT_FOUND)
         return Look(
             error=explain(fault, token_source=self._token.source)
@@ -197,8 +196,7 @@ def _tell_failed_look(fault: Fault) -> UnreachableError:
     )
 
 
-def _read_look(reply: Reply, ids: set[str]) -> Look:
-    task = parse_task(reply.body)
+def _read_look(reply: Reply, task: Task | None, *, ids: set[str]) -> Look:
     if task is None or not ids & collect_ids(reply.body):
         return Look(
             error=RefusedError(

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from kling_cli.api.answers import is_safe_id
 from kling_cli.errors import UsageError
-from kling_cli.images.addresses import judge_callback_url
-from kling_cli.images.sources import STANDARD_INPUT
 from kling_cli.scenes import Scene
 from kling_cli.session import Session
 from kling_cli.text import clean
@@ -24,6 +22,8 @@ class Basket:
     is_any_scene: bool = False
     is_anew: bool = False
     is_rehearsal: bool = False
+    is_agreed: bool = False
+    replaces_files: bool = False
     waits: bool = True
     checks_urls: bool = True
     fixes: bool = False
@@ -37,6 +37,8 @@ def check_callback_url(session: Session, url: str | None) -> None:
     """
     if url is None:
         return
+    from kling_cli.images.addresses import judge_callback_url  # noqa: PLC0415 - it is rarely used
+
     problem, warning = judge_callback_url(url, allow_private=session.is_local)
     if problem is not None:
         raise UsageError(
@@ -68,18 +70,4 @@ def check_external_task_id(name: str | None, *, tasks: int) -> None:
             f"--external-task-id {clean(name, limit=80)} cannot be an id: it takes 1 to 128 of "
             "A-Z a-z 0-9 and . _ ~ + = : @ -",
             hint="Choose another id, or leave it out.",
-        )
-
-
-def check_standard_input(sources: tuple[str, ...]) -> None:
-    """Refuse to read standard input twice.
-
-    Raises:
-        UsageError: it is named more than once.
-    """
-    if sources.count(STANDARD_INPUT) > 1:
-        raise UsageError(
-            "usage",
-            "Standard input (-) can be read only once.",
-            hint="Name a file for the other picture.",
         )

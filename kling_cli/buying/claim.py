@@ -6,7 +6,7 @@ A claim that is met already says how far the same request came before; who meets
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kling_cli.api.service import Service
 from kling_cli.clock import Clock
@@ -30,12 +30,15 @@ class Terms:
         is_chosen: whether it is the user's own: the service may know it from another machine.
         is_anew: buy even if the same request was bought before.
         deadline: in the clock's monotonic seconds.
+        own_claims: the ids under which this run alone buys, shared by its requests: one that is
+            made twice is bought once, also anew, and also where its task failed.
     """
 
     external_task_id: str
     is_chosen: bool = False
     is_anew: bool = False
     deadline: float = float("inf")
+    own_claims: set[str] = field(default_factory=set[str])
 
 
 def find_namesake(journal: Journal, terms: Terms, fingerprint: str) -> Purchase | None:
@@ -103,7 +106,8 @@ class Claims:
         claimed = self.journal.claim(self._draft(self._terms.external_task_id))
         if claimed.stage is Stage.CLAIMED:
             return self._adopt(claimed)
-        return self._replace(claimed) if self._terms.is_anew else claimed
+        is_old = claimed.external_task_id not in self._terms.own_claims
+        return self._replace(claimed) if self._terms.is_anew and is_old else claimed
 
     def _replace(self, purchase: Purchase) -> Purchase:
         chosen = self._terms.external_task_id if self._terms.is_chosen else None
@@ -135,6 +139,7 @@ class Claims:
     def _adopt(self, claimed: Purchase) -> Purchase:
         """Look a user's own id up before sending: another machine may have bought under it."""
         terms = self._terms
+        terms.own_claims.add(claimed.external_task_id)
         if not terms.is_chosen or claimed.external_task_id != terms.external_task_id:
             return claimed
         look = Look()
@@ -142,6 +147,7 @@ class Claims:
             self._clock.sleep(pause)
             look = self._service.look(claimed.external_task_id)
             if look.task is not None:
+                terms.own_claims.discard(claimed.external_task_id)
                 self._talk.note("The service has a task of this external id already.")
                 found = self.journal.record(claimed, look.task, warn=self._talk.warn)
                 self._talk.accept(found)

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kling_cli.buying.account import Account
 from kling_cli.buying.claim import Terms
 from kling_cli.buying.submission import Submission
-from kling_cli.errors import InputError, KlingError
-from kling_cli.images import remote
-from kling_cli.images.sources import STANDARD_INPUT
+from kling_cli.errors import KlingError
+from kling_cli.images.sources import STANDARD_INPUT, is_url
 from kling_cli.outcome import Outcome
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.task import Picture, Request
-from kling_cli.watching.following import Follower, Kit
+from kling_cli.watching.following import Follower, Keep, Kit
 
 
 class Delivery:
@@ -21,14 +21,27 @@ class Delivery:
         request: what to buy.
         terms: how to buy it.
         kit: what to work with.
+        account: what the run knows of the account.
+        keep: saves the clips of a finished task, and tells where.
         waits: whether to wait for the end once the task is accepted.
     """
 
-    def __init__(self, request: Request, terms: Terms, *, kit: Kit, waits: bool = True) -> None:
+    def __init__(  # noqa: PLR0913 - what a delivery is made of
+        self,
+        request: Request,
+        terms: Terms,
+        *,
+        kit: Kit,
+        account: Account,
+        keep: Keep | None = None,
+        waits: bool = True,
+    ) -> None:
         self._kit = kit
         self._request = request
         self._terms = terms
         self._waits = waits
+        self._keep = keep
+        self._files: tuple[str, ...] = ()
         self._follower: Follower | None = None
         self._submission = Submission(
             request,
@@ -37,6 +50,7 @@ class Delivery:
             service=kit.service,
             clock=kit.clock,
             talk=kit.talk,
+            account=account,
         )
 
     def run(self) -> Outcome:
@@ -47,6 +61,8 @@ class Delivery:
             self._deliver()
         except KlingError as caught:
             error = caught
+        finally:
+            self._submission.leave()
         follower, submission = self._follower, self._submission
         purchase = follower.purchase if follower else submission.find_doubtful()
         return Outcome(
@@ -54,6 +70,7 @@ class Delivery:
             error=error,
             effect_scene=self._request.scene.name,
             images=tuple(picture.describe() for picture in self._request.pictures),
+            files=self._files,
             is_reused=purchase is not None and not submission.has_bought,
             elapsed=self._kit.clock.monotonic() - started,
         )
@@ -71,6 +88,9 @@ class Delivery:
             self._tell_reuse(purchase)
         if self._waits or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
             self._follower.follow(is_fresh=self._submission.has_bought)
+            self._submission.leave()
+            if self._keep is not None:
+                self._files = self._keep(self._follower.purchase, kit.talk)
 
     def _tell_reuse(self, purchase: Purchase) -> None:
         is_named = self._terms.is_anew and self._terms.is_chosen
@@ -83,15 +103,15 @@ class Delivery:
 
 
 class Refusal:
-    """A request whose pictures were refused before anything was sent.
+    """A request that was refused before anything was sent.
 
     Args:
-        error: what is wrong with them.
-        sources: as the user gave them.
+        error: why.
+        sources: its pictures, as the user gave them.
         effect_scene: what they were for.
     """
 
-    def __init__(self, error: InputError, sources: Sequence[str], *, effect_scene: str) -> None:
+    def __init__(self, error: KlingError, sources: Sequence[str], *, effect_scene: str) -> None:
         self._outcome = Outcome(
             error=error,
             effect_scene=effect_scene,
@@ -108,6 +128,6 @@ class Refusal:
 
 
 def _name_picture(source: str) -> Picture:
-    if remote.is_url(source):
+    if is_url(source):
         return Picture(source=source, url=source, kind="url")
     return Picture(source=source, kind="stdin" if source == STANDARD_INPUT else "file")

@@ -1,11 +1,11 @@
 """The pictures of a run: all are checked before anything is sent, few are kept until their turn."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kling_cli.errors import InputError
-from kling_cli.images import remote
-from kling_cli.images.preflight import prepare_all
-from kling_cli.images.sources import STANDARD_INPUT
+from kling_cli.images.preflight import prepare_all, read_again
+from kling_cli.images.sources import STANDARD_INPUT, is_url
 from kling_cli.session import Session
 from kling_cli.task import Picture
 
@@ -25,38 +25,58 @@ class Shelf:
         self._session = session
         self._checks_urls = checks_urls
         self._fixes = fixes
-        self._kept: dict[Group, tuple[Picture, ...]] = {}
+        self._checked: dict[Group, tuple[Picture, ...]] = {}
         self._refused: dict[Group, InputError] = {}
 
-    def check_all(self, groups: Sequence[Group]) -> None:
-        """Check every picture; what is wrong with one is told when its turn comes."""
-        for group in dict.fromkeys(groups):
-            try:
-                pictures = self._prepare(group)
-            except InputError as error:
-                self._refused[group] = error
-                continue
-            # The bytes of one task are kept; those of many files are read again, each in its turn.
-            is_light = all(picture.content is None for picture in pictures)
-            if len(groups) == 1 or is_light or STANDARD_INPUT in group:
-                self._kept[group] = pictures
+    def check(self, group: Group, *, is_only: bool) -> None:
+        """Check the pictures of one task; what is wrong with them is told when their turn comes.
+
+        Args:
+            group: their sources.
+            is_only: whether there is no other task, so that their bytes may stay in memory.
+        """
+        if group in self._checked or group in self._refused:
+            return
+        try:
+            pictures = self._prepare(group)
+        except InputError as error:
+            self._refused[group] = error
+            return
+        # The bytes of one task are kept; those of many files are read again, each in its turn.
+        if not is_only and STANDARD_INPUT not in group:
+            pictures = tuple(replace(picture, content=None) for picture in pictures)
+        self._checked[group] = pictures
 
     def has_refused(self, group: Group) -> bool:
         """Tell whether the check has refused this group."""
         return group in self._refused
 
-    def take(self, group: Group) -> tuple[Picture, ...]:
-        """Take the pictures of one task.
+    def describe(self, group: Group) -> tuple[Picture, ...]:
+        """Tell the pictures of one task as they were checked, mostly without their bytes.
 
         Raises:
             InputError: with all problems of all of them.
         """
         if group in self._refused:
             raise self._refused[group]
-        return self._kept.get(group) or self._prepare(group)
+        return self._checked[group]
+
+    def take(self, group: Group) -> tuple[Picture, ...]:
+        """Take the pictures of one task, with their bytes.
+
+        Raises:
+            InputError: with all problems of all of them.
+        """
+        checked = self.describe(group)
+        if all(_is_complete(picture) for picture in checked):
+            return checked
+        again = [read_again(picture) for picture in checked]
+        same = tuple(picture for picture in again if picture is not None)
+        # One that was changed meanwhile is another picture, with a verdict of its own.
+        return same if len(same) == len(checked) else self._prepare(group)
 
     def _prepare(self, group: Group) -> tuple[Picture, ...]:
-        urls = [source for source in dict.fromkeys(group) if remote.is_url(source)]
+        urls = [source for source in dict.fromkeys(group) if is_url(source)]
         files = [source for source in group if source not in urls]
         stdin = getattr(self._session.world.stdin, "buffer", None)
         ready: dict[str, Picture] = {}
@@ -76,6 +96,8 @@ class Shelf:
         return tuple(ready[source] for source in group)
 
     def _prepare_url(self, url: str) -> Picture:
+        from kling_cli.images import remote  # noqa: PLC0415 - files are not on the web
+
         transport = self._session.open_web_transport()
         try:
             return remote.prepare(
@@ -87,6 +109,10 @@ class Shelf:
             )
         finally:
             transport.close()
+
+
+def _is_complete(picture: Picture) -> bool:
+    return picture.url is not None or picture.content is not None
 
 
 def _join(errors: Sequence[InputError]) -> InputError:

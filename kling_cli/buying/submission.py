@@ -11,11 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from kling_cli.api.service import Service
+from kling_cli.buying.account import Account
 from kling_cli.buying.claim import Claims, Terms
+from kling_cli.buying.doubt import end_sentence, tell_unknown
 from kling_cli.buying.patience import Patience
 from kling_cli.clock import Clock
 from kling_cli.database import UnwritableError
-from kling_cli.errors import KlingError, LocalError, UnknownError
+from kling_cli.errors import KlingError, LocalError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Declined, Event, Purchase, Stage, Step, decide
 from kling_cli.talk import Talk
@@ -46,10 +48,12 @@ class Submission:
         service: Service,
         clock: Clock,
         talk: Talk,
+        account: Account | None = None,
     ) -> None:
         self.purchase: Purchase | None = None
         self.has_bought = False
         self._request = request
+        self._terms = terms
         self._service = service
         self._clock = clock
         self._talk = talk
@@ -57,6 +61,8 @@ class Submission:
             request, terms, journal=journal, service=service, clock=clock, talk=talk
         )
         self._patience = Patience(terms.deadline, clock=clock, talk=talk)
+        self._account = account or Account(clock)
+        self._has_place = False
         self._is_abandoned = False
         self._was_duplicate = False
         self._doubt: KlingError | None = None
@@ -81,9 +87,11 @@ class Submission:
                 following = self._find(self.purchase)
                 if following and following.stage is Stage.FAILED and not self._was_duplicate:
                     return following  # our own task, and its end is the answer to this run
-            elif step is Step.RENEW:
+            elif step is Step.RENEW and not self._is_of_this_run(self.purchase):
                 following = self._claims.renew(self.purchase)
             else:
+                if step is Step.WAIT:
+                    self._join()
                 return self.purchase
             if following is not None:
                 self.purchase = following
@@ -103,6 +111,18 @@ class Submission:
         self._claims.drop(self.purchase)
         return self._step(self.purchase, Event.AMBIGUOUS)
 
+    def leave(self, *, is_full: bool = False) -> bool:
+        """Give back the place among the account's tasks: the task has ended, or nobody waits.
+
+        Args:
+            is_full: the service has refused the task as one too many.
+
+        Returns:
+            Whether other tasks of this run are under way.
+        """
+        had_place, self._has_place = self._has_place, False
+        return had_place and self._account.leave(is_full=is_full)
+
     def find_doubtful(self) -> Purchase | None:
         """Find what may have been bought although no task was seen."""
         row = self.purchase and self._recall(self.purchase)
@@ -110,6 +130,7 @@ class Submission:
 
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
+        self._take_place(purchase)
         if not self.journal.is_durable:
             self._talk.warn(f"Without a journal only this id finds the task again; keep it: {name}")
         try:
@@ -117,6 +138,7 @@ class Submission:
                 self._request, name, before_first_byte=lambda: self._step_out(name)
             )
         except StepLostError:
+            self.leave()
             return self._recall(purchase)
         if isinstance(answer, Declined):
             return self._settle(purchase, answer)
@@ -124,6 +146,23 @@ class Submission:
         accepted = self.journal.record(purchase, answer, warn=self._talk.warn)
         self._talk.accept(accepted)
         return accepted
+
+    def _take_place(self, purchase: Purchase) -> None:
+        try:
+            self._account.enter(self._patience, talk=self._talk)
+        except KlingError:
+            self._claims.drop(purchase)
+            raise
+        self._has_place = True
+
+    def _is_of_this_run(self, purchase: Purchase) -> bool:
+        return purchase.external_task_id in self._terms.own_claims
+
+    def _join(self) -> None:
+        """Count a task that was bought before among the account's tasks under way."""
+        if not self._has_place:
+            self._account.join()
+            self._has_place = True
 
     def _step_out(self, name: str) -> None:
         """Take the durable step from `claimed` to `sending`; what is raised here stops the POST."""
@@ -144,24 +183,35 @@ class Submission:
     def _settle(self, purchase: Purchase, declined: Declined) -> Purchase | None:
         """Write down what became of a POST that brought no task, and pause before another."""
         name, event, error = purchase.external_task_id, declined.event, declined.error
-        reason = _end_sentence(error.message)
+        is_full = error.code == "concurrency_limit"
+        is_waiting_for_own = self.leave(is_full=is_full) and is_full
+        reason = end_sentence(error.message)
         following = self._step(purchase, event)
         if event is Event.NOT_SENT:
             goes_on = self._patience.pause_unsent(reason)
         elif event is Event.BUSY:
-            goes_on = self._patience.pause_busy(reason, retry_after=declined.retry_after)
+            goes_on = self._pause_busy(declined, reason, is_waiting_for_own=is_waiting_for_own)
         elif event is Event.REFUSED:
+            self._account.judge(error)
             goes_on = False
         else:
             goes_on = True
             self._was_duplicate = event is Event.DUPLICATE
             self.has_bought = not self._was_duplicate
+            if self._was_duplicate:
+                self._terms.own_claims.discard(name)
             self._doubt = error
             self._talk.note(f"{reason} Looking it up as {name}; it is not sent again.")
         if not goes_on:
             self._claims.drop(purchase)
             raise error
         return following
+
+    def _pause_busy(self, declined: Declined, reason: str, *, is_waiting_for_own: bool) -> bool:
+        if is_waiting_for_own and declined.retry_after is None:
+            self._talk.note(f"{reason} It is sent when one of this run's other tasks has ended.")
+            return not self._patience.is_over
+        return self._patience.pause_busy(reason, retry_after=declined.retry_after)
 
     def _step(self, purchase: Purchase, event: Event) -> Purchase | None:
         # A row that could not be changed says `sending`, so that only looks are left: no worse.
@@ -193,29 +243,4 @@ class Submission:
                 return found
             if look.is_fatal or self._patience.is_over:
                 break
-        raise self._tell_unknown(name, look)
-
-    def _tell_unknown(self, name: str, look: Look) -> UnknownError:
-        doubt = self._doubt or UnknownError(
-            "submission_unknown",
-            "An earlier run began to send this request, and no readable answer to it is known.",
-        )
-        answer, first = f"The service shows no task {name} so far.", ""
-        if look.error is not None and not look.is_missing:
-            answer = f"Looking up {name} failed: {_end_sentence(look.error.message)}"
-            first = f"{look.error.hint} Then: " if look.is_fatal else ""
-        return UnknownError(
-            "submission_unknown",
-            f"{_end_sentence(doubt.message)} It may or may not have been accepted. {answer}",
-            hint=f"{first}kling wait {name} looks again; so does the same command, which never "
-            "sends it again. kling tasks --unfinished lists it. --new buys it anew, which pays "
-            "twice if this one was accepted.",
-            charged="maybe",
-            http_status=doubt.http_status,
-            service_code=doubt.service_code,
-            request_id=doubt.request_id,
-        )
-
-
-def _end_sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+        raise tell_unknown(name, look, doubt=self._doubt)

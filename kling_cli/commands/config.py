@@ -108,6 +108,7 @@ def set_setting(
 
     Its owner alone can read the file. A token is never taken as an argument:
     other users of the machine and the shell's history could read it there.
+    A stored token goes to the stored base_url: to change that moves it.
     """
     from kling_cli.secret import Token
     from kling_cli.settings import configuration
@@ -115,6 +116,7 @@ def set_setting(
     from kling_cli.settings.directories import find_directories
     from kling_cli.settings.keys import TOKEN, find_key
     from kling_cli.settings.loading import Described
+    from kling_cli.settings.token_home import watch_token
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     found = find_key(key)
@@ -128,7 +130,8 @@ def set_setting(
         )
     text = _take_one(value) if value else read_value(session.world, found)
     path = find_directories(session.world.environ).require_config_file()
-    configuration.store(path, found.name, text)
+    with watch_token(path, session.screen.say):
+        configuration.store(path, found.name, text)
     shown = clean(str(path))
     session.screen.say(f"{found.name} stored in {shown}.")
     if json:
@@ -155,10 +158,13 @@ def unset_setting(
     from kling_cli.settings.directories import find_directories
     from kling_cli.settings.keys import find_key
     from kling_cli.settings.loading import Described
+    from kling_cli.settings.token_home import watch_token
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     path = find_directories(session.world.environ).require_config_file()
-    if configuration.remove(path, key):
+    with watch_token(path, session.screen.say):
+        is_removed = configuration.remove(path, key)
+    if is_removed:
         session.screen.say(f"{clean(key)} removed from {clean(str(path))}.")
     else:
         name = find_key(key).name
@@ -202,21 +208,31 @@ def check(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Ask the service whether the token works; costs nothing.
+    """Tell whether the token works, with which service, and what is left.
 
     \b
       kling config check
-      kling config check && kling effect squish photo.jpg
+      kling config check --json | jq .balance.left
 
-    It looks at a task that cannot exist: a service that answers so has
-    accepted the token.
+    It costs nothing. Each line: what, value, source or remark, with tabs
+    between. The lines:
+
+    \b
+      token      its last four characters, and where it was set
+      base_url   the service, and where that was set
+      reachable  yes, no or unknown
+      accepted   whether the service takes the token: yes, no or unknown
+      balance    what is left, in the gateway's own unit, where it tells that
+      command    the kling that is first on PATH, and whether it is this one
+
+    Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
     """
-    from kling_cli.watching.checking import check_token
+    from kling_cli.watching.checking import check_setup
 
     session = options.open_session(
         context, json=json, quiet=quiet, verbose=verbose, sandbox=sandbox, base_url=base_url
     )
-    return check_token(session)
+    return check_setup(session)
 
 
 def _print(printer: "Printer", described: "Described") -> None:

@@ -12,9 +12,17 @@ SceneName = Annotated[
     typer.Argument(metavar="SCENE", help="A scene of kling scenes, by its name or Chinese title."),
 ]
 Images = Annotated[
-    list[str],
-    typer.Argument(metavar="IMAGE...", help="A path, an http(s) URL, or - for standard input."),
+    list[str] | None,
+    typer.Argument(metavar="[IMAGE...]", help="A path, an http(s) URL, or - for standard input."),
 ]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="FILE", help="More images, one a line; - is standard input."),
+]
+Jobs = Annotated[
+    str | None, typer.Option("--jobs", metavar="N", help="So many tasks at once. [default: 4]")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy several tasks without asking.")]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Print the task id as soon as the task is accepted.")
 ]
@@ -58,8 +66,11 @@ Pair = Annotated[bool, typer.Option("--pair", help="With --any-scene: it takes t
 def effect(
     context: typer.Context,
     scene: SceneName,
-    images: Images,
+    images: Images = None,
     *,
+    from_list: From = None,
+    jobs: Jobs = None,
+    yes: Yes = False,
     no_wait: NoWait = False,
     new: New = False,
     model: Model = None,
@@ -72,6 +83,8 @@ def effect(
     no_check_url: NoCheckUrl = False,
     any_scene: AnyScene = False,
     pair: Pair = False,
+    output: options.Output = None,
+    force: options.Force = False,
     timeout: options.Timeout = None,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
@@ -97,8 +110,7 @@ def effect(
     prints what is there already, at no cost.
     """
     from kling_cli import scenes
-    from kling_cli.buying.basket import Basket
-    from kling_cli.buying.checkout import buy
+    from kling_cli.buying.listing import gather
 
     chosen = scenes.find(scene, any_scene=any_scene, pair=pair)
     if pair and chosen.pictures != scenes.PAIR:
@@ -107,6 +119,11 @@ def effect(
             f"{chosen.name} takes one picture; --pair is for scenes that the catalogue lacks.",
             hint=f"Leave --pair out: kling scenes {chosen.name}",
         )
+    sources = gather(images or (), from_list, options.find_world(context))
+    # Only now, because a wrong command should be told without loading all that buying takes.
+    from kling_cli.buying.basket import Basket
+    from kling_cli.buying.checkout import buy
+
     session = options.open_session(
         context,
         json=json,
@@ -114,12 +131,14 @@ def effect(
         verbose=verbose,
         sandbox=sandbox,
         timeout=timeout,
+        output=output,
         base_url=base_url,
         model=model,
+        jobs=jobs,
     )
     basket = Basket(
         scene=chosen,
-        sources=tuple(images),
+        sources=sources,
         duration=duration,
         mode=mode,
         callback_url=callback_url,
@@ -127,6 +146,8 @@ def effect(
         is_any_scene=any_scene,
         is_anew=new,
         is_rehearsal=dry_run,
+        is_agreed=yes,
+        replaces_files=force,
         waits=not no_wait,
         checks_urls=not no_check_url,
         fixes=fix,

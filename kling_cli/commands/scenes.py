@@ -30,24 +30,23 @@ def scenes(
       kling scenes --json | jq -r 'select(.images == 2) | .name'
 
     Each line: name, pictures needed, current or older (whether the provider
-    still lists it), title, note, with tabs between. The provider changes its
-    scenes monthly; --any-scene of kling effect sends one that is not here.
+    still lists it), title, note, with tabs between; on a terminal, in columns.
+    The provider changes its scenes monthly; --any-scene of kling effect sends
+    one that is not here.
     """
     from kling_cli.scenes import catalogue, find
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     chosen = [find(name) for name in names] if names else catalogue()
-    for scene in chosen:
-        if json:
+    if json:
+        for scene in chosen:
             session.printer.write_record(_shape(scene))
-        else:
-            session.printer.write_row(
-                scene.name,
-                str(scene.pictures),
-                scene.listed or "",
-                scene.title or "",
-                scene.note or "",
-            )
+        return 0
+    rows = [
+        (scene.name, str(scene.pictures), scene.listed or "", scene.title or "", scene.note or "")
+        for scene in chosen
+    ]
+    session.printer.write_table(("SCENE", "PICTURES", "LISTED", "TITLE", "NOTE"), rows)
     return 0
 
 

@@ -16,15 +16,16 @@ def status(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Look once at tasks: id, status, and the URL or the reason, with tabs between.
+    """Look once at tasks: print id, status, and URL or reason.
 
     \b
       kling status 815336894036197446
       kling status
       kling status --json | jq -r '.task_status'
 
-    The exit code is 0 when all have succeeded, 8 when one is still running,
-    5 when one has failed, 9 when nobody knows whether one was accepted.
+    There are tabs between them. The exit code is 0 when all have succeeded, 8
+    when one is still running, 5 when one has failed, 9 when nobody knows
+    whether one was accepted.
     """
     from kling_cli.watching.observing import look_at_tasks
 

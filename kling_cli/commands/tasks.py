@@ -23,7 +23,7 @@ def tasks(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """List what this machine has submitted, newest first; asks nobody.
+    """List what this machine has submitted, newest first.
 
     \b
       kling tasks
@@ -31,33 +31,37 @@ def tasks(
       kling tasks --json | jq -r 'select(.task_status == "failed") | .task_id'
 
     Each line: task id, status, scene, time, pictures, external task id, with
-    tabs between.
+    tabs between; on a terminal, in columns and without the last.
     """
-    from kling_cli.output import format_time, tell_status
+    from kling_cli.results import format_time, tell_status
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     purchases = session.journal.list_purchases(unfinished=unfinished)
     if not purchases:
         kind = "unfinished task" if unfinished else "task"
         session.screen.say(f"This machine has no {kind}.")
-    for purchase in purchases:
-        if json:
+    if json:
+        for purchase in purchases:
             session.printer.write_record(_shape(purchase, session))
-        else:
-            session.printer.write_row(
-                purchase.task_id or "-",
-                tell_status(purchase),
-                purchase.effect_scene,
-                format_time(purchase.created_at) or "-",
-                " ".join(str(image["source"]) for image in purchase.images),
-                purchase.external_task_id,
-            )
+        return 0
+    rows = [
+        (
+            purchase.task_id or "-",
+            tell_status(purchase),
+            purchase.effect_scene,
+            format_time(purchase.created_at) or "-",
+            " ".join(str(image["source"]) for image in purchase.images),
+            purchase.external_task_id,
+        )
+        for purchase in purchases
+    ]
+    session.printer.write_table(("TASK", "STATUS", "SCENE", "TIME", "PICTURES"), rows)
     return 0
 
 
 def _shape(purchase: "Purchase", session: "Session") -> dict[str, object]:
     from kling_cli.outcome import Outcome
-    from kling_cli.output import shape_result
+    from kling_cli.results import shape_result
     from kling_cli.settings.values import SANDBOX
     from kling_cli.watching.verdict import judge
 

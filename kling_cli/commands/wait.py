@@ -19,6 +19,8 @@ def wait(
     context: typer.Context,
     tasks: Tasks = None,
     *,
+    output: options.Output = None,
+    force: options.Force = False,
     timeout: options.Timeout = None,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
@@ -30,7 +32,7 @@ def wait(
 
     \b
       kling wait 815336894036197446
-      kling wait
+      kling wait -o clips/
       id=$(kling effect squish photo.jpg --no-wait); kling wait "$id"
 
     A look that fails is repeated; only the task's own status, the timeout or
@@ -45,6 +47,7 @@ def wait(
         verbose=verbose,
         sandbox=sandbox,
         timeout=timeout,
+        output=output,
         base_url=base_url,
     )
-    return await_tasks(session, tuple(tasks or ()))
+    return await_tasks(session, tuple(tasks or ()), replaces_files=force)

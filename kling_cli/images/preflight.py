@@ -16,6 +16,7 @@ from kling_cli.images import formats, png
 from kling_cli.images.decoding import decode_alone
 from kling_cli.images.formats import PNG, Header
 from kling_cli.images.rules import (
+    MOST_BYTES,
     MOST_BYTES_REPAIRED,
     Problem,
     judge,
@@ -73,6 +74,18 @@ def prepare_all(
         raise refuse(refused)
     pictures = {s: found for s, found in findings.items() if isinstance(found, Picture)}
     return tuple(pictures[source] for source in wanted)
+
+
+def read_again(picture: Picture) -> Picture | None:
+    """Read the bytes of a file again that was checked before; None if they are others by now."""
+    if picture.kind != "file" or picture.fixes:
+        return None
+    try:
+        content, _ = read_file(picture.source, most=MOST_BYTES, beginning=0)
+    except InputError:
+        return None
+    is_same = hashlib.sha256(content).hexdigest() == picture.sha256
+    return replace(picture, content=content) if is_same else None
 
 
 def _check(source: str, standard_input: BinaryIO | None, *, fix: bool) -> Picture | list[Problem]:

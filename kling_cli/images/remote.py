@@ -3,34 +3,22 @@
 The service tells of an address that it cannot read only minutes after the task was made.
 """
 
-import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from kling_cli.errors import InputError
-from kling_cli.images.addresses import (
-    DEFAULT_PORTS,
-    Fault,
-    Resolve,
-    find_fault,
-    look_up,
-    resolve_public,
-)
+from kling_cli.images.addresses import Fault, Resolve, find_fault, look_up
 from kling_cli.images.glimpse import ASKING_FOR_IT, Glimpse, read_glimpse
-from kling_cli.images.rules import MOST_BYTES, Problem, judge, refuse
+from kling_cli.images.rules import MOST_BYTES, Problem, judge, note, refuse
 from kling_cli.task import Picture
 from kling_cli.text import clean, without_query
 from kling_cli.transport.exchange import ExchangeError, Transport
+from kling_cli.transport.web import DeadEndError, follow
 
 _CHECK_SECONDS = 20.0
-_MOST_REDIRECTS = 5
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
-_SCHEMES_WITHOUT_SLASHES = frozenset({"data", "file", "ftp", "http", "https"})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SUCCESSES = range(200, 300)
 _ABSENT = frozenset({404, 410})
 _CLOSED = frozenset({401, 403})
@@ -58,20 +46,6 @@ class _Rules:
 
     resolve: Resolve | None
     ends: float
-
-
-def is_url(source: str) -> bool:
-    r"""Tell whether a picture is meant by its address and not by its path.
-
-    `C:\photo.jpg` is a path, and so is `data:x` where there is such a file.
-    """
-    match = _SCHEME.match(source)
-    if match is None:
-        return False
-    scheme, slashes = match.groups()
-    if slashes:
-        return True
-    return scheme.lower() in _SCHEMES_WITHOUT_SLASHES and not os.path.lexists(source)
 
 
 def prepare(  # noqa: PLR0913 - resolver and seconds are told by tests alone
@@ -120,29 +94,20 @@ def prepare(  # noqa: PLR0913 - resolver and seconds are told by tests alone
         width=header.width,
         height=header.height,
         size=glimpse.size,
-        notes=_note(way),
+        notes=(*note(header, size=glimpse.size), *_tell_downgrade(way)),
     )
 
 
 def _follow(url: str, transport: Transport, *, rules: _Rules) -> tuple[Sequence[str], _Answer]:
-    """Follow redirects by hand, each address judged anew; return the way and the last answer."""
-    # The scheme may be written in capitals, and whoever reads it later compares it.
-    scheme, _, rest = url.partition(":")
-    way = [f"{scheme.lower()}:{rest}"]
-    while True:
-        answer = _ask(way, transport, rules=rules)
-        if answer.status not in _REDIRECTS or not answer.location:
-            return way, answer
-        if len(way) > _MOST_REDIRECTS:
-            text = f"it redirects more than {_MOST_REDIRECTS} times"
-            raise _refuse(url, Fault(code="url_redirects", text=text, hint=_OVERRIDE))
-        way.append(_join(way[-1], answer.location))
-        if fault := find_fault(way[-1]):
-            raise _refuse_stop(way, fault.code, fault.text)
+    ask = partial(_ask, transport=transport, rules=rules)
+    try:
+        # The service follows from https to plain http too; it is said, not refused.
+        return follow(url, ask, resolve=rules.resolve, allow_downgrade=True)
+    except DeadEndError as end:
+        raise _refuse_dead_end(end.way, end.fault) from None
 
 
-def _ask(way: Sequence[str], transport: Transport, *, rules: _Rules) -> _Answer:
-    _judge_host(way, rules.resolve)
+def _ask(way: Sequence[str], *, transport: Transport, rules: _Rules) -> _Answer:
     left = rules.ends - time.monotonic()
     take = partial(_take, count_until=rules.ends - left / 2)
     try:
@@ -155,23 +120,6 @@ def _ask(way: Sequence[str], transport: Transport, *, rules: _Rules) -> _Answer:
         if time.monotonic() < rules.ends:
             return answer
     raise _refuse_stop(way, "url_slow", "its server takes too long")
-
-
-def _join(stop: str, location: str) -> str:
-    try:
-        return urljoin(stop, location)
-    except ValueError:
-        return location  # refused as it stands
-
-
-def _judge_host(way: Sequence[str], resolve: Resolve | None) -> None:
-    if resolve is None:
-        return
-    parts = urlsplit(way[-1])
-    port = parts.port or DEFAULT_PORTS[parts.scheme]
-    if problem := resolve_public(parts.hostname or "", port, resolve=resolve):
-        text = f"the service cannot reach this address, {problem}"
-        raise _refuse_stop(way, "url_unreachable", text)
 
 
 def _take(
@@ -209,6 +157,15 @@ def _refuse(url: str, fault: Fault) -> InputError:
     return error
 
 
+def _refuse_dead_end(way: Sequence[str], fault: Fault) -> InputError:
+    if fault.code == "url_redirects":
+        return _refuse(way[0], replace(fault, hint=_OVERRIDE))
+    if fault.code == "url_private":
+        text = f"the service cannot reach this address, {fault.text}"
+        return _refuse_stop(way, "url_unreachable", text)
+    return _refuse_stop(way, fault.code, fault.text)
+
+
 def _refuse_stop(way: Sequence[str], code: str, text: str) -> InputError:
     """Make the error of the last address on the way."""
     if len(way) > 1:
@@ -232,7 +189,7 @@ def _show(url: str) -> str:
     return without_query(url)
 
 
-def _note(way: Sequence[str]) -> tuple[str, ...]:
+def _tell_downgrade(way: Sequence[str]) -> tuple[str, ...]:
     schemes = [urlsplit(stop).scheme for stop in way]
     if "http" in schemes and "https" in schemes[: schemes.index("http")]:
         return (f"{_show(way[0])} redirects from https to plain http",)

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 import select
 import stat
 import sys
@@ -16,6 +17,8 @@ from kling_cli.errors import InputError
 from kling_cli.text import clean
 
 STANDARD_INPUT = "-"
+_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
+_SCHEMES_WITHOUT_SLASHES = frozenset({"data", "file", "ftp", "http", "https"})
 
 # Not every system has all of them. A pipe without a writer would hang without O_NONBLOCK.
 _FLAGS = os.O_RDONLY | sum(
@@ -31,8 +34,23 @@ _KINDS = (
 _SOCKET = "it is a socket: name a file"
 _OTHER = "it is not a regular file: name a file"
 _NAMES_SEEN = 1000
+_SMALLEST_READ = 1 << 16
 # So near that another picture of the same series is rarely taken for a slip of the finger.
 _NEAR = 0.82
+
+
+def is_url(source: str) -> bool:
+    r"""Tell whether a picture is meant by its address and not by its path.
+
+    `C:\photo.jpg` is a path, and so is `data:x` where there is such a file.
+    """
+    match = _SCHEME.match(source)
+    if match is None:
+        return False
+    scheme, slashes = match.groups()
+    if slashes:
+        return True
+    return scheme.lower() in _SCHEMES_WITHOUT_SLASHES and not os.path.lexists(source)
 
 
 class Read(NamedTuple):
@@ -64,7 +82,8 @@ def read_file(path: str, *, most: int, beginning: int) -> Read:
             raise InputError("image_not_a_file", _describe(state.st_mode))
         # The size is a promise: files below /proc say 0, others grow while they are read.
         wanted = beginning if state.st_size > most else most + 1
-        content = _read_up_to(wanted, partial(os.read, descriptor))
+        promised = max(state.st_size, _SMALLEST_READ)
+        content = _read_up_to(wanted, lambda left: os.read(descriptor, min(left, promised)))
     except OSError as error:
         raise InputError("image_unreadable", f"it cannot be read: {_reason(error)}") from None
     finally:

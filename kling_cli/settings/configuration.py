@@ -77,6 +77,18 @@ def read(path: Path, *, find_user: _FindUser = _FIND_USER) -> Configuration:
     return Configuration(values=values, warnings=tuple(warnings))
 
 
+def read_for_change(path: Path) -> dict[str, object]:
+    """Read what stands in the file, also what is no setting or has a wrong type.
+
+    Raises:
+        SetupError: the file must not be touched.
+    """
+    try:
+        return _read_contents(path, find_user=_FIND_USER).values
+    except NotADirectoryError:
+        return {}  # the write will say it
+
+
 def store(path: Path, key: str, value: str) -> None:
     """Set one setting in the file, as text that a user gave; the other settings stay.
 
@@ -93,7 +105,7 @@ def store(path: Path, key: str, value: str) -> None:
     except InvalidValueError as reason:
         message = explain(found, value, source="your input", reason=reason)
         raise UsageError("invalid_setting", message) from None
-    _write(path, _read_for_change(path) | {found.name: written})
+    _write(path, read_for_change(path) | {found.name: written})
 
 
 def remove(path: Path, key: str) -> bool:
@@ -104,7 +116,7 @@ def remove(path: Path, key: str) -> bool:
         SetupError: the file must not be touched.
         LocalError: the file could not be written; the old one is as it was.
     """
-    values = _read_for_change(path)
+    values = read_for_change(path)
     name = key if key in values else find_key(key).name
     if name not in values:
         return False
@@ -123,13 +135,6 @@ def _shape(key: Key[object], value: str) -> object:
         raise InvalidValueError("must be spelt in UTF-8 to be kept in the file") from None
     # A duration keeps the unit in which the user thinks of it.
     return value.strip() if key is TIMEOUT else parsed
-
-
-def _read_for_change(path: Path) -> dict[str, object]:
-    try:
-        return _read_contents(path, find_user=_FIND_USER).values
-    except NotADirectoryError:
-        return {}  # the write will say it
 
 
 def _read_contents(path: Path, *, find_user: _FindUser) -> _Contents:

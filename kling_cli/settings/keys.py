@@ -91,6 +91,7 @@ OUTPUT: Key[str | None] = Key(
     parse=parse_output,
     default=None,
 )
+_LONGEST_NAME = 16
 KEYS: tuple[Key[object], ...] = (TOKEN, BASE_URL, MODEL, TIMEOUT, JOBS, OUTPUT)
 
 
@@ -103,9 +104,11 @@ def find_key(name: str) -> Key[object]:
     for key in KEYS:
         if name.replace("-", "_") == key.name:
             return key
+    # A longer one may be the token itself, given in the wrong place.
+    shown = f"'{clean(name)}'" if len(name) <= _LONGEST_NAME else "that"
     raise UsageError(
         "unknown_setting",
-        f"No setting is called '{clean(name, limit=40)}'.{suggest(name)}",
+        f"No setting is called {shown}.{suggest(name)}",
         hint=f"The settings are {', '.join(key.name for key in KEYS)}.",
     )
 

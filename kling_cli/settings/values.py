@@ -1,7 +1,6 @@
 """What each setting may be: text becomes a value, or is refused with the reason."""
 
 import re
-from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 SANDBOX = "sandbox"
@@ -133,6 +132,8 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 def _is_host(host: str) -> bool:
     if ":" not in host:
         return _HOST.fullmatch(host) is not None
+    from ipaddress import IPv6Address
+
     try:
         return IPv6Address(host).scope_id is None
     except ValueError:
@@ -140,6 +141,8 @@ def _is_host(host: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

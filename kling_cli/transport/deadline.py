@@ -12,17 +12,20 @@ from typing import Self
 
 
 class Deadline:
-    """Shut the watched socket after so many seconds, unless the block ends before."""
+    """Shut the watched socket after so many seconds unless the block ends before; None is never."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self.expired = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
+        self._timer: threading.Timer | None = None
+        if seconds is not None:
+            self._timer = threading.Timer(seconds, self._expire)
+            self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        if self._timer is not None:
+            self._timer.start()
         return self
 
     def __exit__(
@@ -31,7 +34,8 @@ class Deadline:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         with self._lock:
             self._socket = None
 

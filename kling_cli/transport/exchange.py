@@ -5,7 +5,6 @@ exchange. Whether a request has left this machine is told by the connection itse
 from the kind of an error.
 """
 
-import http.cookiejar
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,13 +12,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import httpx
 
-from kling_cli import __version__
 from kling_cli.text import without_query
+from kling_cli.transport.client import open_client
 from kling_cli.transport.deadline import Deadline
 from kling_cli.transport.failure import name_host, tell
-from kling_cli.transport.proxies import blame_proxy
 from kling_cli.transport.reply import Reply, read
-from kling_cli.transport.tls import distrust, trust
 from kling_cli.transport.trace import Trace
 
 if TYPE_CHECKING:
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10.0
 _STILL_SECONDS = 120.0
-# Above the longest pause between two looks, so that one connection lasts a whole wait.
-_KEEPALIVE_SECONDS = 150.0
 
 _Taken = TypeVar("_Taken")
 # Given the status, the headers and the pieces of an answer; it need not read to the end.
@@ -136,18 +131,38 @@ class Transport:
         )
 
     def fetch(
-        self, url: str, *, headers: Mapping[str, str], take: Take[_Taken], seconds: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        take: Take[_Taken],
+        seconds: float | None,
+        still_seconds: float = _STILL_SECONDS,
     ) -> _Taken:
         """Ask another host than the service, over a connection of its own, for what `take` reads.
 
         An error raised by `take` comes out of here unchanged.
 
+        Args:
+            url: what to ask for.
+            headers: besides those of every request.
+            take: reads the answer.
+            seconds: for the whole exchange; None where only standing still ends it.
+            still_seconds: the longest without a single byte.
+
         Raises:
-            ExchangeError: nothing usable came within so many seconds.
+            ExchangeError: nothing usable came in time.
         """
         self.close()
         try:
-            return self._exchange("GET", url, headers=headers, seconds=seconds, take=take)
+            return self._exchange(
+                "GET",
+                url,
+                headers=headers,
+                seconds=seconds,
+                still_seconds=still_seconds,
+                take=take,
+            )
         finally:
             self.close()
 
@@ -157,14 +172,17 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str],
-        seconds: float,
+        seconds: float | None,
         take: Take[_Taken],
+        still_seconds: float = _STILL_SECONDS,
         body: Body | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
     ) -> _Taken:
-        client = self._open(url, headers)
+        if self._client is None:
+            self._client = open_client(
+                url, headers, application=self._application, environ=self._environ
+            )
         host = name_host(url)
-        about = f"{method} {without_query(url)}"
         with Deadline(seconds) as deadline:
             deadline.watch(self._socket)
             trace = Trace(
@@ -175,8 +193,13 @@ class Transport:
             try:
                 if self._application is not None:
                     trace.start()  # no connection, so no event will tell it
-                with client.stream(
-                    method, url, headers=headers, content=body, extensions={"trace": trace}
+                with self._client.stream(
+                    method,
+                    url,
+                    headers=headers,
+                    content=body,
+                    timeout=httpx.Timeout(still_seconds, connect=self._connect_seconds),
+                    extensions={"trace": trace},
                 ) as response:
                     status = response.status_code
                     taken = _run_own(partial(take, status, response.headers, response.iter_raw()))
@@ -188,41 +211,15 @@ class Transport:
                 reason = tell(error, host=host, peer=trace.peer)
                 if deadline.expired:
                     reason = "no full answer came in time"
-                self._note(f"{about}: {reason}")
+                self._note(method, url, reason)
                 raise ExchangeError(reason, sent=trace.sent) from None
             self._socket = trace.socket or self._socket
-        self._note(f"{about}: HTTP {status}")
+        self._note(method, url, f"HTTP {status}")
         return taken
 
-    def _note(self, line: str) -> None:
+    def _note(self, method: str, url: str, end: str) -> None:
         if self._log is not None:
-            self._log(line)
-
-    def _open(self, url: str, headers: Mapping[str, str]) -> httpx.Client:
-        if self._client is not None:
-            return self._client
-        secure = self._application is None and url.startswith("https:")
-        context = trust(self._environ) if secure else distrust()
-        in_process = self._application and httpx.WSGITransport(app=self._application)
-        no_cookies = http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
-        try:
-            self._client = httpx.Client(
-                verify=context,
-                transport=in_process,
-                # Without TLS a proxy would read the token.
-                trust_env=secure or "Authorization" not in headers,
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "User-Agent": f"kling-cli/{__version__}",
-                },
-                cookies=http.cookiejar.CookieJar(no_cookies),
-                timeout=httpx.Timeout(_STILL_SECONDS, connect=self._connect_seconds),
-                limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
-            )
-        except (httpx.InvalidURL, ImportError, ValueError):
-            raise blame_proxy(self._environ) from None
-        return self._client
+            self._log(f"{method} {without_query(url)}: {end}")
 
 
 def _read_reply_to(headers: Mapping[str, str]) -> Take[Reply]:

@@ -9,12 +9,10 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from kling_cli.text import clean
+from kling_cli.transport.hiding import hide
 
 _LONGEST = 1024 * 1024
 _SHOWN = 2000
-_MASK = "***"
-# A shorter one is no secret, but a word that answers are full of: the sandbox takes "sandbox".
-_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +49,9 @@ def read(
         status=status,
         readable=False,
         # Hidden before it is cut, or the beginning of a secret could stand at the end.
-        text=clean(_hide(content.decode("utf-8", "backslashreplace"), secret)[:_SHOWN]),
-        retry_after=_read_retry_after(headers.get("Retry-After", "")),
-        location=_read_host(_hide(headers.get("Location", ""), secret)),
+        text=clean(hide(content.decode("utf-8", "backslashreplace"), secret)[:_SHOWN]),
+        retry_after=read_retry_after(headers.get("Retry-After", "")),
+        location=_read_host(hide(headers.get("Location", ""), secret)),
     )
     if encoded or len(content) > _LONGEST:
         return reply
@@ -79,6 +77,17 @@ def decode(content: bytes) -> object:
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_retry_after(value: str) -> float | None:
+    """Read a Retry-After, seconds or a date (RFC 9110 section 10.2.3); None where it is neither."""
+    if value.isdecimal() and value.isascii():
+        return float(value)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return max(seconds, 0.0)
 
 
 def _take(pieces: Iterable[bytes]) -> bytes:
@@ -108,14 +117,10 @@ def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return decoded
 
 
-def _hide(text: str, secret: str) -> str:
-    return text.replace(secret, _MASK) if len(secret) >= _SHORTEST_SECRET else text
-
-
 def _hide_within(body: object, secret: str) -> object:
     """Hide a secret in every text of a decoded body, however the body had spelt it."""
     spelt = json.dumps(body)
-    hidden = _hide(spelt, secret)
+    hidden = hide(spelt, secret)
     return body if hidden == spelt else decode(hidden.encode())
 
 
@@ -124,14 +129,3 @@ def _read_host(url: str) -> str | None:
         return clean(urlsplit(url).hostname or "") or None
     except ValueError:
         return None
-
-
-def _read_retry_after(value: str) -> float | None:
-    """Read seconds or a date (RFC 9110 section 10.2.3); None where it is neither."""
-    if value.isdecimal() and value.isascii():
-        return float(value)
-    try:
-        seconds = parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-    return max(seconds, 0.0)

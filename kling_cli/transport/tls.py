@@ -25,6 +25,7 @@ def trust(environ: Mapping[str, str]) -> ssl.SSLContext:
         return _trust(environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", ""))
 
 
+@cache
 def distrust() -> ssl.SSLContext:
     """Make a context without any authority, for exchanges that use no TLS: no server passes it."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

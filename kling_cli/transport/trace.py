@@ -35,15 +35,15 @@ class Trace:
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of one event; the library names it, and tells what belongs to it."""
-        if event.endswith("connect_tcp.started"):
+        # Behind the first dot, because the protocol's version stands before it.
+        _, _, step = event.partition(".")
+        if step == "connect_tcp.started":
             self.peer = clean(info["host"])
-        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+        elif step in {"connect_tcp.complete", "start_tls.complete"}:
             self.socket = info["return_value"].get_extra_info("socket")
             self._deadline.watch(self.socket)
         # A proxy's CONNECT is a request too, but not ours.
-        elif event.endswith("send_request_headers.started") and (
-            info["request"].method != b"CONNECT"
-        ):
+        elif step == "send_request_headers.started" and info["request"].method != b"CONNECT":
             self.start()
 
     def start(self) -> None:

@@ -1,5 +1,6 @@
 """A task followed to its end: every look written down, its result judged before anybody uses it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kling_cli.api.answers import is_known_word, is_plain_http
@@ -13,6 +14,9 @@ from kling_cli.text import clean
 from kling_cli.watching.schedule import Schedule
 from kling_cli.watching.verdict import is_unseen, judge, name_task, tell_pending
 from kling_cli.watching.waiting import LAG_SECONDS, RESULT_SECONDS, Wait, tell_bad_look, watch
+
+# Saves the clips of a finished task, and tells where they lie.
+Keep = Callable[[Purchase, Talk], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

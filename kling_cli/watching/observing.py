@@ -1,36 +1,64 @@
 """What `kling status` and `kling wait` do: look at what was bought."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kling_cli.api.answers import is_safe_id
 from kling_cli.errors import ExitCode, KlingError, UsageError
 from kling_cli.outcome import Outcome
-from kling_cli.output import tell_status
 from kling_cli.performance import Job, Performer, Telling, perform
 from kling_cli.purchase import Purchase, Stage
+from kling_cli.results import tell_status
 from kling_cli.session import Session
 from kling_cli.settings.values import SANDBOX
 from kling_cli.text import clean
 from kling_cli.watching.following import Follower, Kit
 from kling_cli.watching.verdict import is_unseen, name_task
 
+if TYPE_CHECKING:
+    from kling_cli.keeping import Keeper
+
 # A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
 _MOST_WAITS = 32
 
 
-def await_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
-    """Wait for tasks, or for all unfinished ones of this machine."""
+def await_tasks(session: Session, names: tuple[str, ...], *, replaces_files: bool) -> ExitCode:
+    """Wait for tasks, or for all unfinished ones of this machine, and save their clips if asked."""
     timeout = session.settings.timeout.value
     # One deadline for all, however many have to wait for their turn.
     deadline = float("inf") if timeout is None else session.world.clock.monotonic() + timeout
-    jobs = [_make_job(purchase, deadline=deadline) for purchase in _choose(session, names)]
-    return perform(session, jobs, workers=_MOST_WAITS, telling=Telling(rows=_tell_videos))
+    purchases = tuple(_choose(session, names))
+    place = session.settings.output.value
+    if not purchases:
+        return ExitCode.OK
+    if place is None:
+        jobs = [_make_job(purchase, deadline=deadline) for purchase in purchases]
+        return perform(session, jobs, workers=_MOST_WAITS, telling=Telling(rows=_tell_videos))
+    from kling_cli.keeping import open_keeper  # noqa: PLC0415 - only runs that save need it
+
+    keeper = open_keeper(session, place, tasks=len(purchases), force=replaces_files)
+    keeper.prepare()
+    paths = keeper.assign([_name_clip(purchase) for purchase in purchases])
+    jobs = [
+        _make_job(purchase, deadline=deadline, place=_Place(keeper, path))
+        for purchase, path in zip(purchases, paths, strict=True)
+    ]
+    rows = _tell_nothing if keeper.is_stream else _tell_videos
+    try:
+        return perform(session, jobs, workers=_MOST_WAITS, telling=Telling(rows=rows))
+    except BaseException:
+        keeper.abandon()
+        raise
 
 
 def look_at_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
     """Look once at tasks, or at all unfinished ones of this machine."""
     jobs = [_make_job(purchase, deadline=None) for purchase in _choose(session, names)]
+    if not jobs:
+        return ExitCode.OK
     telling = Telling(rows=_tell_status, is_told=_is_status)
     return perform(session, jobs, workers=1, telling=telling)
 
@@ -87,20 +115,44 @@ def _find(session: Session, name: str, base_url: str) -> Purchase:
     return purchase
 
 
-def _make_job(purchase: Purchase, *, deadline: float | None) -> Job:
+def _name_clip(purchase: Purchase) -> str:
+    from kling_cli.saving import names  # noqa: PLC0415 - only runs that save need it
+
+    sources = [str(image["source"]) for image in purchase.images]
+    if sources and purchase.effect_scene:
+        return names.name_clip(sources, purchase.effect_scene)
+    return names.name_task(name_task(purchase))
+
+
+def _make_job(purchase: Purchase, *, deadline: float | None, place: "_Place | None" = None) -> Job:
     name = name_task(purchase)
     title = f"{purchase.effect_scene} {name}".strip()
-    return Job(label=name, title=title, start=partial(_start, purchase, deadline))
+    start = partial(_start, purchase, deadline, place)
+    return Job(label=name, title=title, start=start)
 
 
-def _start(purchase: Purchase, deadline: float | None, kit: Kit) -> Performer:
-    return _Observation(purchase, kit, deadline=deadline)
+def _start(
+    purchase: Purchase, deadline: float | None, place: "_Place | None", kit: Kit
+) -> Performer:
+    return _Observation(purchase, kit, deadline=deadline, place=place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the clip of one task is to lie."""
+
+    keeper: "Keeper"
+    path: Path
 
 
 class _Observation:
     """One task waited for until a deadline, or looked at once where there is none."""
 
-    def __init__(self, purchase: Purchase, kit: Kit, *, deadline: float | None) -> None:
+    def __init__(
+        self, purchase: Purchase, kit: Kit, *, deadline: float | None, place: _Place | None
+    ) -> None:
+        self._place = place
+        self._talk = kit.talk
         self._waits = deadline is not None
         self._follower = Follower(purchase, kit=kit, deadline=deadline or 0.0)
         self._clock = kit.clock
@@ -109,16 +161,26 @@ class _Observation:
         """Look, or wait."""
         started = self._clock.monotonic()
         error: KlingError | None = None
+        files: tuple[str, ...] = ()
+        place = self._place
         try:
+            if place is not None:
+                place.keeper.check(place.path, self._follower.purchase)
             if self._waits:
                 self._follower.follow(is_fresh=False)
             else:
                 self._follower.look()
+            if place is not None:
+                files = place.keeper.keep(self._follower.purchase, self._talk, path=place.path)
         except KlingError as caught:
             error = caught
         elapsed = self._clock.monotonic() - started
         return Outcome(
-            purchase=self._follower.purchase, error=error, is_reused=True, elapsed=elapsed
+            purchase=self._follower.purchase,
+            error=error,
+            files=files,
+            is_reused=True,
+            elapsed=elapsed,
         )
 
     def abandon(self) -> Purchase | None:
@@ -127,9 +189,12 @@ class _Observation:
 
 
 def _tell_videos(outcome: Outcome, label: str) -> Iterable[tuple[str, ...]]:
-    if outcome.error is None and outcome.purchase is not None:
-        for video in outcome.purchase.videos:
-            yield (video.url, label) if label else (video.url,)
+    for result in outcome.list_results():
+        yield (result, label) if label else (result,)
+
+
+def _tell_nothing(_outcome: Outcome, _label: str) -> Iterable[tuple[str, ...]]:
+    return ()
 
 
 def _tell_status(outcome: Outcome, _label: str) -> Iterable[tuple[str, ...]]:

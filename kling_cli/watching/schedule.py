@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 PRIOR_MEDIAN_SECONDS = 120.0
 # Users of the service tell of 100 to 250 seconds, and of much more at peak hours.
-_PRIOR_SPREAD = 0.45
+_PRIOR_SPREAD = 0.6
 # How many tasks of its own a machine needs before they outweigh the prior.
 _PRIOR_WEIGHT = 2.0
 _SMALLEST_SPREAD = 0.15

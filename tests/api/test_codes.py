@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kling_cli.api.codes import CODES, Fault, Kind, explain, read_fault
+from kling_cli.api.codes import CODES, Fault, Kind, explain, judge_reply
 from kling_cli.api.wording import WORDINGS
 from kling_cli.errors import ExitCode, KlingError
 from kling_cli.transport.reply import Reply
@@ -44,7 +44,7 @@ def answer(status: int, body: object) -> Reply:
 
 def judge(status: int, body: object) -> Fault:
     """Judge an answer that must be a fault."""
-    fault = read_fault(answer(status, body))
+    fault = judge_reply(answer(status, body))[0]
     assert fault is not None
     return fault
 
@@ -60,7 +60,7 @@ def tell(status: int, body: object, *, source: str = SOURCE) -> KlingError:
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_every_way_to_say_ok_is_ok(code: object, status: int) -> None:
     """No gateway's way to spell success is taken for a refusal (fault 35)."""
-    assert read_fault(answer(status, {"code": code, "data": {"task_id": "1"}})) is None
+    assert judge_reply(answer(status, {"code": code, "data": {"task_id": "1"}}))[0] is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_every_way_to_say_ok_is_ok(code: object, status: int) -> None:
 )
 def test_no_complaint_is_no_fault(body: object) -> None:
     """A missing code is ok, and the error inside a failed task is that task's own."""
-    assert read_fault(answer(200, body)) is None
+    assert judge_reply(answer(200, body))[0] is None
 
 
 NATIVE = [
@@ -475,7 +475,7 @@ def test_any_answer_at_all_ends_in_clean_words(
 ) -> None:
     """Whatever arrives, it is judged, and no character that moves a terminal comes out."""
     reply = Reply(status=status, body=body if readable else None, readable=readable, text=text)
-    fault = read_fault(reply)
+    fault = judge_reply(reply)[0]
     if fault is None:
         assert status == 200
         return

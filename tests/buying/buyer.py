@@ -70,6 +70,12 @@ class Listener:
         """Keep the reason."""
         self.told.append(f"{count} {reason}")
 
+    def queue(self) -> None:
+        """Say nothing."""
+
+    def save(self, done: int, total: int | None) -> None:
+        """Say nothing."""
+
     def hold(self, reason: str, *, seconds: float) -> None:
         """Keep the reason."""
         self.told.append(f"{reason} {seconds}")

@@ -1,10 +1,15 @@
 """The pictures of a run: checked before anything is sent, kept where that costs little memory."""
 
+from pathlib import Path
+
 import pytest
 from buyer import TOKEN, find_video
-from ground.replies import Reply
+from ground.pictures import save
+from ground.replies import Reply, accept
 from ground.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
 from ground.service import LoopbackService
+from ground.shop import Purchase, Rules
+from PIL import Image
 
 BAD = PHOTOS / "README.md"
 
@@ -51,6 +56,23 @@ def test_an_address_is_looked_at_once(kling: Program, service: LoopbackService) 
     assert all("authorization" not in visit.headers for visit in looks)
 
 
+def test_the_sandbox_needs_no_network(kling: Program) -> None:
+    """An address is judged by its spelling alone: nothing answers at this one, and no matter."""
+    argv = ("effect", "squish", "https://nobody.invalid/p.jpg", "--sandbox")
+    assert kling(*argv, "--json").json["task_status"] == "succeed"
+    assert kling("effect", "squish", "ftp://nobody.invalid/p.jpg", "--sandbox").code == 3
+
+
+def test_what_is_odd_about_a_picture_at_an_address_is_told(
+    kling: Program, service: LoopbackService
+) -> None:
+    """As of a file: a picture with CMYK colours is taken, with a note."""
+    url = service.publish("/p/print.jpg", save("JPEG", "CMYK"))
+    run = kling("effect", "squish", url)
+    assert run.code == 0
+    assert "it has CMYK colours" in run.err
+
+
 def test_an_address_twice_in_a_pair_is_looked_at_once(
     kling: Program, service: LoopbackService
 ) -> None:
@@ -83,3 +105,51 @@ def test_what_changes_in_a_batch_is_judged_by_what_is_sent(
     told = kling("effect", "squish", PHOTO, OTHER_PHOTO, "--json").records
     hashes = {f"sha256:{one['images'][0]['sha256']}" for one in told}
     assert hashes == {sale.images[0] for sale in service.ledger}
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+@pytest.mark.parametrize("rules", [Rules(), Rules(failure="Risk control")], ids=["good", "bad"])
+@pytest.mark.parametrize("more", [(), ("--new",)], ids=["plain", "new"])
+def test_the_same_picture_twice_is_bought_once(
+    kling: Program, service: LoopbackService, jobs: str, rules: Rules, more: tuple[str, ...]
+) -> None:
+    """Within a run that holds also under --new and where the task fails; each is reported."""
+    assert kling("effect", "squish", PHOTO).code == 0
+    service.shop.rules = rules
+    kling("effect", "squish", PHOTO, OTHER_PHOTO, PHOTO, "--jobs", jobs, *more)
+    bought = [sale.images for sale in service.ledger]
+    assert len(bought) == (3 if more else 2)
+    before = len(bought)
+    run = kling("effect", "squish", OTHER_PHOTO, OTHER_PHOTO, "--jobs", jobs)
+    assert len(run.lines) == (0 if rules.failure else 2)
+    assert len(service.ledger) == before + (1 if rules.failure else 0)
+
+
+def test_what_was_repaired_is_repaired_again_in_its_turn(
+    kling: Program, service: LoopbackService, tmp_path: Path
+) -> None:
+    """Of a batch no repaired picture is kept in memory; what is sent is the repaired one."""
+    small = tmp_path / "small.png"
+    Image.new("RGB", (200, 240)).save(small)
+    run = kling("effect", "squish", small, PHOTO, "--fix", "--jobs", "1", "--json")
+    assert run.code == 0
+    first = run.records[0]["images"][0]
+    assert first["fixes"]
+    assert service.ledger[0].images == (f"sha256:{first['sha256']}",)
+
+
+def test_a_picture_that_goes_before_its_turn_is_told(
+    kling: Program, service: LoopbackService, tmp_path: Path
+) -> None:
+    """Fault 57: one that was good at the check and is gone when it is to be sent is refused."""
+    second = tmp_path / "second.jpg"
+    second.write_bytes(OTHER_PHOTO.read_bytes())
+
+    def remove(sale: Purchase | None) -> object:
+        second.unlink()
+        return accept(sale)
+
+    service.on_create(Reply(json=remove), purchase=True)
+    run = kling("effect", "squish", PHOTO, second, "--jobs", "1", "--json")
+    assert [one["exit_code"] for one in run.records] == [0, 3]
+    assert run.records[1]["error"]["code"] == "image_not_found"

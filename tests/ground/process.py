@@ -50,6 +50,11 @@ class Process:
         self._child.communicate()
 
     @property
+    def number(self) -> int:
+        """Its id, as the system knows it."""
+        return self._child.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._child.poll() is None

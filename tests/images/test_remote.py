@@ -15,8 +15,9 @@ from ground.tls import make_context, write_authority
 from PIL import Image
 
 from kling_cli.errors import ExitCode, InputError
-from kling_cli.images.remote import is_url, prepare
+from kling_cli.images.remote import prepare
 from kling_cli.images.rules import MOST_BYTES
+from kling_cli.images.sources import is_url
 from kling_cli.task import Picture
 from kling_cli.transport.exchange import ExchangeError, Transport
 

@@ -49,3 +49,13 @@ def test_there_may_be_nothing_to_shut() -> None:
         while not deadline.expired:
             time.sleep(0.001)
     assert ours.fileno() == -1
+
+
+def test_without_a_deadline_nothing_is_shut() -> None:
+    """A transfer may take as long as it needs, and costs no thread that counts."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Deadline(None) as deadline:
+        deadline.watch(ours)
+        theirs.send(b"x")
+        assert ours.recv(1) == b"x"
+        assert not any(isinstance(thread, threading.Timer) for thread in threading.enumerate())

@@ -15,11 +15,13 @@ from ground.steps import (
     Step,
     answer,
     close,
+    hold,
     read_body,
     read_head,
     read_request,
     reset,
     send,
+    trickle,
 )
 from ground.wire import Connection
 
@@ -198,6 +200,21 @@ def test_an_error_of_whoever_reads_comes_out_unchanged(transport: Transport) -> 
     ):
         transport.fetch(server.url, headers={}, take=take, seconds=5)
     assert caught.value is full
+
+
+def test_standing_still_ends_a_fetch_without_a_deadline(transport: Transport) -> None:
+    """A fetch may last, but not without a byte (fault 82)."""
+    slow = trickle(b"x" * 20, interval=0.02)
+    script = (read_request, send(HEAD + b"Content-Length: 21\r\n\r\n"), slow, hold)
+    taken = bytearray()
+
+    def take(_status: int, _headers: Mapping[str, str], pieces: Iterator[bytes]) -> None:
+        for piece in pieces:
+            taken.extend(piece)
+
+    with FaultServer(script) as server, pytest.raises(ExchangeError, match="did not answer"):
+        transport.fetch(server.url, headers={}, take=take, seconds=None, still_seconds=0.2)
+    assert taken == b"x" * 20
 
 
 def test_a_body_that_breaks_off_is_no_error_of_whoever_reads(transport: Transport) -> None:

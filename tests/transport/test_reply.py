@@ -1,6 +1,7 @@
 """An answer is read without trust: it is decoded as JSON, or called unreadable."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -147,6 +148,13 @@ def test_a_redirect_tells_its_host_alone(location: str, host: str | None) -> Non
         '{"message": "\\u0073k\\u002dtest-0123456789abcdef"}',
         json.dumps({"upstream": json.dumps({"message": SECRET})}),
         f"<title>{SECRET}</title>",
+        f"<title>{''.join(f'&#{ord(each)};' for each in SECRET)}</title>",
+        f"<title>{''.join(f'&#x{ord(each):02X};' for each in SECRET)}</title>",
+        f"GET /?token={''.join(f'%{ord(each):02X}' for each in SECRET)}",
+        f"GET /?token={SECRET.replace('-', '%252D')}",
+        SECRET.replace("-", "\\-"),
+        "".join(f"\\u{ord(each):04X}" for each in SECRET),
+        f'{{"message": "{SECRET.replace("-", chr(92) + "u002D")}", "message": 1}}',
         "x" * 490 + SECRET,
         "x" * 1990 + SECRET,
     ],
@@ -155,6 +163,8 @@ def test_a_quoted_secret_is_hidden(content: str) -> None:
     """However an answer spells the token, and wherever its text is cut (fault 76)."""
     reply = take(content.encode())
     assert SECRET[:8] not in f"{reply.text}{reply.body}"
+    assert SECRET[8:] not in f"{reply.text}{reply.body}"
+    assert not re.search("(?i)u0073|%73|&#", f"{reply.text}{reply.body}")
     assert "***" in f"{reply.text}{reply.body}" or reply.text.endswith("...")
 
 

@@ -1,0 +1,1 @@
+"""Result clips become files, or go to standard output: whole, or not at all."""

@@ -1,0 +1,264 @@
+"""The surroundings that a run may find: no home, no terminal, an odd locale, a wrong clock."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from ground.clock import START, VirtualClock
+from ground.fault_server import FaultServer
+from ground.replies import Reply
+from ground.run import OTHER_PHOTO, PHOTO, Program, Run, command
+from ground.service import LoopbackService
+from ground.shop import Rules
+from ground.tls import make_context, write_authority
+
+TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+YEAR = 365 * 24 * 3600.0
+_MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+_OWN = ("KLING_CONFIG_DIR", "KLING_STATE_DIR")
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str | None] | None = None,
+    shell: str = 'exec "$0" "$@"',
+) -> Run:
+    """Run a command line without a terminal; variables that are None are taken away."""
+    places = {**os.environ, **(environ or {})}
+    done = subprocess.run(
+        ["sh", "-c", shell, *argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd="/",
+        env={name: value for name, value in places.items() if value is not None},
+        start_new_session=True,
+        timeout=30,
+        check=False,
+    )
+    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+# --- no home ------------------------------------------------------------------------------------
+
+HOMELESS: Mapping[str, str | None] = dict.fromkeys(
+    ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", *_OWN, *_MEASURING)
+)
+
+
+# Its files stay readable for this user, whom only the system's list of users does not know.
+UNKNOWN_USER = """
+import os, sys
+os.setresuid(54321, 0, 0)
+sys.argv[0] = "kling"
+from kling_cli.__main__ import main
+sys.exit(main())
+"""
+
+
+def start_homeless(*argv: str | Path, token: str | None = TOKEN) -> Run:
+    """Run the program for a user without a home directory, whom the machine does not know."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become a user that nobody knows")
+    return start(
+        argv=[sys.executable, "-c", UNKNOWN_USER, *map(str, argv)],
+        environ={**HOMELESS, "KLING_TOKEN": token},
+    )
+
+
+def test_a_user_without_a_home_can_buy(service: LoopbackService) -> None:
+    """Fault 111: with a token from the environment all works, without a journal, and says so."""
+    run = start_homeless("effect", "squish", PHOTO, "--no-wait")
+    (bought,) = service.ledger
+    assert (run.code, run.out) == (0, f"{bought.task_id}\n")
+    assert "KLING_STATE_DIR can name one" in run.err
+    assert f"{bought.external_task_id}" in run.err.split("submitted", maxsplit=1)[0]
+
+
+@pytest.mark.usefixtures("service")
+def test_a_user_without_a_home_and_token_is_told_the_way() -> None:
+    """Fault 111: without a token the two variables are named, also by those about the file."""
+    for argv in (("effect", "squish", PHOTO), ("config", "set", "jobs", "2")):
+        run = start_homeless(*argv, token=None)
+        assert (run.code, run.out) == (4, "")
+        assert "KLING_CONFIG_DIR" in run.err
+        assert "KLING_STATE_DIR" in run.err
+
+
+@pytest.mark.parametrize("argv", [("--help",), ("--version",), ("effect", "--help"), ("scenes",)])
+def test_a_user_without_a_home_has_help(argv: tuple[str, ...]) -> None:
+    """Fault 111: what needs no place works without one."""
+    run = start_homeless(*argv, token=None)
+    assert (run.code, run.err) == (0, "")
+    assert run.out
+
+
+# --- a home that is no use ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null", "/nowhere/at-all\n"])
+def test_a_home_that_cannot_be_written_stops_nothing(service: LoopbackService, home: str) -> None:
+    """Fault 112: a warning, and the external id before anything is sent; the run goes on."""
+    if home.startswith("/nowhere") and os.geteuid() == 0:
+        home = "/sys/nowhere"  # where even root can make nothing
+    environ = {"HOME": home, **dict.fromkeys(_OWN)}
+    run = start(command("effect", "squish", PHOTO, "--no-wait"), environ=environ)
+    (bought,) = service.ledger
+    assert (run.code, run.out) == (0, f"{bought.task_id}\n")
+    assert "warning: No journal can be kept: " in run.err
+    assert f"{bought.external_task_id}" in run.err.split("submitted", maxsplit=1)[0]
+    changed = start(command("config", "set", "jobs", "2"), environ=environ)
+    assert changed.code == 11
+    assert "KLING_CONFIG_DIR" in changed.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the XDG rules are Linux's")
+@pytest.mark.parametrize(
+    ("value", "keeps"),
+    [
+        ("relative/path", "home/.local/state/kling"),
+        ("{here}/new\nline", "new\nline/kling"),
+        ("{here}/file", None),
+        ("", "home/.local/state/kling"),
+    ],
+    ids=["relative", "newline", "file", "empty"],
+)
+def test_odd_xdg_variables_stop_nothing(
+    service: LoopbackService, tmp_path: Path, value: str, keeps: str | None
+) -> None:
+    """Fault 113: a relative path is ignored, and one that names a file is no directory."""
+    (tmp_path / "file").touch()
+    named = value.format(here=tmp_path)
+    environ = {"XDG_CONFIG_HOME": named, "XDG_STATE_HOME": named, **dict.fromkeys(_OWN)}
+    run = start(command("effect", "squish", PHOTO, "--no-wait"), environ=environ)
+    assert run.code == 0
+    assert len(service.ledger) == 1
+    assert ("warning" in run.err) == (keeps is None)
+    assert keeps is None or (tmp_path / keeps / "journal.sqlite3").exists()
+    assert "\\n" in run.err or "new" not in run.err
+
+
+# --- no terminal, an odd locale -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", ["<&-", "</dev/null"])
+def test_nobody_is_asked_where_there_is_nobody(
+    service: LoopbackService, tmp_path: Path, closed: str
+) -> None:
+    """Fault 117: without a terminal there is no prompt and no spinner, and nothing waits."""
+    shell = f'exec "$0" "$@" {closed}'
+    environ = {"TERM": "xterm-256color"}
+    service.shop.rules = Rules(looks_until_done=0)
+    bought = start(command("effect", "squish", PHOTO), environ=environ, shell=shell)
+    assert bought.code == 0
+    assert len(service.ledger) == 1
+    token = start(command("config", "set", "token"), environ=environ, shell=shell)
+    jobs = start(command("config", "set", "jobs"), environ=environ, shell=shell)
+    missing = start(
+        command("effect", "squish", OTHER_PHOTO),
+        environ={**environ, "KLING_TOKEN": None},
+        shell=shell,
+    )
+    picture = start(command("effect", "squish", "-"), environ=environ, shell=shell)
+    assert (token.code, jobs.code, missing.code, picture.code) == (4, 2, 4, 3)
+    for run in (bought, token, jobs, missing, picture):
+        assert "\x1b" not in run.out + run.err
+        assert "\r" not in run.out + run.err
+        assert "token:" not in run.err
+        assert "jobs:" not in run.err.replace("your input: jobs", "")
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "latin-1:strict"])
+def test_a_console_without_unicode_stops_nothing(
+    service: LoopbackService, tmp_path: Path, encoding: str
+) -> None:
+    """Faults 114 and 120: what an old console cannot show is spelt out, on both streams."""
+    photo = tmp_path / "caf\u00e9 \u634f\u2713.jpg"
+    photo.write_bytes(PHOTO.read_bytes())
+    service.shop.rules = Rules(looks_until_done=0)
+    argv = command("effect", "squish", photo, OTHER_PHOTO)
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(argv, capture_output=True, env=environ, check=False)
+    assert done.returncode == 0
+    shown = "caf\u00e9 ".encode(encoding.partition(":")[0]) + rb"\u634f\u2713.jpg"
+    assert shown in done.stdout
+    assert shown in done.stderr
+    assert len(service.ledger) == 2
+    for words in (("scenes",), ("help", "environment"), ("--help",), ("completion", "zsh")):
+        quiet = subprocess.run(command(*words), capture_output=True, env=environ, check=False)
+        assert (quiet.returncode, quiet.stderr) == (0, b"")
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("date", [0.0, START - 26 * YEAR, START + 80 * YEAR, 253_402_300_800.0])
+def test_a_wrong_date_changes_nothing(service: LoopbackService, date: float) -> None:
+    """Fault 119: with a clock that is wrong by years a run buys once, waits, and prints."""
+    clock = VirtualClock(start=date)
+    kling = Program(clock=clock)
+    first = kling("effect", "squish", PHOTO, "--json")
+    again = kling("effect", "squish", PHOTO, "--json")
+    assert (first.code, again.code) == (0, 0)
+    assert (first.json["reused"], again.json["reused"]) == (False, True)
+    assert first.json["elapsed"] < 60
+    assert kling("tasks").code == kling("status").code == 0
+    assert len(service.ledger) == 1
+
+
+@pytest.mark.parametrize("jump", [-30 * YEAR, -3600.0, 3600.0, 30 * YEAR])
+def test_a_date_that_jumps_changes_no_wait(service: LoopbackService, jump: float) -> None:
+    """Fault 119: a date set in the midst of a wait neither ends it nor draws it out."""
+    clock = VirtualClock()
+    kling = Program(clock=clock)
+    service.shop.rules = Rules(looks_until_done=4)
+
+    def set_date(sold: object) -> object:
+        clock.shift_date(jump)
+        return {"task_id": getattr(sold, "task_id", None), "task_status": "processing"}
+
+    service.on_look(Reply(json=set_date))
+    run = kling("effect", "squish", PHOTO, "--timeout", "10m", "--json")
+    assert run.code == 0
+    assert 0 < run.json["elapsed"] < 120
+    assert clock.monotonic() < 120
+    assert len(service.ledger) == 1
+
+
+@pytest.mark.parametrize("wrong", [-50 * YEAR, -2 * YEAR, 2 * YEAR, 15 * YEAR])
+def test_a_date_that_is_put_right_buys_nothing_again(
+    service: LoopbackService, wrong: float
+) -> None:
+    """Fault 119: a purchase from another age is one all the same, once the clock is right."""
+    clock = VirtualClock()
+    kling = Program(clock=clock)
+    clock.shift_date(wrong)
+    first = kling("effect", "squish", PHOTO, "--json").json
+    clock.shift_date(-wrong)
+    again = kling("effect", "squish", PHOTO, "--json").json
+    assert again["reused"] is True
+    assert again["videos"] == first["videos"]
+    assert len(service.ledger) == 1
+
+
+@pytest.mark.parametrize("argv", [("config", "check"), ("effect", "squish", PHOTO)])
+def test_a_certificate_out_of_its_time_points_to_the_clock(
+    kling: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    argv: Sequence[str | Path],
+) -> None:
+    """Fault 119: where TLS fails over a date, the clock is named as what may be wrong."""
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_authority(tmp_path)))
+    with FaultServer(tls=make_context("expired")) as server:
+        monkeypatch.setenv("KLING_BASE_URL", server.url.replace("http:", "https:"))
+        run = kling(*argv, "--json")
+    assert run.code == 10
+    assert "expired" in run.json["error"]["message"]
+    assert "clock" in run.json["error"]["message"]
+    assert run.json["error"]["charged"] == "no"

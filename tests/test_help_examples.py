@@ -1,0 +1,58 @@
+"""What the help pages show works as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from ground.pages import buy_before, make_desk, run_script
+from ground.run import Program
+
+PAGES = (
+    "",
+    "effect",
+    "status",
+    "wait",
+    "tasks",
+    "scenes",
+    "config",
+    "config list",
+    "config get",
+    "config set",
+    "config unset",
+    "config path",
+    "config check",
+    "help",
+)
+_TASK_ID = "815336894036197446"
+_NEEDS_SHELL = re.compile(r"[|;$<&]")
+
+
+def find_examples(page: str) -> list[str]:
+    """Find the command lines that a help page shows below its first paragraph."""
+    block = page.split("\n\n")[2]
+    lines = [line.strip() for line in block.splitlines() if line.startswith("    ")]
+    return [re.split(r" {3,}", line)[0] for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_the_help_work(
+    page: str, kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every line that a help page shows ends well where the photos and the task are there."""
+    lines = find_examples(kling(*page.split(), "--help").out)
+    assert lines
+    desk = make_desk(tmp_path)
+    task_id = buy_before(desk, "squish", "photo.jpg")
+    (desk / "token.txt").write_text("sandbox\n")
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("KLING_BASE_URL", "sandbox")
+    for example in lines:
+        line = example.replace(_TASK_ID, task_id)
+        if _NEEDS_SHELL.search(line):
+            run = run_script(line, desk, environ={"EDITOR": "echo"})
+        else:
+            program, *argv = shlex.split(line, comments=True)
+            assert program == "kling"
+            run = kling(*argv, stdin=b"sandbox\n")
+        assert run.code == 0, (line, run.err)
