@@ -11,6 +11,11 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     if sys.argv[1:] == ["--version"] and _tell_version():
         return
+    import gc
+
+    # Loading makes objects that stay: to look for garbage among them is a tenth of a short run.
+    # What goes on for longer settles down first.
+    gc.disable()
     try:
         from kling_cli.app import main as run
 
@@ -19,6 +24,7 @@ def main() -> None:
         # While the program was being loaded: it listens to signals as soon as it runs.
         os.write(2, b"kling: error: Stopped. Nothing was sent.\n")
         code = _INTERRUPTED
+    gc.freeze()  # nor is there any use in it now that the process ends
     sys.exit(code)
 
 

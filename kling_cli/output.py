@@ -1,6 +1,5 @@
 """Standard output: one line for each video, or one JSON object for each task."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -52,6 +51,8 @@ class Printer:
 
     def write_record(self, record: Mapping[str, object]) -> None:
         """Write one JSON object on a line of its own, in ASCII without any control character."""
+        import json  # noqa: PLC0415 - rows of text need none
+
         line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
         self.write_line(line.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 

@@ -10,7 +10,7 @@ from kling_cli.errors import SetupError
 from kling_cli.output import Printer
 from kling_cli.progress import Screen, choose_manner
 from kling_cli.text import clean
-from kling_cli.world import World
+from kling_cli.world import World, settle
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -122,6 +122,7 @@ class Session:
 
     def prepare(self) -> None:
         """Make what all threads share before any of them starts, so that faults are said once."""
+        settle()
         self.printer.check()
         _ = self.token, self.journal, self.schedule
         if self.settings.is_sandbox:

@@ -1,7 +1,5 @@
 """What the program talks about: pictures, requests, tasks, videos. Frozen data, parsed once."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -163,6 +161,10 @@ class Request:
     @cached_property
     def fingerprint(self) -> str:
         """The hash by which the journal knows this request again."""
+        # Looks and lists need no fingerprint, and the library is slow to load.
+        import hashlib  # noqa: PLC0415
+        import json  # noqa: PLC0415
+
         told = {
             "base_url": self.base_url,
             "effect_scene": self.scene.name,

@@ -1,5 +1,6 @@
 """What a run is given from outside: streams, environment, clock. Tests give their own."""
 
+import gc
 import io
 import os
 import sys
@@ -37,6 +38,13 @@ def open_world() -> World:
     _relax(sys.stderr, errors="backslashreplace")
     stderr = _speak_apart(sys.stderr) if sys.stderr else nothing
     return World(stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=stderr)
+
+
+def settle() -> None:
+    """Look for garbage again, now that a run may go on for hours; all that was loaded stays."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -121,6 +121,16 @@ def test_what_is_no_text_is_no_fault() -> None:
     assert done.stdout.decode() == "'a\\udcff\\n'\n"
 
 
+def test_a_long_run_looks_for_garbage_again() -> None:
+    """The program starts without looking for any, and a batch would then never stop growing."""
+    script = (
+        "import gc; from kling_cli.world import settle; settle(); frozen = gc.get_freeze_count();"
+        "gc.disable(); settle(); print(frozen, gc.isenabled(), gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.stdout == b"0 True True\n"
+
+
 def test_a_stream_without_a_descriptor_will_do() -> None:
     """Whoever runs the program in a process of their own may have replaced standard error."""
     script = (

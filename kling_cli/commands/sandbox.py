@@ -56,7 +56,9 @@ def sandbox(
     """
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     from kling_cli.sandbox import serve
+    from kling_cli.world import settle
 
+    settle()
     with serve(session.sandbox, port, log=session.screen.log) as server:
         if json:
             session.printer.write_record({"url": server.url})

@@ -3,10 +3,8 @@
 It holds the token, so it is 0600 from its creation, and no message tells what stands in it.
 """
 
-import json
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -176,6 +174,8 @@ def _check_status(status: os.stat_result, *, find_user: _FindUser, path: str) ->
 
 
 def _close(path: str) -> str:
+    import shlex
+
     return f"chmod 600 {shlex.quote(path)}"
 
 
@@ -230,6 +230,8 @@ def _spell_key(name: str) -> str:
 
 
 def _spell(value: object) -> str:
+    import json
+
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
