@@ -96,6 +96,8 @@ def effect(
 
     \b
       kling effect squish photo.jpg
+      kling effect squish photo.jpg -o clip.mp4
+      kling effect squish left.jpg right.jpg -o clips/
       kling effect hug left.jpg right.jpg --mode pro --duration 10
       kling effect squish photo.jpg --json | jq -r '.videos[0].url'
       id=$(kling effect squish photo.jpg --no-wait); kling wait "$id"
