@@ -272,7 +272,7 @@ def test_every_option_that_is_named_exists(kling: Program) -> None:
         "completion",
         "help",
     )
-    known = "".join(kling(command, "--help").out for command in commands)
+    known = "".join(kling(*argv, "--help").out for argv in ((), *zip(commands, strict=True)))
     shown = [line for line in README.splitlines() if not re.search("^curl |pip install", line)]
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(shown)))
     # One is named because there is none.
