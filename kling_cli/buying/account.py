@@ -12,7 +12,8 @@ from kling_cli.clock import Clock
 from kling_cli.errors import KlingError, LaterError, SetupError
 from kling_cli.talk import Talk
 
-_STEP_SECONDS = 0.1
+# A task takes minutes; to look more often would cost more than a place that is free so long.
+_STEP_SECONDS = 0.25
 # Places may come back: another program's tasks end too.
 _GROW_SECONDS = 60.0
 
