@@ -162,8 +162,8 @@ class Request:
     def fingerprint(self) -> str:
         """The hash by which the journal knows this request again."""
         # Looks and lists need no fingerprint, and the library is slow to load.
-        import hashlib  # noqa: PLC0415
-        import json  # noqa: PLC0415
+        import hashlib  # noqa: PLC0415 - for the reason above
+        import json  # noqa: PLC0415 - likewise
 
         told = {
             "base_url": self.base_url,
