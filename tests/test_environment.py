@@ -62,7 +62,7 @@ sys.exit(main())
 def start_homeless(*argv: str | Path, token: str | None = TOKEN) -> Run:
     """Run the program for a user without a home directory, whom the machine does not know."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become a user that nobody knows")
+        pytest.skip(reason="only root can become a user that nobody knows")
     return start(
         argv=[sys.executable, "-c", UNKNOWN_USER, *map(str, argv)],
         environ={**HOMELESS, "KLING_TOKEN": token},

@@ -302,7 +302,7 @@ def test_the_examples_are_good_shell(script: str) -> None:
 def test_the_check_is_good_shell() -> None:
     """`.ci/run` keeps to what the linter of shell scripts asks."""
     if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
+        pytest.skip(reason="shellcheck is not installed")
     done = subprocess.run(
         ["shellcheck", str(ROOT / ".ci" / "run")], capture_output=True, text=True, check=False
     )

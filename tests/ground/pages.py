@@ -83,7 +83,7 @@ def run_script(
     """Run a script as a newcomer would paste it, at the sandbox instead of the service."""
     for tool in ("jq", "curl"):
         if re.search(rf"\b{tool} ", script) and shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+            pytest.skip(reason=f"{tool} is not installed")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -100,7 +100,7 @@ def run_script(
 def lint_script(script: str) -> str:
     """Tell what the linter of shell scripts has to say."""
     if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
+        pytest.skip(reason="shellcheck is not installed")
     done = subprocess.run(
         ["shellcheck", "-s", "sh", "-"], input=script, capture_output=True, text=True, check=False
     )

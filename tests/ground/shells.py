@@ -61,7 +61,7 @@ def require(program: str) -> str:
     """Find a program, or leave the test out."""
     found = shutil.which(program)
     if found is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(reason=f"{program} is not installed")
     return found
 
 

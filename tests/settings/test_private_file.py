@@ -62,7 +62,7 @@ def test_no_other_name_of_the_file_is_ever_open_to_others(tmp_path: Path) -> Non
     try:
         subprocess.run([*traced, *command], check=True, timeout=60)
     except FileNotFoundError:
-        pytest.skip("strace is not installed")
+        pytest.skip(reason="strace is not installed")
     calls = [line for line in trace.read_text().splitlines() if ".config.toml." in line]
     assert "O_CREAT|O_EXCL" in calls[0]
     assert ", 0600)" in calls[0]

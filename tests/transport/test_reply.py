@@ -81,7 +81,7 @@ def test_the_largest_answer_is_a_mebibyte() -> None:
 
 
 @pytest.mark.parametrize(("coding", "readable"), [("", True), ("Identity", True), ("gzip", False)])
-def test_only_a_plain_body_is_read(coding: str, readable: bool) -> None:  # noqa: FBT001 - a row
+def test_only_a_plain_body_is_read(coding: str, readable: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """An encoded body is not taken for JSON even if it looks like it (fault 105)."""
     assert take(b"{}", Content_Encoding=coding).readable is readable
 
@@ -184,7 +184,7 @@ def test_no_body_lets_a_secret_through(body: object) -> None:
 def test_what_has_no_secret_is_left_as_it_is() -> None:
     """A token as short as a word does not maim the answers that hold the word."""
     content = b'{"url": "http://127.0.0.1/sandbox/clip.mp4"}'
-    assert read(200, {}, [content], secret="sandbox").body == json.loads(content)  # noqa: S106
+    assert read(200, {}, [content], secret="sandbox").body == json.loads(content)  # noqa: S106 - a word, no secret
     assert read(200, {}, [content]).body == json.loads(content)
 
 
