@@ -118,7 +118,7 @@ class Keeper:
                 clock=session.world.clock,
                 allow_private=session.is_local,
                 allow_file=session.settings.is_sandbox,
-                force=self._target.force,
+                force=self._target.can_replace(path),
                 before_naming=lambda saved: journal.keep_file(
                     path, task=task, size=saved.size, sha256=saved.sha256
                 ),
@@ -166,7 +166,9 @@ class Keeper:
         return known is not None and download.is_same(path, size=known[0], sha256=known[1])
 
 
-def open_keeper(session: Session, value: str, *, tasks: int, force: bool) -> Keeper:
+def open_keeper(
+    session: Session, value: str, *, tasks: int, force: bool, inputs: Sequence[str] = ()
+) -> Keeper:
     """Settle where the clips of so many tasks go.
 
     Args:
@@ -174,6 +176,7 @@ def open_keeper(session: Session, value: str, *, tasks: int, force: bool) -> Kee
         value: a file, a directory, or `-` for standard output.
         tasks: how many there are.
         force: whether files may be replaced.
+        inputs: what the run reads, and so never replaces.
 
     Raises:
         UsageError: the place does not fit the number of tasks.
@@ -184,7 +187,7 @@ def open_keeper(session: Session, value: str, *, tasks: int, force: bool) -> Kee
             "-o - and --json both want standard output.",
             hint="Save the clip with -o FILE: its path is in the JSON.",
         )
-    target = choose(value, tasks=tasks, force=force, stdout=session.world.stdout)
+    target = choose(value, tasks=tasks, force=force, stdout=session.world.stdout, inputs=inputs)
     return Keeper(session, target)
 
 

@@ -15,6 +15,7 @@ class Basket:
 
     scene: Scene
     sources: tuple[str, ...]
+    from_list: str | None = None
     duration: str | None = None
     mode: str | None = None
     callback_url: str | None = None

@@ -86,7 +86,8 @@ def _open_keeper(session: Session, basket: Basket, *, tasks: int) -> "Keeper | N
         return None
     from kling_cli.keeping import open_keeper  # noqa: PLC0415 - only runs that save need it
 
-    keeper = open_keeper(session, value, tasks=tasks, force=basket.replaces_files)
+    inputs = basket.sources if basket.from_list is None else (*basket.sources, basket.from_list)
+    keeper = open_keeper(session, value, tasks=tasks, force=basket.replaces_files, inputs=inputs)
     keeper.prepare(is_rehearsal=basket.is_rehearsal)
     return keeper
 

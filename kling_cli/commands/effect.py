@@ -141,6 +141,7 @@ def effect(
     basket = Basket(
         scene=chosen,
         sources=sources,
+        from_list=from_list,
         duration=duration,
         mode=mode,
         callback_url=callback_url,

@@ -10,7 +10,7 @@ from typing import Literal, TextIO
 
 from kling_cli.errors import InputError, UsageError
 from kling_cli.saving.failure import show, show_reason
-from kling_cli.saving.names import tell_apart
+from kling_cli.saving.names import STANDARD_INPUT, tell_apart
 from kling_cli.saving.part import name_part
 
 STANDARD_OUTPUT = "-"
@@ -23,12 +23,14 @@ _OPEN_STREAMS = re.compile(r"/dev/(stdin|stdout|stderr|fd)(/|$)|/proc/")
 class Target:
     """Where the clips of one run go: to standard output, into a directory, or to one file.
 
-    `path` is that of the directory or the file; `force` allows to replace files.
+    `path` is that of the directory or the file; `force` allows to replace files, but never one of
+    the run's `inputs`, which are known by device and inode: a link to a photo is the photo.
     """
 
     kind: Literal["stream", "directory", "file"]
     path: Path
     force: bool
+    inputs: frozenset[tuple[int, int] | None] = frozenset()
 
     def assign(self, names: Iterable[str]) -> list[Path]:
         """Give each clip its path, in order; `names` are those of `names.name_clip`.
@@ -60,10 +62,16 @@ class Target:
                 run; asked only where there is one, and it may not be replaced.
 
         Raises:
-            InputError: `output_exists` or `output_not_writable`.
+            InputError: `output_exists`, `output_is_an_input` or `output_not_writable`.
         """
-        if self.kind == "stream" or not _judge(path) or self.force or is_own(path):
+        if self.kind == "stream" or not _judge(path) or self.can_replace(path) or is_own(path):
             return
+        if self._is_input(path):
+            raise InputError(
+                "output_is_an_input",
+                f"{show(path)} is an input of this run, which is never replaced. Nothing was sent.",
+                hint="Name another file or directory with -o.",
+            )
         raise InputError(
             "output_exists",
             f"{show(path)} is there already. Nothing was sent.",
@@ -71,6 +79,13 @@ class Target:
             if self.kind == "directory"
             else "--force replaces it; -o DIR/ saves under a name of its own in DIR.",
         )
+
+    def can_replace(self, path: Path) -> bool:
+        """Tell whether a file that lies at a path may be replaced."""
+        return self.force and not self._is_input(path)
+
+    def _is_input(self, path: Path) -> bool:
+        return (found := _identify(path)) is not None and found in self.inputs
 
     def _prepare_directory(self) -> None:
         try:
@@ -94,7 +109,9 @@ class Target:
             raise _refuse(parent, _explain(error)) from None
 
 
-def choose(value: str, *, tasks: int, force: bool, stdout: TextIO) -> Target:
+def choose(
+    value: str, *, tasks: int, force: bool, stdout: TextIO, inputs: Iterable[str] = ()
+) -> Target:
     """Settle what the value of `-o` means for so many tasks.
 
     Args:
@@ -103,6 +120,7 @@ def choose(value: str, *, tasks: int, force: bool, stdout: TextIO) -> Target:
         tasks: how many clips there will be.
         force: whether files may be replaced.
         stdout: where `-` leads.
+        inputs: what the run reads: paths, web addresses, or `-` for standard input.
 
     Raises:
         UsageError: the value and the number of tasks contradict, or a terminal would get a clip.
@@ -122,7 +140,12 @@ def choose(value: str, *, tasks: int, force: bool, stdout: TextIO) -> Target:
         )
     exists = mode is not None and stat.S_ISDIR(mode)
     is_directory = tasks != 1 or exists or value.endswith(_SEPARATORS)
-    return Target(kind="directory" if is_directory else "file", path=path, force=force)
+    return Target(
+        kind="directory" if is_directory else "file",
+        path=path,
+        force=force,
+        inputs=frozenset(map(_identify, inputs)),
+    )
 
 
 def _judge_stream(tasks: int, stdout: TextIO) -> None:
@@ -167,6 +190,15 @@ def _follow_mode(path: Path) -> int | None:
         return path.stat().st_mode
     except (OSError, ValueError):
         return None  # why will be told when it is tried
+
+
+def _identify(name: Path | str) -> tuple[int, int] | None:
+    """Find device and inode of a path or of standard input; None where there is no file."""
+    try:
+        state = os.fstat(0) if name == STANDARD_INPUT else Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _find_mode(path: Path) -> int | None:

@@ -1,0 +1,165 @@
+"""A video never takes the place of what the run reads, whatever --force says."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ground.photos import make_photos
+from ground.replies import Reply, describe, wrap
+from ground.run import PHOTO, Program, command
+from ground.service import VIDEO, LoopbackService
+from ground.shop import Purchase
+
+SQUISH = ("effect", "squish")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A photo of the user's own, of which there is no other copy."""
+    return Path(shutil.copy(PHOTO, tmp_path / "me.jpg"))
+
+
+def name_same(photo: Path) -> Path:
+    """Give the photo's own name, spelled in another way."""
+    return photo.parent / "." / ".." / photo.parent.name / photo.name
+
+
+def link_softly(photo: Path) -> Path:
+    """Make a symbolic link to the photo."""
+    link = photo.with_name("soft.mp4")
+    link.symlink_to(photo.name)
+    return link
+
+
+def link_hard(photo: Path) -> Path:
+    """Make a second name of the photo."""
+    link = photo.with_name("hard.mp4")
+    os.link(photo, link)
+    return link
+
+
+@pytest.mark.parametrize(
+    "options", [("--force",), ("--force", "--new"), ("--force", "--dry-run"), ()]
+)
+@pytest.mark.parametrize("name", [name_same, link_softly, link_hard])
+def test_the_photo_itself_is_no_output(
+    kling: Program,
+    service: LoopbackService,
+    photo: Path,
+    name: Callable[[Path], Path],
+    options: tuple[str, ...],
+) -> None:
+    """By any of its names the photo is refused as output, with 3, before anything is sent."""
+    output = name(photo)
+    run = kling(*SQUISH, photo, "-o", output, "--json", *options)
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (3, "output_is_an_input", "no")
+    assert output.name in error["message"]
+    assert "--force replaces" not in run.err  # it would not
+    assert photo.read_bytes() == output.read_bytes() == PHOTO.read_bytes()
+    assert service.visits == []
+
+
+def test_a_link_that_was_given_as_input_protects_its_target(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """The input may be the link, and the output the photo that it leads to."""
+    run = kling(*SQUISH, link_softly(photo), "-o", photo, "--force", "--json")
+    assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
+    assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
+
+
+def test_an_input_in_the_output_directory_is_kept(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """The photo whose video would replace another input is refused; the others are made."""
+    other, second = make_photos(photo.parent / "clips", 2)
+    other = other.rename(other.with_name("me-squish.mp4"))
+    content = other.read_bytes()
+    run = kling(*SQUISH, photo, other, second, "-o", other.parent, "--force", "--json")
+    codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
+    assert (run.code, codes) == (3, {str(photo): 3, str(other): 0, str(second): 0})
+    assert (other.read_bytes(), len(service.ledger)) == (content, 2)
+    assert (other.parent / "me-squish-squish.mp4").read_bytes() == VIDEO
+
+
+def test_the_second_picture_of_a_pair_is_kept_too(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """Every picture of a task is an input of the run."""
+    (other,) = make_photos(photo.parent / "others", 1)
+    run = kling("effect", "hug", photo, other, "-o", other, "--force", "--json")
+    assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
+    assert service.visits == []
+
+
+def test_the_list_is_kept(kling: Program, service: LoopbackService, photo: Path) -> None:
+    """The file of --from is an input as well."""
+    names = photo.with_name("list.txt")
+    names.write_text(f"{photo}\n")
+    run = kling(*SQUISH, "--from", names, "-o", names, "--force", "--json")
+    assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
+    assert (names.read_text(), service.visits) == (f"{photo}\n", [])
+
+
+@pytest.mark.parametrize("argv", [("-",), ("--from", "-")])
+def test_what_standard_input_reads_is_kept(
+    service: LoopbackService, photo: Path, argv: tuple[str, ...]
+) -> None:
+    """A photo or list that the shell opens with `<` is an input under its name."""
+    source = photo
+    if len(argv) > 1:
+        source = photo.with_name("list.txt")
+        source.write_text(f"{photo}\n")
+    before = source.read_bytes()
+    line = command(*SQUISH, *argv, "-o", source, "--force", "--json")
+    with source.open("rb") as stdin:
+        done = subprocess.run(line, stdin=stdin, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, b"output_is_an_input" in done.stdout) == (3, True)
+    assert (source.read_bytes(), service.visits) == (before, [])
+
+
+def test_a_second_video_does_not_replace_the_photo(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """A further video of the same task gets a number in its name, which may be the photo's name."""
+    photo = photo.rename(photo.with_name("c.2.mp4"))
+
+    def tell_two(sale: Purchase | None) -> object:
+        assert sale is not None
+        url = f"{service.url}/videos/{sale.task_id}.mp4?"
+        videos = [{"id": name, "url": url + name, "duration": "5"} for name in "ab"]
+        return wrap({**describe(sale, "succeed"), "task_result": {"videos": videos}})
+
+    service.on_look(Reply(json=tell_two))
+    run = kling(*SQUISH, photo, "-o", photo.with_name("c.mp4"), "--force")
+    assert (run.code, photo.read_bytes()) == (11, PHOTO.read_bytes())
+    assert f"{service.url}/videos/" in run.err
+
+
+def test_our_own_clip_among_the_inputs_does_no_harm(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """`kling effect squish * -o .`, run again, names its own clip as input, and keeps it."""
+    clip = photo.with_name("me-squish.mp4")
+    assert kling(*SQUISH, photo, "-o", f"{photo.parent}/").code == 0
+    run = kling(*SQUISH, photo, clip, "-o", f"{photo.parent}/", "--force", "--json")
+    codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
+    assert (codes, clip.read_bytes(), len(service.ledger)) == (
+        {str(photo): 0, str(clip): 3},
+        VIDEO,
+        1,
+    )
+
+
+def test_force_replaces_any_other_file(
+    kling: Program, service: LoopbackService, photo: Path
+) -> None:
+    """A copy of the photo is another file."""
+    copy = Path(shutil.copy(photo, photo.with_name("copy.jpg")))
+    assert kling(*SQUISH, photo, "-o", copy, "--force").code == 0
+    assert (copy.read_bytes(), photo.read_bytes()) == (VIDEO, PHOTO.read_bytes())
+    assert len(service.ledger) == 1
