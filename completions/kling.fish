@@ -407,7 +407,7 @@ function __kling_keys
         'token' 'the service\'s API token; KLING_TOKEN_FILE names a file that holds it' \
         'base_url' 'all that stands before /v1/videos/effects, or the word sandbox' \
         'model' 'the model that makes the video; the scene\'s own where none is set' \
-        'timeout' 'how long to wait, such as 90s, 20m or 1h; 0 is no limit' \
+        'timeout' 'how long to wait for each task: 90s, 20m, 1h; 0 is no limit' \
         'jobs' 'how many tasks may be under way at once, 1 to 64' \
         'output' 'where videos are saved: a file, a directory, or - for standard output'
 end
@@ -472,7 +472,7 @@ complete -c kling -n '__kling_lacks \'kling effect\' --any-scene' -l any-scene -
 complete -c kling -n '__kling_lacks \'kling effect\' --pair' -l pair -d 'With --any-scene: it takes two pictures.'
 complete -c kling -n '__kling_lacks \'kling effect\' -o --output' -s o -l output -r -F -d 'Save as a file, in a directory, or - for stdout.'
 complete -c kling -n '__kling_lacks \'kling effect\' --force' -l force -d 'With -o, replace files.'
-complete -c kling -n '__kling_lacks \'kling effect\' --timeout' -l timeout -x -d 'How long to wait: 90s, 20m, 1h; 0 is no limit. [default: 30m]'
+complete -c kling -n '__kling_lacks \'kling effect\' --timeout' -l timeout -x -d 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]'
 complete -c kling -n '__kling_lacks \'kling effect\' --base-url' -l base-url -x -d 'All that stands before /v1/videos/effects.'
 complete -c kling -n '__kling_lacks \'kling effect\' --sandbox' -l sandbox -d 'Use the embedded sandbox: no token, network or cost.'
 complete -c kling -n '__kling_lacks \'kling effect\' --json' -l json -d 'Print one JSON object a line instead of text.'
@@ -491,7 +491,7 @@ complete -c kling -n '__kling_lacks \'kling status\' -h --help' -s h -l help -d 
 complete -c kling -n '__kling_at \'kling wait\' 0+' -k -a '(__kling_tasks)'
 complete -c kling -n '__kling_lacks \'kling wait\' -o --output' -s o -l output -r -F -d 'Save as a file, in a directory, or - for stdout.'
 complete -c kling -n '__kling_lacks \'kling wait\' --force' -l force -d 'With -o, replace files.'
-complete -c kling -n '__kling_lacks \'kling wait\' --timeout' -l timeout -x -d 'How long to wait: 90s, 20m, 1h; 0 is no limit. [default: 30m]'
+complete -c kling -n '__kling_lacks \'kling wait\' --timeout' -l timeout -x -d 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]'
 complete -c kling -n '__kling_lacks \'kling wait\' --base-url' -l base-url -x -d 'All that stands before /v1/videos/effects.'
 complete -c kling -n '__kling_lacks \'kling wait\' --sandbox' -l sandbox -d 'Use the embedded sandbox: no token, network or cost.'
 complete -c kling -n '__kling_lacks \'kling wait\' --json' -l json -d 'Print one JSON object a line instead of text.'

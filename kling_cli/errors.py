@@ -7,6 +7,7 @@
     ├── TaskFailedError     5  the service ended the task as failed
     ├── RefusedError        6  the service refused, or its answer cannot be used
     ├── LaterError          7  no balance, or a limit outlasted the timeout
+    │   └── NotStartedError    another task of the run reached its timeout
     ├── PendingError        8  the timeout passed; the task goes on
     ├── UnknownError        9  it may or may not have been accepted
     ├── UnreachableError   10  network or service down
@@ -67,7 +68,7 @@ _MEANINGS = {
     ExitCode.AUTH: ("token missing or refused, settings or environment invalid", "fix the setup"),
     ExitCode.TASK_FAILED: ("the service ended the task as failed", "buys a new task"),
     ExitCode.REFUSED: ("the service refused, or its answer cannot be used", "change the request"),
-    ExitCode.LATER: ("no balance, or a limit of the service outlasted the timeout", "later"),
+    ExitCode.LATER: ("no balance, a limit outlasted the timeout, or not started", "later"),
     ExitCode.PENDING: ("the timeout passed; the task goes on", "resumes, costs nothing"),
     ExitCode.UNKNOWN: ("it may or may not have been accepted", "looks again, never resends"),
     ExitCode.UNREACHABLE: ("network or service down: nothing sent, or the task goes on", "safe"),
@@ -157,6 +158,10 @@ class LaterError(KlingError):
     """There is no balance, or a limit of the service outlasted the timeout."""
 
     exit_code = ExitCode.LATER
+
+
+class NotStartedError(LaterError):
+    """Nothing was submitted, because another task of the run had reached its timeout."""
 
 
 class PendingError(KlingError):

@@ -19,7 +19,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="DURATION",
-        help="How long to wait: 90s, 20m, 1h; 0 is no limit. [default: 30m]",
+        help="How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]",
     ),
 ]
 Output = Annotated[

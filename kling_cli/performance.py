@@ -14,6 +14,7 @@ from kling_cli.errors import (
     Interrupted,
     KlingError,
     LocalError,
+    NotStartedError,
     StoppedError,
     combine,
 )
@@ -72,12 +73,6 @@ class Telling:
 def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Telling) -> ExitCode:
     """Do all jobs, and tell what becomes of each as soon as it is known.
 
-    Args:
-        session: what to work with.
-        jobs: what to do.
-        workers: how many at once.
-        telling: how to tell it as text.
-
     Returns:
         The exit code of the whole run.
     """
@@ -102,6 +97,8 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
         for begun in batch.stop():
             begun.work.abandon()
         raise
+    finally:
+        report.tell_not_started()
     return combine(report.codes)
 
 
@@ -169,6 +166,7 @@ class _Report:
         self._session = session
         self._telling = telling
         self._is_single = is_single
+        self._not_started: list[NotStartedError] = []
 
     def tell(self, job: Job, outcome: Outcome, warnings: Sequence[str] = ()) -> None:
         """Tell one outcome, its error also where standard output cannot be written."""
@@ -179,7 +177,9 @@ class _Report:
         try:
             self.write(outcome, warnings, label=label)
         finally:
-            if error is not None and not self._telling.is_told(error):
+            if isinstance(error, NotStartedError):
+                self._not_started.append(error)
+            elif error is not None and not self._telling.is_told(error):
                 # What is wrong with a picture names it already.
                 named = "" if error.message.startswith(label) else label
                 self._session.screen.fail(error, label=named)
@@ -195,6 +195,11 @@ class _Report:
             else:
                 for row in self._telling.rows(outcome, label):
                     session.printer.write_row(*row)
+
+    def tell_not_started(self) -> None:
+        """Tell in one line of all jobs that were not started."""
+        for error in self._not_started[:1]:
+            self._session.screen.fail(error, label=f"{len(self._not_started)} not started")
 
     def count_out(self, number: int, stopped: Outcome) -> None:
         """Tell of so many jobs that a signal kept from beginning."""

@@ -9,7 +9,7 @@ import threading
 
 from kling_cli.buying.patience import Patience
 from kling_cli.clock import Clock
-from kling_cli.errors import KlingError, LaterError, SetupError
+from kling_cli.errors import KlingError, LaterError, NotStartedError, SetupError
 from kling_cli.talk import Talk
 
 # A task takes minutes; to look more often would cost more than a place that is free so long.
@@ -28,13 +28,14 @@ class Account:
         self._most: int | None = None
         self._learned = 0.0
         self._trouble: KlingError | None = None
+        self._has_timed_out = False
 
     @property
     def trouble(self) -> KlingError | None:
-        """Why nothing more is sent, for one more request; None while the account is in order."""
+        """Why nothing more is sent, for one more request; None while requests may be sent."""
         found = self._trouble
         if found is None:
-            return None
+            return _tell_not_started() if self._has_timed_out else None
         return type(found)(
             found.code,
             f"Not sent, because the account was refused before. {found.message}",
@@ -48,7 +49,7 @@ class Account:
         """Take a place among the tasks under way, and wait for one if all are taken.
 
         Raises:
-            KlingError: the account is in trouble, or no place was free in time. Nothing was sent.
+            KlingError: nothing more is sent, or no place was free in time. Nothing was sent.
         """
         while not self._take():
             if patience.is_over:
@@ -87,6 +88,10 @@ class Account:
         if isinstance(error, LaterError | SetupError):
             self._trouble = error
 
+    def time_out(self) -> None:
+        """Submit nothing new any more: a task of the run has reached its timeout."""
+        self._has_timed_out = True
+
     def _take(self) -> bool:
         with self._lock:
             if (trouble := self.trouble) is not None:
@@ -98,3 +103,12 @@ class Account:
                 self._learned = self._clock.monotonic()
             self._taken += 1
             return True
+
+
+def _tell_not_started() -> NotStartedError:
+    return NotStartedError(
+        "not_started",
+        "A task of this run reached --timeout, so nothing new is submitted.",
+        hint="The same command resumes the running tasks at no cost, then starts the rest; "
+        "a longer --timeout lets them finish.",
+    )

@@ -6,12 +6,21 @@ from dataclasses import replace
 from kling_cli.buying.account import Account
 from kling_cli.buying.claim import Terms
 from kling_cli.buying.submission import Submission
-from kling_cli.errors import KlingError
+from kling_cli.errors import (
+    KlingError,
+    LaterError,
+    PendingError,
+    UnknownError,
+    UnreachableError,
+)
 from kling_cli.images.sources import STANDARD_INPUT, is_url
 from kling_cli.outcome import Outcome
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.task import Picture, Request
 from kling_cli.watching.following import Follower, Keep, Kit
+
+# How a request ends that has reached its timeout.
+_TIMED_OUT = LaterError | PendingError | UnknownError | UnreachableError
 
 
 class Delivery:
@@ -39,6 +48,7 @@ class Delivery:
         self._kit = kit
         self._request = request
         self._terms = terms
+        self._account = account
         self._waits = waits
         self._keep = keep
         self._files: tuple[str, ...] = ()
@@ -61,6 +71,8 @@ class Delivery:
             self._deliver()
         except KlingError as caught:
             error = caught
+            if isinstance(error, _TIMED_OUT) and self._is_late():
+                self._account.time_out()  # before its place is free for another
         finally:
             self._submission.leave()
         follower, submission = self._follower, self._submission
@@ -91,6 +103,9 @@ class Delivery:
             self._submission.leave()
             if self._keep is not None:
                 self._files = self._keep(self._follower.purchase, kit.talk)
+
+    def _is_late(self) -> bool:
+        return self._kit.clock.monotonic() >= self._terms.deadline
 
     def _tell_reuse(self, purchase: Purchase) -> None:
         is_named = self._terms.is_anew and self._terms.is_chosen

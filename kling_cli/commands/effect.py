@@ -109,7 +109,8 @@ def effect(
     scene makes one task for each picture.
 
     The same request is bought once: run again, the command goes on waiting, or
-    prints what is there already, at no cost.
+    prints what is there already, at no cost. Once one task has run into
+    --timeout, nothing new is submitted; run again, the command goes on.
     """
     from kling_cli import scenes
     from kling_cli.buying.listing import gather

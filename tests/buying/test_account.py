@@ -122,7 +122,9 @@ def test_the_timeout_ends_the_wait_for_a_place(
     assert run.code == 8
     late, running = sorted(run.records, key=lambda one: int(one["exit_code"]))
     assert (late["exit_code"], running["exit_code"]) == (7, 8)
-    assert (late["error"]["code"], late["error"]["charged"]) == ("concurrency_limit", "no")
+    # Which of the two is over first is up to the threads.
+    assert late["error"]["code"] in {"concurrency_limit", "not_started"}
+    assert late["error"]["charged"] == "no"
     assert len(list_stages()) == len(service.ledger) == 1
     assert kling("effect", "squish", *photos[:2], "--timeout", "20m").code == 0
     assert len(service.ledger) == 2

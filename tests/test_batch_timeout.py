@@ -1,0 +1,146 @@
+"""--timeout is for each task, and once one has run into it the batch buys nothing new."""
+
+import itertools
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from ground.photos import make_photos
+from ground.quick import QuickClock
+from ground.replies import Reply, accept, describe, refuse, wrap
+from ground.run import Program, Run
+from ground.service import LoopbackService
+from ground.shop import Purchase, Rules
+
+SQUISH = ("effect", "squish")
+NEVER = Rules(looks_until_done=1_000_000)
+BATCH = ("--jobs", "2", "--timeout", "3s")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Eight photos."""
+    return make_photos(tmp_path / "photos", 8)
+
+
+@pytest.fixture
+def stuck(service: LoopbackService) -> LoopbackService:
+    """A service that never finishes, and whose first two tasks are bought at the same time."""
+    both = threading.Barrier(2, timeout=30)
+
+    def accept_together(sale: Purchase | None) -> object:
+        both.wait()
+        return accept(sale)
+
+    service.shop.rules = NEVER
+    service.on_create(Reply(json=accept_together), purchase=True, times=2)
+    return service
+
+
+def count_codes(run: Run) -> Counter[tuple[int, str]]:
+    """Count the records by exit code and error code."""
+    return Counter((one["exit_code"], (one["error"] or {}).get("code", "")) for one in run.records)
+
+
+def test_after_a_timeout_nothing_new_is_bought(
+    kling: Program, stuck: LoopbackService, photos: list[Path]
+) -> None:
+    """Two of eight tasks run into the timeout: two purchases, eight objects, and 8."""
+    run = kling(*SQUISH, *photos, *BATCH, "--json")
+    assert (run.code, len(stuck.ledger), stuck.count("POST")) == (8, 2, 2)
+    assert count_codes(run) == {(8, "pending"): 2, (7, "not_started"): 6}
+    left = [one for one in run.records if one["exit_code"] == 7]
+    assert {one["error"]["charged"] for one in left} == {"no"}
+    assert {(one["task_id"], one["task_status"], one["reused"]) for one in left} == {
+        (None, None, False)
+    }
+    named = {image["source"] for one in run.records for image in one["images"]}
+    assert named == set(map(str, photos))
+
+
+def test_people_read_one_line_about_the_rest(
+    kling: Program, stuck: LoopbackService, photos: list[Path]
+) -> None:
+    """Two errors name the tasks that go on; one line counts the six others, also under -q."""
+    run = kling(*SQUISH, *photos, *BATCH, "-q")
+    assert (run.code, run.out, len(stuck.ledger)) == (8, "", 2)
+    errors = [line for line in run.err.splitlines() if "error:" in line]
+    assert len(errors) == 3
+    assert "6 not started" in errors[-1]
+    assert "--timeout" in errors[-1]
+    assert all(sale.task_id in run.err for sale in stuck.ledger)
+
+
+def test_the_same_command_goes_on_and_buys_the_rest_once(
+    kling: Program, stuck: LoopbackService, photos: list[Path]
+) -> None:
+    """When the service works again, all eight are delivered, and each was bought once."""
+    assert kling(*SQUISH, *photos, *BATCH).code == 8
+    stuck.shop.rules = Rules()
+    run = kling(*SQUISH, *photos)
+    assert (run.code, len(run.lines), len(stuck.ledger)) == (0, 8, 8)
+    assert len({sale.images for sale in stuck.ledger}) == 8
+
+
+def test_what_was_bought_before_is_still_told(
+    kling: Program, service: LoopbackService, photos: list[Path]
+) -> None:
+    """A task of an earlier run costs nothing, so it is looked at, and its URL is printed."""
+    assert kling(*SQUISH, photos[6]).code == 0
+    service.shop.rules = NEVER
+    assert kling(*SQUISH, photos[7], "--no-wait").code == 0
+    run = kling(*SQUISH, *photos, "--jobs", "1", "--timeout", "3s", "--json")
+    assert (run.code, len(service.ledger)) == (8, 3)
+    assert count_codes(run) == {(0, ""): 1, (8, "pending"): 2, (7, "not_started"): 5}
+
+
+def test_who_waits_for_a_free_place_is_not_sent_either(
+    service: LoopbackService, photos: list[Path]
+) -> None:
+    """The place of the task that has run into the timeout stays empty.
+
+    The first task ends in the midst of the second's time; the third finds the account full, and
+    would have time left when the second's is over.
+    """
+    looks = itertools.count(1)
+
+    def tell(sale: Purchase | None) -> object:
+        assert sale is not None
+        if sale != service.ledger[0] or next(looks) < 2:
+            return wrap(describe(sale, "processing"))
+        return wrap(service.describe(sale, "succeed"))
+
+    service.on_create(Reply(json=accept), purchase=True, times=2)
+    service.on_create(refuse(429, 1303, "parallel task over resource pack limit"))
+    service.on_look(Reply(json=tell), times=100)
+    kling = Program(clock=QuickClock(speed=15))
+    run = kling(*SQUISH, *photos[:3], "--jobs", "2", "--timeout", "40s", "--json")
+    service.forget_scripts()
+    assert (run.code, len(service.ledger), service.count("POST")) == (8, 2, 3)
+    assert count_codes(run) == {(0, ""): 1, (8, "pending"): 1, (7, "not_started"): 1}
+
+
+def test_a_busy_service_is_not_asked_for_each_photo(
+    kling: Program, service: LoopbackService, photos: list[Path]
+) -> None:
+    """Where nothing was accepted within the timeout, the others are not tried."""
+    service.shop.rules = Rules(concurrency_limit=0)
+    run = kling(*SQUISH, *photos, "--jobs", "1", "--timeout", "20s", "--json")
+    assert (run.code, service.ledger) == (7, [])
+    assert count_codes(run) == {(7, "concurrency_limit"): 1, (7, "not_started"): 7}
+
+
+def test_a_failed_task_stops_no_other(
+    kling: Program, service: LoopbackService, photos: list[Path]
+) -> None:
+    """Only the timeout ends the buying: of tasks that fail, each is bought."""
+    service.shop.rules = Rules(failure="Risk control")
+    run = kling(*SQUISH, *photos, "--jobs", "2", "--timeout", "1h", "--json")
+    assert (run.code, len(service.ledger)) == (5, 8)
+
+
+@pytest.mark.parametrize("name", ["effect", "wait"])
+def test_help_says_what_the_timeout_is_for(kling: Program, name: str) -> None:
+    """--timeout bounds the wait for each task."""
+    assert "How long to wait for each task" in " ".join(kling(name, "--help").out.split())
