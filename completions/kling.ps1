@@ -46,7 +46,7 @@ Register-ArgumentCompleter -Native -CommandName kling -ScriptBlock {
                 @{ Names = @('--pair'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'With --any-scene: it takes two pictures.' },
                 @{ Names = @('-o', '--output'); Takes = $true; Kind = 'files'; Repeats = $false; Help = 'Save as a file, in a directory, or - for stdout.' },
                 @{ Names = @('--force'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'With -o, replace files.' },
-                @{ Names = @('--timeout'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]' },
+                @{ Names = @('--timeout'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. A look under way is cut then; a submission is not, and has 120 s for its answer once it is sent. [default: 30m]' },
                 @{ Names = @('--base-url'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'All that stands before /v1/videos/effects.' },
                 @{ Names = @('--sandbox'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'Use the embedded sandbox: no token, network or cost.' },
                 @{ Names = @('--json'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'Print one JSON object a line instead of text.' },
@@ -75,7 +75,7 @@ Register-ArgumentCompleter -Native -CommandName kling -ScriptBlock {
             Options = @(
                 @{ Names = @('-o', '--output'); Takes = $true; Kind = 'files'; Repeats = $false; Help = 'Save as a file, in a directory, or - for stdout.' },
                 @{ Names = @('--force'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'With -o, replace files.' },
-                @{ Names = @('--timeout'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]' },
+                @{ Names = @('--timeout'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'How long to wait for each task: 90s, 20m, 1h; 0 is no limit. A look under way is cut then; a submission is not, and has 120 s for its answer once it is sent. [default: 30m]' },
                 @{ Names = @('--base-url'); Takes = $true; Kind = 'nothing'; Repeats = $false; Help = 'All that stands before /v1/videos/effects.' },
                 @{ Names = @('--sandbox'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'Use the embedded sandbox: no token, network or cost.' },
                 @{ Names = @('--json'); Takes = $false; Kind = 'nothing'; Repeats = $false; Help = 'Print one JSON object a line instead of text.' },

@@ -19,7 +19,8 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="DURATION",
-        help="How long to wait for each task: 90s, 20m, 1h; 0 is no limit. [default: 30m]",
+        help="How long to wait for each task: 90s, 20m, 1h; 0 is no limit. A look under way is cut "
+        "then; a submission is not, and has 120 s for its answer once it is sent. [default: 30m]",
     ),
 ]
 Output = Annotated[

@@ -16,9 +16,11 @@ from kling_cli.transport.exchange import ExchangeError, Transport
 from kling_cli.transport.reply import Reply
 
 _PATH = "/v1/videos/effects"
-# A 10 MiB picture over a slow line takes minutes; cutting it short would leave a doubt behind.
-_SEND_SECONDS = 600.0
+# The upload takes as long as it needs: cutting it short would leave a doubt behind.
+_ANSWER_SECONDS = 120.0
 _LOOK_SECONDS = 30.0
+# Of a look that begins at the deadline or behind it: time for one answer, not for a second try.
+_LATE_LOOK_SECONDS = 2.0
 # A multiple of three, so that the encoded pieces join without padding between them.
 _PIECE = 3 * 64 * 1024
 _EVENTS = {
@@ -35,7 +37,7 @@ class Service:
         transport: carries the exchanges.
         base_url: all that stands before `/v1/videos/effects`.
         token: goes into the Authorization header and nowhere else.
-        send_seconds: the longest that a submission may take.
+        answer_seconds: the longest from a submission's last byte to the end of its answer.
         look_seconds: the longest that a look may take.
 
     Attributes:
@@ -48,13 +50,13 @@ class Service:
         *,
         base_url: str,
         token: Token,
-        send_seconds: float = _SEND_SECONDS,
+        answer_seconds: float = _ANSWER_SECONDS,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
         self.url = base_url + _PATH
         self._transport = transport
         self._token = token
-        self._send_seconds = send_seconds
+        self._answer_seconds = answer_seconds
         self._look_seconds = look_seconds
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class Service:
                 headers={**self._authorize(), "Content-Type": "application/json"},
                 body=Upload(request, external_task_id),
                 before_first_byte=before_first_byte,
-                seconds=self._send_seconds,
+                answer_seconds=self._answer_seconds,
             )
         except ExchangeError as error:
             return _tell_failed_send(error)
@@ -92,18 +94,20 @@ class Service:
             return Declined(event=Event.AMBIGUOUS, error=_miss_id(reply))
         return task
 
-    def look(self, any_id: str, *other_ids: str) -> Look:
+    def look(self, any_id: str, *other_ids: str, seconds_left: float = float("inf")) -> Look:
         """Look once at a task.
 
         Args:
             any_id: its task id or external task id.
             other_ids: further ids by which the answer may call it.
+            seconds_left: until the deadline, at which the look is cut.
         """
+        seconds = seconds_left if seconds_left > 0 else _LATE_LOOK_SECONDS
         try:
             reply = self._transport.look(
                 f"{self.url}/{quote(any_id, safe='')}",
                 headers=self._authorize(),
-                seconds=self._look_seconds,
+                seconds=min(seconds, self._look_seconds),
             )
         except ExchangeError as error:
             return Look(error=UnreachableError("unreachable", f"No answer: {error.reason}."))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kling_cli.api.service import Service
+from kling_cli.buying.patience import Patience
 from kling_cli.clock import Clock
 from kling_cli.database import UnwritableError
 from kling_cli.errors import LocalError, UnreachableError, UsageError
@@ -78,6 +79,7 @@ class Claims:
         self._service = service
         self._clock = clock
         self._talk = talk
+        self._patience = Patience(terms.deadline, clock=clock, talk=talk)
 
     def claim(self) -> Purchase:
         """Claim the request, or meet the purchase that already has it.
@@ -144,8 +146,10 @@ class Claims:
             return claimed
         look = Look()
         for pause in _ADOPT_PAUSES:
-            self._clock.sleep(pause)
-            look = self._service.look(claimed.external_task_id)
+            self._patience.pause(pause)
+            look = self._service.look(
+                claimed.external_task_id, seconds_left=self._patience.seconds_left
+            )
             if look.task is not None:
                 terms.own_claims.discard(claimed.external_task_id)
                 self._talk.note("The service has a task of this external id already.")
@@ -154,7 +158,7 @@ class Claims:
                 return found
             if look.is_missing:
                 return claimed
-            if look.is_fatal:
+            if look.is_fatal or self._patience.is_over:
                 break
         self.drop(claimed)
         error = look.error or UnreachableError("not_sent", "No answer.")

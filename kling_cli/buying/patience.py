@@ -31,7 +31,12 @@ class Patience:
     @property
     def is_over(self) -> bool:
         """Whether the deadline has passed."""
-        return self._clock.monotonic() >= self._deadline
+        return self.seconds_left <= 0
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it is until the deadline."""
+        return self._deadline - self._clock.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Pause, but not beyond the deadline."""
@@ -61,4 +66,4 @@ class Patience:
         return True
 
     def _cut(self, seconds: float) -> float:
-        return max(min(seconds, self._deadline - self._clock.monotonic()), 0.0)
+        return max(min(seconds, self.seconds_left), 0.0)

@@ -236,7 +236,7 @@ class Submission:
             current = self._recall(purchase)
             if current is None or current.stage not in (Stage.SENDING, Stage.UNKNOWN):
                 return current
-            look = self._service.look(name)
+            look = self._service.look(name, seconds_left=self._patience.seconds_left)
             if look.task is not None:
                 found = self.journal.record(current, look.task, warn=self._talk.warn)
                 self._talk.accept(found)

@@ -12,7 +12,11 @@ from typing import Self
 
 
 class Deadline:
-    """Shut the watched socket after so many seconds unless the block ends before; None is never."""
+    """Shut the watched socket so many seconds after the start unless the block ends before.
+
+    Args:
+        seconds: from the start; None is never.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self.expired = False
@@ -24,9 +28,12 @@ class Deadline:
             self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        if self._timer is not None:
-            self._timer.start()
         return self
+
+    def start(self) -> None:
+        """Let the time run, unless it does already."""
+        if self._timer is not None and self._timer.ident is None:
+            self._timer.start()
 
     def __exit__(
         self,

@@ -1,8 +1,8 @@
 """One HTTP exchange done well; the only user of httpx.
 
 No redirects, no cookies, no content encoding, at most 1 MiB of answer, one deadline for the whole
-exchange. Whether a request has left this machine is told by the connection itself, never guessed
-from the kind of an error.
+exchange; where something is sent, for all that follows its last byte. Whether a request has left
+this machine is told by the connection itself, never guessed from the kind of an error.
 """
 
 import os
@@ -108,7 +108,7 @@ class Transport:
         headers: Mapping[str, str],
         body: Body,
         before_first_byte: Callable[[], None],
-        seconds: float,
+        answer_seconds: float,
     ) -> Reply:
         """Send something that must not be sent twice, over a connection of its own.
 
@@ -117,14 +117,14 @@ class Transport:
         no byte has left.
 
         Raises:
-            ExchangeError: no usable reply within so many seconds.
+            ExchangeError: no usable reply within so many seconds after the last byte.
         """
         self.close()
         return self._exchange(
             "POST",
             url,
             headers={**headers, "Content-Length": str(body.length)},
-            seconds=seconds,
+            seconds=answer_seconds,
             take=_read_reply_to(headers),
             body=body,
             before_first_byte=before_first_byte,
@@ -183,7 +183,11 @@ class Transport:
                 url, headers, application=self._application, environ=self._environ
             )
         host = name_host(url)
+        connect_seconds = self._connect_seconds
         with Deadline(seconds) as deadline:
+            if body is None:
+                deadline.start()
+                connect_seconds = min(connect_seconds, seconds or connect_seconds)
             deadline.watch(self._socket)
             trace = Trace(
                 host=host,
@@ -198,7 +202,7 @@ class Transport:
                     url,
                     headers=headers,
                     content=body,
-                    timeout=httpx.Timeout(still_seconds, connect=self._connect_seconds),
+                    timeout=httpx.Timeout(still_seconds, connect=connect_seconds),
                     extensions={"trace": trace},
                 ) as response:
                     status = response.status_code

@@ -15,7 +15,7 @@ class Trace:
 
     Args:
         host: whom the request is for.
-        deadline: watches the connection.
+        deadline: watches the connection, and starts at the latest when all is sent.
         before_first_byte: called when nothing has left yet; what it raises stops the request.
 
     Attributes:
@@ -42,9 +42,13 @@ class Trace:
         elif step in {"connect_tcp.complete", "start_tls.complete"}:
             self.socket = info["return_value"].get_extra_info("socket")
             self._deadline.watch(self.socket)
-        # A proxy's CONNECT is a request too, but not ours.
-        elif step == "send_request_headers.started" and info["request"].method != b"CONNECT":
+        elif "request" in info and info["request"].method == b"CONNECT":
+            pass  # a proxy's tunnel is a request too, but not ours
+        elif step == "send_request_headers.started":
             self.start()
+        # The body is behind us, also where the other side has stopped reading it.
+        elif step == "receive_response_headers.started":
+            self._deadline.start()
 
     def start(self) -> None:
         """Take the step behind which nobody can say that nothing was sent."""

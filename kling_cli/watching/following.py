@@ -112,7 +112,8 @@ class Follower:
     def _fetch(self) -> Look:
         purchase = self.purchase
         ids = [name for name in (purchase.task_id, purchase.external_task_id) if name]
-        look = self._kit.service.look(*ids)
+        left = self._deadline - self._kit.clock.monotonic()
+        look = self._kit.service.look(*ids, seconds_left=left)
         if look.task is not None:
             self._see(look.task)
         return look

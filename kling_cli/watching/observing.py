@@ -154,7 +154,8 @@ class _Observation:
         self._place = place
         self._talk = kit.talk
         self._waits = deadline is not None
-        self._follower = Follower(purchase, kit=kit, deadline=deadline or 0.0)
+        end = float("inf") if deadline is None else deadline
+        self._follower = Follower(purchase, kit=kit, deadline=end)
         self._clock = kit.clock
 
     def run(self) -> Outcome:

@@ -33,6 +33,8 @@ _FEWEST_MISSES = 3
 _MOST_MISSING = 5
 _LONGEST_RETRY_AFTER = 120.0
 _JITTER = 0.1
+# What ends so much later than it may was not cut at the deadline: the machine was suspended.
+_SUSPENDED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +141,13 @@ class _Watch:
         pause = 0.0 if self._wait.age is None else _FIRST_PAUSE - self._wait.age
         while True:
             self._sleep(pause)
-            # Judged by when the look begins, so that a machine that slept past the deadline looks
-            # once more when it is awake.
+            # A machine that slept past the deadline looks once more when it is awake.
             is_last = self._clock.monotonic() >= self._wait.deadline
             look = self._fetch()
             if self._is_over(look):
                 return
-            if is_last:
+            late = self._clock.monotonic() - self._wait.deadline
+            if is_last or 0 <= late < _SUSPENDED_SECONDS:
                 raise self._tell_late(look)
             pause = self._choose_pause(look)
 

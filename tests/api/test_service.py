@@ -49,7 +49,7 @@ def ask(base_url: str, *, look_seconds: float = 20) -> Service:
         Transport(environ={}),
         base_url=base_url,
         token=TOKEN,
-        send_seconds=20,
+        answer_seconds=20,
         look_seconds=look_seconds,
     )
 

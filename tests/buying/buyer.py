@@ -101,7 +101,7 @@ def open_submission(
         Transport(environ={}),
         base_url=base_url,
         token=Token(TOKEN, source="a test"),
-        send_seconds=seconds,
+        answer_seconds=seconds,
     )
     request = make_request(base_url)
     terms = Terms(external_task_id="kling-of-this-test", deadline=clock.monotonic() + 1800)

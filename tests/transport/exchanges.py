@@ -47,7 +47,7 @@ def post(
 ) -> Reply:
     """Send a body with a token."""
     return transport.send(
-        url, headers=HEADERS, body=Blob(content), before_first_byte=step, seconds=seconds
+        url, headers=HEADERS, body=Blob(content), before_first_byte=step, answer_seconds=seconds
     )
 
 
