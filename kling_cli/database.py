@@ -26,8 +26,8 @@ class Database:
 
     Args:
         path: made 0600 in a directory made 0700; None keeps everything in memory.
-        schema: the statements that make the tables of a new file; they may run twice.
-        version: of the schema; a file of a newer one is refused.
+        migrations: the statements that lead from each version to the next; the first make the
+            tables of a new file. A file of a version beyond them is refused.
         patience: seconds to wait for another process that holds the file.
         connect: opens the file, as `sqlite3.connect`.
 
@@ -40,8 +40,7 @@ class Database:
         self,
         path: Path | None,
         *,
-        schema: str,
-        version: int,
+        migrations: tuple[str, ...],
         patience: float = _PATIENCE_SECONDS,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
@@ -59,7 +58,7 @@ class Database:
                 check_same_thread=False,
             )
             try:
-                self._prepare(schema, version)
+                self._prepare(migrations)
             except BaseException:
                 self._connection.close()
                 raise
@@ -100,29 +99,35 @@ class Database:
             charged="maybe" if self._is_open else "no",
         )
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self, migrations: tuple[str, ...]) -> None:
+        version = len(migrations)
         self._connection.execute("PRAGMA synchronous = FULL")  # to survive a power loss
-        if not self._recognise(version):
-            self._switch_to_write_ahead()
-            self._connection.executescript(
-                f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {_APPLICATION};"
-                f"PRAGMA user_version = {version}; COMMIT;"
-            )
-
-    def _recognise(self, version: int) -> bool:
-        """Tell our file (True) from a new, empty one (False), and refuse all else."""
         self._connection.execute("BEGIN")  # one snapshot: another process may just be creating it
+        found = self._find_version(version)
+        self._connection.execute("COMMIT")
+        if found == version:
+            return
+        self._switch_to_write_ahead()
+        self._connection.execute("BEGIN IMMEDIATE")
+        found = self._find_version(version)  # another process may have been quicker
+        for statement in ";".join(migrations[found:]).split(";"):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        self._connection.execute(f"PRAGMA user_version = {version}")
+        self._connection.execute("COMMIT")
+
+    def _find_version(self, version: int) -> int:
+        """Find the version of our file, 0 for a new, empty one, and refuse all else."""
         application = self._read("PRAGMA application_id")
         found = self._read("PRAGMA user_version")
         tables = self._read("SELECT count(*) FROM sqlite_master")
-        self._connection.execute("COMMIT")
         if application != _APPLICATION and not tables:
-            return False
+            return 0
         if application != _APPLICATION or not tables:
             raise self.refuse("journal_damaged", "is no journal of kling, or damaged")
         if found > version:
             raise self.refuse("journal_newer", "was written by a newer version of kling")
-        return True
+        return found
 
     def _switch_to_write_ahead(self) -> None:
         """Let readers and one writer go on side by side; the file keeps this mode."""

@@ -14,10 +14,9 @@ from pathlib import Path
 from kling_cli.database import Database, UnwritableError
 from kling_cli.errors import LocalError, UsageError
 from kling_cli.purchase import Event, Purchase, Stage, follow, see
-from kling_cli.rows import SCHEMA, dump_videos, flatten, unflatten
+from kling_cli.rows import MIGRATIONS, dump_videos, flatten, unflatten
 from kling_cli.task import Task
 
-_VERSION = 1
 _UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
 
 
@@ -35,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
         self._now = now
-        self._database = Database(path, schema=SCHEMA, version=_VERSION)
+        self._database = Database(path, migrations=MIGRATIONS)
 
     def close(self) -> None:
         """Close the file."""
@@ -71,18 +70,21 @@ class Journal:
                 "UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", wanted.fingerprint
             )
             self._database.execute(
-                "INSERT INTO purchases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                "INSERT INTO purchases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 *flatten(wanted),
             )
         return wanted
 
-    def apply(self, external_task_id: str, event: Event, *, sender: str) -> Purchase | None:
+    def apply(
+        self, external_task_id: str, event: Event, *, sender: str, tag: str | None = None
+    ) -> Purchase | None:
         """Take one step along the table, if the purchase still stands where the step begins.
 
         Args:
             external_task_id: the purchase.
             event: what happened.
             sender: who sends; what follows a `send` counts only from the same sender.
+            tag: the mark of the token that sends; None leaves the one that is there.
 
         Returns:
             The purchase after the step; None if it did not apply, or if the purchase is gone.
@@ -97,10 +99,10 @@ class Journal:
             if stage is None:
                 self._forget(row)
                 return None
-            columns = "stage = ?, sender = ?, updated_at = ?"
+            columns = "stage = ?, sender = ?, updated_at = ?, tag = coalesce(?, tag)"
             self._database.execute(
                 f"UPDATE purchases SET {columns} WHERE external_task_id = ?",  # noqa: S608 - constant
-                *(stage, sender, self._now(), external_task_id),
+                *(stage, sender, self._now(), tag, external_task_id),
             )
             return self._select("external_task_id = ?", external_task_id)
 

@@ -70,7 +70,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """One row of the journal. Times are seconds since the epoch."""
+    """One row of the journal. Times are seconds since the epoch.
+
+    `tag` is the mark of the token that bought it; None where version 0.1.0 did.
+    """
 
     external_task_id: str
     fingerprint: str
@@ -85,6 +88,7 @@ class Purchase:
     created_at: float = 0.0
     updated_at: float = 0.0
     finished_at: float | None = None
+    tag: str | None = None
 
 
 # None stands for "gone": nothing was bought, and the journal forgets it.

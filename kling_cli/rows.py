@@ -7,7 +7,7 @@ from typing import Any
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.task import Video
 
-SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS purchases (
     external_task_id TEXT PRIMARY KEY,
     fingerprint TEXT NOT NULL,
@@ -33,10 +33,12 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE UNIQUE INDEX IF NOT EXISTS one_current ON purchases (fingerprint) WHERE is_current;
 CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id);
 """
+# Each leads to the next version. New columns stand behind the old ones, where a row can lack them.
+MIGRATIONS = (_TABLES, "ALTER TABLE purchases ADD COLUMN tag TEXT")
 
 
 def flatten(purchase: Purchase) -> tuple[object, ...]:
-    """Make the values of a row, in the order of the table's columns."""
+    """Make the values of a row, in the order of the table's columns but for `is_current`."""
     return (
         purchase.external_task_id,
         purchase.fingerprint,
@@ -51,17 +53,18 @@ def flatten(purchase: Purchase) -> tuple[object, ...]:
         purchase.created_at,
         purchase.updated_at,
         purchase.finished_at,
+        purchase.tag,
     )
 
 
 def unflatten(row: tuple[Any, ...]) -> Purchase:
-    """Read a row.
+    """Read a row; one of an older version ends before the newer columns.
 
     Raises:
         ValueError, TypeError: somebody else wrote it.
     """
     external_task_id, fingerprint, base_url, effect_scene, stage, sender, task_id = row[:7]
-    message, images, videos, created_at, updated_at, finished_at, _is_current = row[7:]
+    message, images, videos, created_at, updated_at, finished_at, _is_current, *added = row[7:]
     return Purchase(
         external_task_id=external_task_id,
         fingerprint=fingerprint,
@@ -76,6 +79,7 @@ def unflatten(row: tuple[Any, ...]) -> Purchase:
         created_at=created_at,
         updated_at=updated_at,
         finished_at=finished_at,
+        tag=added[0] if added else None,
     )
 
 

@@ -57,11 +57,18 @@ class Token:
 
     def derive(self, fingerprint: str) -> str:
         """Derive the external task id of a request: the same from every machine with this token."""
+        return "kling-" + self._hash(fingerprint)[:26]
+
+    def tag(self, base_url: str) -> str:
+        """Make the mark that tells later whether it was this token that bought at a base URL."""
+        return self._hash(base_url)[:10]
+
+    def _hash(self, text: str) -> str:
         import base64
         import hmac
 
-        digest = hmac.digest(self._value.encode(), fingerprint.encode(), "sha256")
-        return "kling-" + base64.b32encode(digest).decode().lower()[:26]
+        digest = hmac.digest(self._value.encode(), text.encode(), "sha256")
+        return base64.b32encode(digest).decode().lower()
 
     def __repr__(self) -> str:
         return f"Token({self.masked!r}, source={self.source!r})"

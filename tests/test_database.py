@@ -18,7 +18,7 @@ from kling_cli.errors import LocalError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (name TEXT);"
 
-open_database = partial(Database, schema=SCHEMA, version=1)
+open_database = partial(Database, migrations=(SCHEMA,))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     """Write the file of a later version of this program."""
-    Database(path, schema=SCHEMA, version=2).close()
+    Database(path, migrations=(SCHEMA, "")).close()
 
 
 def make_truncated(path: Path) -> None:

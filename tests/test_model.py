@@ -213,10 +213,12 @@ class SteppedJournal(Journal):
         self.world.step()
         return claimed
 
-    def apply(self, external_task_id: str, event: Event, *, sender: str) -> Purchase | None:
+    def apply(
+        self, external_task_id: str, event: Event, *, sender: str, tag: str | None = None
+    ) -> Purchase | None:
         """Take a step, and perhaps be killed."""
         self.world.step()
-        after = super().apply(external_task_id, event, sender=sender)
+        after = super().apply(external_task_id, event, sender=sender, tag=tag)
         self.world.step()
         return after
 

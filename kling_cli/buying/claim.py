@@ -28,6 +28,7 @@ class Terms:
 
     Attributes:
         external_task_id: the derived id, or the user's own.
+        tag: the mark of the token that buys.
         is_chosen: whether it is the user's own: the service may know it from another machine.
         is_anew: buy even if the same request was bought before.
         deadline: in the clock's monotonic seconds.
@@ -36,6 +37,7 @@ class Terms:
     """
 
     external_task_id: str
+    tag: str | None = None
     is_chosen: bool = False
     is_anew: bool = False
     deadline: float = float("inf")
@@ -186,4 +188,5 @@ class Claims:
             images=tuple(picture.describe() for picture in self._request.pictures),
             created_at=now,
             updated_at=now,
+            tag=self._terms.tag,
         )

@@ -163,9 +163,10 @@ class Desk:
         return plan(request, self._settle_terms(request), journal=self._session.journal, now=now)
 
     def _settle_terms(self, request: Request, *, deadline: float = float("inf")) -> Terms:
-        chosen = self._basket.external_task_id
+        chosen, token = self._basket.external_task_id, self._session.token
         return Terms(
-            external_task_id=chosen or self._session.token.derive(request.fingerprint),
+            external_task_id=chosen or token.derive(request.fingerprint),
+            tag=token.tag(request.base_url),
             is_chosen=chosen is not None,
             is_anew=self._basket.is_anew,
             own_claims=self._own_claims,

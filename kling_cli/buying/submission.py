@@ -169,7 +169,9 @@ class Submission:
         if self._is_abandoned:  # the user was told that nothing was sent, and so it stays
             raise StepLostError
         try:
-            row = self.journal.apply(name, Event.SEND, sender=self._claims.sender)
+            row = self.journal.apply(
+                name, Event.SEND, sender=self._claims.sender, tag=self._terms.tag
+            )
         except UnwritableError as error:
             raise LocalError(
                 "journal_write_failed",
