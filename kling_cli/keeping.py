@@ -81,7 +81,7 @@ class Keeper:
             BrokenPipeError: the reader of standard output has closed it.
         """
         if self.is_stream:
-            self._stream(purchase.videos[0].url, talk)
+            self._stream(purchase, talk)
             return ()
         paths = [
             path if number == 1 else path.with_stem(f"{path.stem}.{number}")
@@ -91,7 +91,7 @@ class Keeper:
             with self._lock:
                 turn = self._turns[place]
             with turn:
-                self._save(video.url, place, task=name_task(purchase), talk=talk)
+                self._save(video.url, place, purchase=purchase, talk=talk)
         return tuple(str(place) for place in paths)
 
     def abandon(self) -> None:
@@ -102,11 +102,12 @@ class Keeper:
                 with suppress(OSError):
                     name_part(path).unlink()
 
-    def _save(self, url: str, path: Path, *, task: str, talk: Talk) -> None:
+    def _save(self, url: str, path: Path, *, purchase: Purchase, talk: Talk) -> None:
+        task = name_task(purchase)
         if self._is_own(path, task=task):
             _drop_second_name(path)
             return
-        session = self._session
+        session = self._session.turn_to(purchase)
         journal = session.journal
         transport = session.open_web_transport()
         try:
@@ -131,8 +132,8 @@ class Keeper:
             with self._lock:
                 self._under_way.discard(path)
 
-    def _stream(self, url: str, talk: Talk) -> None:
-        session = self._session
+    def _stream(self, purchase: Purchase, talk: Talk) -> None:
+        url, session = purchase.videos[0].url, self._session.turn_to(purchase)
         transport = session.open_web_transport()
         try:
             download.stream(

@@ -50,11 +50,13 @@ class Job:
         label: stands behind its result where there are several.
         title: stands before what is said of it.
         start: makes the work of it.
+        session: that of its service; None where it is the run's own.
     """
 
     label: str
     title: str
     start: Callable[[Kit], Performer]
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
         The exit code of the whole run.
     """
     session.screen.total = len(jobs)
-    session.prepare()
+    for each in dict.fromkeys(job.session or session for job in jobs):
+        each.prepare()
     batch = Batch(jobs, lambda: _open_worker(session), workers=min(workers, len(jobs)))
     report = _Report(session, telling, is_single=len(jobs) == 1)
     try:
@@ -104,11 +107,19 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
 
 @contextmanager
 def _open_worker(session: Session) -> Generator[Callable[[Job], "_Work"]]:
-    service = session.open_service()
+    services: dict[Session, Service] = {}
+
+    def make_work(job: Job) -> _Work:
+        place = job.session or session
+        if place not in services:
+            services[place] = place.open_service()
+        return _Work(job, place, services[place])
+
     try:
-        yield lambda job: _Work(job, session, service)
+        yield make_work
     finally:
-        service.close()
+        for service in services.values():
+            service.close()
 
 
 class _Work:
@@ -175,7 +186,7 @@ class _Report:
         self.codes.add(error.exit_code if error else ExitCode.OK)
         label = "" if self._is_single else job.label
         try:
-            self.write(outcome, warnings, label=label)
+            self.write(outcome, warnings, job=job)
         finally:
             if isinstance(error, NotStartedError):
                 self._not_started.append(error)
@@ -184,12 +195,16 @@ class _Report:
                 named = "" if error.message.startswith(label) else label
                 self._session.screen.fail(error, label=named)
 
-    def write(self, outcome: Outcome, warnings: Sequence[str] = (), *, label: str = "") -> None:
+    def write(
+        self, outcome: Outcome, warnings: Sequence[str] = (), *, job: Job | None = None
+    ) -> None:
         """Write one outcome on standard output."""
         session = self._session
+        label = job.label if job and not self._is_single else ""
+        place = (job and job.session) or session
         with session.screen.aside():
             if session.printer.is_json:
-                is_sandbox = session.settings.is_sandbox
+                is_sandbox = place.settings.is_sandbox
                 result = shape_result(outcome, is_sandbox=is_sandbox, warnings=warnings)
                 session.printer.write_record(result)
             else:

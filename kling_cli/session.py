@@ -1,5 +1,6 @@
 """What one run of a command works with, each part made when it is first used."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from kling_cli.api.service import Service
     from kling_cli.journal import Journal
+    from kling_cli.purchase import Purchase
     from kling_cli.secret import Token
     from kling_cli.settings.loading import Settings
     from kling_cli.transport.exchange import Transport
     from kling_cli.watching.schedule import Schedule
 
 _SANDBOX_URL = "http://sandbox.invalid"
+_SANDBOX_NOTICE = "This is the sandbox: no effect is made, nothing is charged."
 # It takes three seconds; nobody should wait longer before it has shown that.
 _SANDBOX_MEDIAN_SECONDS = 3.0
 
@@ -47,6 +50,7 @@ class Session:
         self.screen = Screen(world.stderr, clock=world.clock, manner=manner)
         self._is_abandoned = False
         self._flags = flags
+        self._moved: dict[str, Session] = {}
 
     def close(self) -> None:
         """Close the journal, unless threads that nobody waits for may still write to it."""
@@ -67,23 +71,43 @@ class Session:
         for warning in settings.warnings:
             self.screen.say(f"warning: {warning}")
         if settings.is_sandbox:
-            self.screen.say("This is the sandbox: no effect is made, nothing is charged.")
+            self.screen.say(_SANDBOX_NOTICE)
         return settings
 
-    def turn_to_sandbox(self) -> None:
-        """Go on with the embedded sandbox, unless an option names another service."""
+    def turn_to(self, purchase: "Purchase") -> "Session":
+        """Find the session for the base URL at which something was bought: this one, or its like.
+
+        Raises:
+            SetupError: the token in force is not known to have bought it there.
+        """
+        from kling_cli.settings.loading import Setting
         from kling_cli.settings.values import SANDBOX
 
-        flags = dict(self._flags.settings)
-        if not flags.get("base_url") and not self.settings.is_sandbox:
-            flags["base_url"] = SANDBOX
-            self._flags = replace(self._flags, settings=tuple(flags.items()))
-            del self.settings
+        base_url = purchase.base_url
+        if base_url == self.settings.base_url.value:
+            return self
+        is_sandbox = base_url == SANDBOX
+        if not is_sandbox:
+            _check_tag(purchase, self._token_in_force)
+        if base_url not in self._moved:
+            moved = copy(self)
+            place = Setting(value=base_url, source="the journal")
+            moved.settings = replace(self.settings, base_url=place)
+            moved.token = moved.settings.find_token() if is_sandbox else self._token_in_force
+            vars(moved).pop("schedule", None)
+            self._moved[base_url] = moved
+            if is_sandbox:
+                self.screen.say(_SANDBOX_NOTICE)
+        return self._moved[base_url]
 
     @cached_property
     def token(self) -> "Token":
         """The token for the base URL in force."""
-        return self.settings.find_token()
+        return self.settings.check_home(self._token_in_force)
+
+    @cached_property
+    def _token_in_force(self) -> "Token":
+        return self.settings.read_token()
 
     @cached_property
     def journal(self) -> "Journal":
@@ -173,3 +197,17 @@ class Session:
                 hint="Name a directory in KLING_STATE_DIR.",
             )
         return directory / "sandbox.sqlite3"
+
+
+def _check_tag(purchase: "Purchase", token: "Token") -> None:
+    """Refuse a token that is not known to have bought this where it was bought."""
+    if purchase.tag == token.tag(purchase.base_url):
+        return
+    name, url = purchase.task_id or purchase.external_task_id, clean(purchase.base_url)
+    buyer = "another token than" if purchase.tag else "a token that may not be"
+    raise SetupError(
+        "token_mismatch",
+        f"Task {name} was bought at {url}, with {buyer} the one from {token.source}. "
+        "Nothing was sent there.",
+        hint=f"If this token is for {url}, too: kling wait {name} --base-url {url}",
+    )

@@ -189,23 +189,3 @@ def test_a_picture_s_host_gets_no_token(kling: Program, service: LoopbackService
     looks = [visit for visit in service.visits if visit.path == "/photo.jpg"]
     assert looks
     assert [visit.token for visit in looks] == [None] * len(looks)
-
-
-@pytest.mark.parametrize(
-    ("options", "base_url"),
-    [
-        ({}, "sandbox"),
-        ({"base_url": "sandbox"}, "sandbox"),
-        ({"base_url": "https://h.example"}, "https://h.example"),
-    ],
-)
-def test_a_session_turns_to_the_sandbox(
-    environ: dict[str, str], options: dict[str, str], base_url: str
-) -> None:
-    """A task of the sandbox needs no option to say so, and an option still counts more."""
-    session = make_session(environ=environ, **options)
-    assert session.settings.is_sandbox is (options.get("base_url") == "sandbox")
-    session.turn_to_sandbox()
-    session.turn_to_sandbox()
-    assert session.settings.base_url.value == base_url
-    assert read_talk(session).count("This is the sandbox") == (base_url == "sandbox")

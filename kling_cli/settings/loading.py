@@ -1,7 +1,7 @@
 """The settings in force: flag > environment > config file > default, each knowing its source.
 
-The token is looked for only when a command asks for it, and the stored one goes to the base URL
-that is stored with it and to no other.
+The token is looked for only when a command asks for it. The stored one goes to the base URL that is
+stored with it, and any to where it bought before.
 """
 
 from collections.abc import Mapping
@@ -93,6 +93,33 @@ class Settings:
         Raises:
             SetupError: there is none, it cannot be one, or it was stored for another host.
         """
+        return self.check_home(self.read_token())
+
+    def check_home(self, token: Token) -> Token:
+        """Refuse the stored token for a base URL in force that is not the stored one.
+
+        Raises:
+            SetupError: it was stored for another host.
+        """
+        places = self.places
+        if token.source == places.file:
+            stored = _Places(flags={}, environ={}, stored=places.stored, file=places.file)
+            home = stored.settle(BASE_URL).value
+            if home != self.base_url.value:
+                raise SetupError(
+                    "token_not_for_this_host",
+                    f"The token in {places.file} is for {home}, so it is not sent to "
+                    f"{self.base_url.value}, which comes from {self.base_url.source}.",
+                    hint=f"Give the token for that host in {TOKEN.environment}.",
+                )
+        return token
+
+    def read_token(self) -> Token:
+        """Read the token in force, wherever it may go; a pipe can be read only once.
+
+        Raises:
+            SetupError: there is none, or it cannot be one.
+        """
         environ = self.places.environ
         given = environ.get(TOKEN.environment, "").strip()
         if self.is_sandbox:
@@ -104,26 +131,13 @@ class Settings:
             return Token.parse(given, source=TOKEN.environment)
         if token_file := environ.get(TOKEN_FILE_VARIABLE, "").strip():
             return _read_token_file(Path(token_file))
-        return self._find_stored_token()
-
-    def _find_stored_token(self) -> Token:
-        places = self.places
-        if TOKEN.name not in places.stored:
+        if TOKEN.name not in self.places.stored:
             raise SetupError(
                 "token_missing",
                 "The service needs a token, and there is none.",
                 hint=_list_ways(self.config_file),
             )
-        stored = _Places(flags={}, environ={}, stored=places.stored, file=places.file)
-        home = stored.settle(BASE_URL).value
-        if home != self.base_url.value:
-            raise SetupError(
-                "token_not_for_this_host",
-                f"The token in {places.file} is for {home}, so it is not sent to "
-                f"{self.base_url.value}, which comes from {self.base_url.source}.",
-                hint=f"Give the token for that host in {TOKEN.environment}.",
-            )
-        return Token.parse(places.stored[TOKEN.name], source=places.file)
+        return Token.parse(self.places.stored[TOKEN.name], source=self.places.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

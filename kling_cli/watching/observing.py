@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kling_cli.api.answers import is_safe_id
-from kling_cli.errors import ExitCode, KlingError, UsageError
+from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
 from kling_cli.outcome import Outcome
 from kling_cli.performance import Job, Performer, Telling, perform
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.results import tell_status
 from kling_cli.session import Session
+from kling_cli.settings.keys import BASE_URL
 from kling_cli.settings.values import SANDBOX
 from kling_cli.text import clean
 from kling_cli.watching.following import Follower, Kit
@@ -30,21 +31,21 @@ def await_tasks(session: Session, names: tuple[str, ...], *, replaces_files: boo
     timeout = session.settings.timeout.value
     # One deadline for all, however many have to wait for their turn.
     deadline = float("inf") if timeout is None else session.world.clock.monotonic() + timeout
-    purchases = tuple(_choose(session, names))
+    chosen = _choose(session, names)
     place = session.settings.output.value
-    if not purchases:
+    if not chosen:
         return ExitCode.OK
     if place is None:
-        jobs = [_make_job(purchase, deadline=deadline) for purchase in purchases]
+        jobs = [_make_job(*each, deadline=deadline) for each in chosen]
         return perform(session, jobs, workers=_MOST_WAITS, telling=Telling(rows=_tell_videos))
     from kling_cli.keeping import open_keeper  # noqa: PLC0415 - only runs that save need it
 
-    keeper = open_keeper(session, place, tasks=len(purchases), force=replaces_files)
+    keeper = open_keeper(session, place, tasks=len(chosen), force=replaces_files)
     keeper.prepare()
-    paths = keeper.assign([_name_clip(purchase) for purchase in purchases])
+    paths = keeper.assign([_name_clip(purchase) for purchase, _ in chosen])
     jobs = [
-        _make_job(purchase, deadline=deadline, place=_Place(keeper, path))
-        for purchase, path in zip(purchases, paths, strict=True)
+        _make_job(*each, deadline=deadline, place=_Place(keeper, path))
+        for each, path in zip(chosen, paths, strict=True)
     ]
     rows = _tell_nothing if keeper.is_stream else _tell_videos
     try:
@@ -56,39 +57,53 @@ def await_tasks(session: Session, names: tuple[str, ...], *, replaces_files: boo
 
 def look_at_tasks(session: Session, names: tuple[str, ...]) -> ExitCode:
     """Look once at tasks, or at all unfinished ones of this machine."""
-    jobs = [_make_job(purchase, deadline=None) for purchase in _choose(session, names)]
+    jobs = [_make_job(*each, deadline=None) for each in _choose(session, names)]
     if not jobs:
         return ExitCode.OK
     telling = Telling(rows=_tell_status, is_told=_is_status)
     return perform(session, jobs, workers=1, telling=telling)
 
 
-def _choose(session: Session, names: tuple[str, ...]) -> Iterable[Purchase]:
-    """Choose the tasks to look at; one that is named by both of its ids counts once."""
-    if names and all(_is_of_sandbox(session, name) for name in names):
-        session.turn_to_sandbox()  # where else: it needs no option to say so
-    base_url = session.settings.base_url.value
+def _choose(session: Session, names: tuple[str, ...]) -> list[tuple[Purchase, Session]]:
+    """Choose the tasks to look at, each with the session for its base URL.
+
+    Raises:
+        UsageError: a name is none, or an option contradicts where its task was bought.
+        SetupError: the token in force is not known to have bought a task elsewhere.
+    """
     if names:
-        found = [_find(session, name, base_url) for name in names]
-        return {name_task(purchase): purchase for purchase in found}.values()
-    unfinished = session.journal.list_purchases(unfinished=True)
-    chosen = [purchase for purchase in unfinished if purchase.base_url == base_url]
-    if len(chosen) < len(unfinished):
+        found = [_find(session, name) for name in names]
+        # One that is named by both of its ids counts once.
+        purchases = {(purchase.base_url, name_task(purchase)): purchase for purchase in found}
+        return [(purchase, session.turn_to(purchase)) for purchase in purchases.values()]
+    base_url, is_named = session.settings.base_url.value, _is_named(session)
+    chosen: list[tuple[Purchase, Session]] = []
+    left: dict[str, list[str]] = {}
+    for purchase in session.journal.list_purchases(unfinished=True):
+        is_own = purchase.base_url == base_url
+        if not is_own and (is_named or SANDBOX in (base_url, purchase.base_url)):
+            continue  # the sandbox and the world outside are kept apart
+        try:
+            chosen.append((purchase, session.turn_to(purchase)))
+        except SetupError:
+            left.setdefault(clean(purchase.base_url), []).append(name_task(purchase))
+    for place, tasks in left.items():
         session.screen.say(
-            f"{len(unfinished) - len(chosen)} unfinished at another service; "
-            "kling tasks --unfinished lists all."
+            f"Not looked at, as the token in force is not known to have bought them at {place}: "
+            f"{' '.join(tasks)}. If it is for that service, too: kling wait --base-url {place}"
         )
-    if not chosen:
+    if not chosen and not left:
         session.screen.say("No task of this machine is unfinished.")
     return chosen
 
 
-def _is_of_sandbox(session: Session, name: str) -> bool:
-    purchase = session.journal.find(name) if is_safe_id(name) else None
-    return purchase is not None and purchase.base_url == SANDBOX
+def _is_named(session: Session) -> bool:
+    """Tell whether an option names the service."""
+    return session.settings.base_url.source == BASE_URL.flag
 
 
-def _find(session: Session, name: str, base_url: str) -> Purchase:
+def _find(session: Session, name: str) -> Purchase:
+    base_url = session.settings.base_url.value
     if not is_safe_id(name):
         raise UsageError(
             "invalid_task_id",
@@ -106,11 +121,11 @@ def _find(session: Session, name: str, base_url: str) -> Purchase:
             stage=Stage.UNKNOWN,
             task_id=name,
         )
-    if purchase.base_url != base_url:
-        place = purchase.base_url
-        way = "--sandbox" if place == SANDBOX else f"--base-url {place}"
+    if purchase.base_url != base_url and _is_named(session):
         raise UsageError(
-            "other_service", f"Task {name} is one of {place}, not of {base_url}.", hint=f"Add {way}"
+            "other_service",
+            f"Task {name} was bought at {clean(purchase.base_url)}, not at {base_url}.",
+            hint="Leave --base-url and --sandbox out: it is looked for where it was bought.",
         )
     return purchase
 
@@ -124,11 +139,13 @@ def _name_clip(purchase: Purchase) -> str:
     return names.name_task(name_task(purchase))
 
 
-def _make_job(purchase: Purchase, *, deadline: float | None, place: "_Place | None" = None) -> Job:
+def _make_job(
+    purchase: Purchase, session: Session, *, deadline: float | None, place: "_Place | None" = None
+) -> Job:
     name = name_task(purchase)
     title = f"{purchase.effect_scene} {name}".strip()
     start = partial(_start, purchase, deadline, place)
-    return Job(label=name, title=title, start=start)
+    return Job(label=name, title=title, start=start, session=session)
 
 
 def _start(

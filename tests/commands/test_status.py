@@ -117,11 +117,12 @@ def test_unsafe_ids_are_refused(
 
 @pytest.mark.parametrize("command", ["status", "wait"])
 def test_task_of_another_service(kling: Program, service: LoopbackService, command: str) -> None:
-    """A task is asked of its own service only; the hint names the option that does it."""
+    """A task is asked of its own service only; an option that names another one is refused."""
     (task_id,) = buy(kling, PHOTO)
     run = kling(command, task_id, "--base-url", "https://example.com/kling")
     assert run.code == 2
-    assert f"--base-url {service.base_url}" in run.err
+    assert f"bought at {service.base_url}, not at https://example.com/kling" in run.err
+    assert service.count("GET") == 0
     assert kling(command, task_id, "--base-url", service.base_url).code in (0, 8)
 
 
@@ -138,16 +139,17 @@ def test_task_of_the_sandbox(kling: Program) -> None:
 
 def test_sandbox_and_service_do_not_mix(kling: Program, service: LoopbackService) -> None:
     """A sandbox task is never asked of the service: not beside others, not by an option."""
+    service.shop.rules = Rules(task_seconds=1000)
     sandboxed = kling("effect", "squish", PHOTO, "--no-wait", "--sandbox").out.strip()
     (task_id,) = buy(kling, PHOTO)
-    run = kling("status", task_id, sandboxed)
-    assert run.code == 2
-    assert "hint: Add --sandbox" in run.err
     assert kling("status", sandboxed, "--base-url", service.base_url).code == 2
+    assert kling("status", task_id, "--sandbox").code == 2
     assert service.count("GET") == 0
-    run = kling("status")
-    assert run.lines == [f"{task_id}\tprocessing\t"]
-    assert "1 unfinished at another service" in run.err
+    run = kling("status", task_id, sandboxed, "--json")
+    assert [record["sandbox"] for record in run.records] == [False, True]
+    assert kling("status").lines == [f"{task_id}\tprocessing\t"]
+    assert kling("status", "--sandbox").lines == [f"{sandboxed}\tsubmitted\t"]
+    assert service.count("GET") == 2
 
 
 def test_service_that_cannot_be_reached(kling: Program, service: LoopbackService) -> None:

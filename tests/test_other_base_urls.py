@@ -1,0 +1,244 @@
+"""Tasks bought at another base URL: `status` and `wait` go there, with the token that bought."""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ground.clock import VirtualClock
+from ground.run import OTHER_PHOTO, PHOTO, Program, run_installed
+from ground.service import LoopbackService
+from ground.shop import Rules
+
+OWN_TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+OTHER_TOKEN = "sk-other-fedcba9876543210"  # noqa: S105 - likewise
+COMMANDS = pytest.mark.parametrize("command", ["status", "wait"])
+
+
+@pytest.fixture
+def other(clock: VirtualClock) -> Iterator[LoopbackService]:
+    """A second service, at another base URL than the settings name."""
+    with LoopbackService(Rules(looks_until_done=0), clock=clock.time) as loopback:
+        yield loopback
+
+
+def buy(kling: Program, *options: str, photo: Path = PHOTO) -> str:
+    """Buy without waiting; returns the task's id."""
+    run = kling("effect", "squish", photo, "--no-wait", *options)
+    assert run.code == 0, run.err
+    return run.out.strip()
+
+
+def open_journal(tmp_path: Path) -> "closing[sqlite3.Connection]":
+    """Open the journal as a user's own tools would."""
+    return closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite3", isolation_level=None))
+
+
+def forget_buyer(tmp_path: Path) -> None:
+    """Let the journal's rows be as version 0.1.0 wrote them: nobody knows which token bought."""
+    with open_journal(tmp_path) as journal:
+        journal.execute("UPDATE purchases SET tag = NULL")
+
+
+def test_the_printed_hint_works_as_it_is(
+    kling: Program, service: LoopbackService, other: LoopbackService
+) -> None:
+    """What a run with --base-url prints as the way on can be pasted, and costs nothing."""
+    other.shop.rules = Rules(task_seconds=60)
+    run = kling("effect", "squish", PHOTO, "--base-url", other.base_url, "--timeout", "5s")
+    (hint,) = re.findall(r"hint: kling (wait \d+)$", run.err, re.MULTILINE)
+    assert run.code == 8
+    again = kling(*hint.split())
+    (bought,) = other.ledger
+    assert (again.code, again.out) == (0, f"{other.url}/videos/{bought.task_id}.mp4\n")
+    assert service.visits == []
+
+
+@COMMANDS
+def test_the_installed_program_goes_there_too(service: LoopbackService, command: str) -> None:
+    """Between processes the journal alone knows the base URL, by either id of the task."""
+    with LoopbackService(Rules(looks_until_done=0)) as other:
+        bought = run_installed(
+            "effect", "squish", PHOTO, "--no-wait", "--base-url", other.base_url, "--json"
+        ).json
+        for name in (bought["task_id"], bought["external_task_id"]):
+            run = run_installed(command, name, "--json")
+            assert (run.code, run.json["task_id"]) == (0, bought["task_id"])
+            assert run.json["videos"][0]["url"].startswith(other.url)
+    assert service.visits == []
+
+
+def test_tasks_of_several_base_urls_in_one_command(
+    kling: Program, service: LoopbackService, other: LoopbackService, tmp_path: Path
+) -> None:
+    """Each task is asked of its own service, and each clip is saved, the sandbox's file as well."""
+    buy(kling)
+    buy(kling, "--base-url", other.base_url)
+    played = buy(kling, "--sandbox")
+    # The played services count their tasks alike; the external ids differ.
+    near, away = (str(each.ledger[0].external_task_id) for each in (service, other))
+    run = kling("wait", near, away, played, "-o", f"{tmp_path}/clips/", "--json")
+    assert run.code == 0, run.err
+    found = {record["external_task_id"]: record for record in run.records}
+    assert found[near]["videos"][0]["url"].startswith(service.url)
+    assert found[away]["videos"][0]["url"].startswith(other.url)
+    assert [record["sandbox"] for record in run.records].count(True) == 1
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 3
+    assert {visit.token for visit in (*service.visits, *other.visits)} <= {OWN_TOKEN, None}
+
+
+@COMMANDS
+def test_a_token_that_did_not_buy_is_not_sent(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    """A task bought with one token elsewhere is no reason to show that host another one."""
+    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
+    task_id = buy(kling, "--base-url", other.base_url)
+    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
+    before = len(other.visits)
+    run = kling(command, task_id, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"]) == (4, "token_mismatch")
+    assert other.base_url in error["message"]
+    assert "KLING_TOKEN" in error["message"]
+    assert (len(other.visits), service.visits) == (before, [])
+    # Only the user can say that the token is for that host, too.
+    assert error["hint"].endswith(f"kling wait {task_id} --base-url {other.base_url}")
+    assert kling(command, task_id, "--base-url", other.base_url).code == 0
+    assert other.visits[-1].token == OWN_TOKEN
+
+
+@COMMANDS
+def test_where_the_buyer_is_unknown_no_token_is_sent(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    """A task of version 0.1.0 elsewhere waits for the user's word; the own service's does not."""
+    buy(kling, "--base-url", other.base_url)
+    buy(kling, photo=OTHER_PHOTO)
+    forget_buyer(tmp_path)
+    near, away = (str(each.ledger[0].external_task_id) for each in (service, other))
+    before = len(other.visits)
+    run = kling(command, away)
+    assert (run.code, len(other.visits)) == (4, before)
+    assert f"kling wait {other.ledger[0].task_id} --base-url {other.base_url}" in run.err
+    assert kling(command, away, "--base-url", other.base_url).code == 0
+    service.shop.rules = Rules(looks_until_done=0)
+    assert kling(command, near).code == 0
+
+
+def test_the_stored_token_goes_back_to_where_it_bought(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stored token follows its own task, and no variable makes it follow anybody else's."""
+    monkeypatch.delenv("KLING_TOKEN")
+    monkeypatch.delenv("KLING_BASE_URL")
+    assert kling("config", "set", "base_url", other.base_url).code == 0
+    assert kling("config", "set", "token", stdin=OTHER_TOKEN.encode()).code == 0
+    task_id = buy(kling)
+    monkeypatch.setenv("KLING_BASE_URL", service.base_url)
+    assert kling("wait", task_id).code == 0
+    assert {visit.token for visit in other.visits} == {OTHER_TOKEN}
+    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
+    before = len(other.visits)
+    assert kling("wait", task_id).code == 4
+    assert (len(other.visits), service.visits) == (before, [])
+
+
+def test_who_sends_is_who_bought(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What one token claimed and never sent belongs to the one that sends it."""
+    buy(kling, "--base-url", other.base_url)
+    with open_journal(tmp_path) as journal:  # as a run leaves it that was killed before the send
+        journal.execute("UPDATE purchases SET stage = 'claimed', task_id = NULL")
+    other.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
+    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
+    task_id = buy(kling, "--base-url", other.base_url)
+    assert len(other.ledger) == 2
+    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
+    assert kling("status", task_id).code == 4
+    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
+    assert kling("status", task_id).code == 0
+    assert service.visits == []
+
+
+@COMMANDS
+def test_without_task(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    """All that this token bought is taken, wherever; the rest is named once and left alone."""
+    service.shop.rules = Rules(looks_until_done=0)
+    with LoopbackService() as third:
+        buy(kling)
+        buy(kling, "--base-url", other.base_url)
+        buy(kling, "--sandbox")
+        monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
+        strange = [
+            buy(kling, "--base-url", third.base_url, photo=photo) for photo in (PHOTO, OTHER_PHOTO)
+        ]
+        monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
+        run = kling(command, "--json")
+        assert run.code == 0, run.err
+        urls = [record["videos"][0]["url"] for record in run.records]
+        assert sorted(url.split("/videos/")[0] for url in urls) == sorted([service.url, other.url])
+        (named,) = [line for line in run.err.splitlines() if third.base_url in line]
+        assert all(name in named for name in strange)
+        assert f"kling wait --base-url {third.base_url}" in named
+        assert third.count("GET") == 0
+        # With nothing left but what another token bought the exit code stays 0.
+        assert (kling(command).code, kling(command).out) == (0, "")
+        assert kling(command, "--base-url", third.base_url).code in (0, 8)
+        assert third.count("GET") >= 2
+
+
+def test_a_token_from_a_pipe_is_read_once(
+    kling: Program,
+    service: LoopbackService,
+    other: LoopbackService,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """KLING_TOKEN_FILE=<(...) serves tasks of two base URLs, although a pipe is read only once."""
+    service.shop.rules = Rules(looks_until_done=0)
+    buy(kling)
+    buy(kling, "--base-url", other.base_url)
+    reading, writing = os.pipe()
+    os.write(writing, OWN_TOKEN.encode())
+    os.close(writing)
+    monkeypatch.delenv("KLING_TOKEN")
+    monkeypatch.setenv("KLING_TOKEN_FILE", f"/dev/fd/{reading}")
+    run = kling("status")
+    os.close(reading)
+    assert (run.code, len(run.lines)) == (0, 2), run.err
+
+
+def test_the_sandbox_stays_apart(
+    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has set the sandbox as base URL shows no host a token, not even its own task's."""
+    task_id = buy(kling)
+    monkeypatch.setenv("KLING_BASE_URL", "sandbox")
+    assert kling("status", task_id).code == 4
+    assert (kling("status").code, kling("status").out) == (0, "")
+    assert service.count("GET") == 0
