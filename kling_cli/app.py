@@ -168,13 +168,14 @@ def _name_fault(error: Exception, argv: Sequence[str]) -> KlingError:
         return LocalError(
             "local_failure",
             f"The system of this machine failed: {error.strerror or type(error).__name__}{place}.",
-            hint="kling tasks lists what was bought.",
+            hint="kling tasks lists what was bought, where a journal can be kept.",
             charged="maybe",
         )
     return KlingError(
         "bug",
         f"This is a fault of kling itself: {type(error).__name__}{place}.",
-        hint="kling tasks lists what was bought. -v shows where it happened; please report it.",
+        hint="kling tasks lists what was bought, where a journal can be kept. "
+        "-v shows where it happened; please report it.",
         charged="maybe",
     )
 

@@ -6,23 +6,30 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kling_cli.errors import LocalError
 from kling_cli.text import clean
+from kling_cli.unwritable import (
+    UnwritableError,
+    find_mending,
+    find_reason,
+    is_absent,
+    read_into,
+    try_lock,
+)
 
 _APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
 _PATIENCE_SECONDS = 30.0
 _BUSY_PAUSE_SECONDS = 0.05
 
 
-class UnwritableError(Exception):
-    """No file can be kept here; nothing has been written."""
-
-
 class Database:
     """One SQLite file, shared by the threads of a run and by other processes.
+
+    A file that exists and cannot be written is only read, from memory; `fault` tells why.
 
     Args:
         path: made 0600 in a directory made 0700; None keeps everything in memory.
@@ -32,8 +39,9 @@ class Database:
         connect: opens the file, as `sqlite3.connect`.
 
     Raises:
-        UnwritableError: the directory or the file cannot be written.
-        LocalError: the file is damaged, of a newer version, or not ours; it stays as it is.
+        UnwritableError: there is no file, and none can be made.
+        LocalError: the file cannot be read, is damaged, of a newer version, or not ours; it stays
+            as it is.
     """
 
     def __init__(
@@ -45,23 +53,20 @@ class Database:
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self.path = path
+        self.fault: str | None = None
         self._patience = patience
         self._is_open = False
         self._lock = threading.RLock()
-        if path is not None:
-            _create(path)
-        with self._named_errors():
-            self._connection = connect(
-                ":memory:" if path is None else path,
-                timeout=patience,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                self._prepare(migrations)
-            except BaseException:
-                self._connection.close()
+        memory = partial(sqlite3.connect, ":memory:")
+        try:
+            if path is not None:
+                _create(path)
+            self._open(memory if path is None else partial(connect, path), migrations)
+        except UnwritableError as error:
+            if path is None or is_absent(path):
                 raise
+            self.fault = error.reason
+            self._open(memory, migrations)
         self._is_open = True
 
     def close(self) -> None:
@@ -71,6 +76,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Generator[None]:
         """Make what the block does one durable step, or none."""
+        if self.fault is not None:
+            raise UnwritableError(self.path, self.fault)
         with self._lock, self._named_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -98,6 +105,33 @@ class Database:
             f"mv {shown} {shown}.old",
             charged="maybe" if self._is_open else "no",
         )
+
+    def _open(
+        self, connect: Callable[..., sqlite3.Connection], migrations: tuple[str, ...]
+    ) -> None:
+        with self._named_errors():
+            self._connection = connect(
+                timeout=self._patience, isolation_level=None, check_same_thread=False
+            )
+            try:
+                if self.fault is not None and self.path is not None:
+                    self._read_in(self.path)
+                self._prepare(migrations)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _read_in(self, path: Path) -> None:
+        try:
+            read_into(self._connection, path)
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise self.refuse(
+                "journal_unreadable",
+                f"cannot be read ({clean(reason)})",
+                hint=find_mending(path, reason)
+                or "It knows what was bought, so nothing is sent before it can be read.",
+            ) from None
 
     def _prepare(self, migrations: tuple[str, ...]) -> None:
         version = len(migrations)
@@ -131,7 +165,7 @@ class Database:
 
     def _switch_to_write_ahead(self) -> None:
         """Let readers and one writer go on side by side; the file keeps this mode."""
-        if self.path is None:
+        if self.path is None or self.fault is not None:
             return
         give_up = time.monotonic() + self._patience
         while True:
@@ -144,7 +178,7 @@ class Database:
                     raise
             time.sleep(_BUSY_PAUSE_SECONDS)
         if mode != "wal":
-            raise UnwritableError("the file system cannot share a journal safely")
+            raise UnwritableError(self.path, "the file system cannot share a journal safely")
 
     def _read(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
@@ -157,7 +191,7 @@ class Database:
             if _is_busy(error):
                 hint = "It is safe to run the same command when that program has ended."
                 raise self.refuse("journal_busy", "is held by a program", hint=hint) from None
-            raise UnwritableError(str(error)) from None
+            raise UnwritableError(self.path, find_reason(self.path, error)) from None
         except sqlite3.Error:
             raise self.refuse("journal_damaged", "is damaged") from None
 
@@ -171,6 +205,10 @@ def _create(path: Path) -> None:
     """Make the file its owner's alone from its first moment; SQLite's other files follow it."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            try_lock(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise UnwritableError(error.strerror or "cannot be written") from None
+        raise UnwritableError(path, error.strerror or "unknown reason") from None

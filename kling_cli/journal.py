@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from kling_cli.database import Database, UnwritableError
+from kling_cli.database import Database
 from kling_cli.errors import LocalError, UsageError
 from kling_cli.purchase import Event, Purchase, Stage, follow, see
 from kling_cli.rows import MIGRATIONS, dump_videos, flatten, unflatten
 from kling_cli.task import Task
+from kling_cli.unwritable import UnwritableError
 
 _UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
 
@@ -28,12 +29,14 @@ class Journal:
         now: seconds since the epoch.
 
     Raises:
-        UnwritableError: the directory or the file cannot be written.
-        LocalError: the file is damaged, of a newer version, or no journal; it stays as it is.
+        UnwritableError: there is no file, and none can be made.
+        LocalError: the file cannot be read, is damaged, of a newer version, or no journal; it
+            stays as it is.
     """
 
     def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
         self._now = now
+        self._has_warned = False
         self._database = Database(path, migrations=MIGRATIONS)
 
     def close(self) -> None:
@@ -44,6 +47,11 @@ class Journal:
     def is_durable(self) -> bool:
         """Whether the journal outlives this process."""
         return self._database.path is not None
+
+    @property
+    def fault(self) -> str | None:
+        """Why the journal is only read; None where it can be written."""
+        return self._database.fault
 
     def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
         """Claim a request, or learn which purchase has it already.
@@ -58,7 +66,19 @@ class Journal:
 
         Raises:
             UsageError: the external task id belongs to another purchase.
+            UnwritableError: it is a new purchase, and the row cannot be written.
         """
+        try:
+            return self._claim(wanted, replacing=replacing)
+        except UnwritableError:
+            current = self.find_current(wanted.fingerprint)
+            if current is None or current.stage is Stage.CLAIMED:
+                raise
+            if current.external_task_id == replacing:
+                raise
+            return current
+
+    def _claim(self, wanted: Purchase, *, replacing: str | None) -> Purchase:
         with self._database.transaction():
             current = self.find_current(wanted.fingerprint)
             if current is not None and current.external_task_id != replacing:
@@ -109,7 +129,8 @@ class Journal:
     def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
         """Write down how the service has shown a task.
 
-        What was bought goes on even if the disk is full by now: `warn` is then told.
+        What was bought goes on even if the disk is full by now: `warn` is then told, of each task
+        that was accepted just now, and once of all others.
 
         Returns:
             The purchase as it stands now.
@@ -124,8 +145,10 @@ class Journal:
                     *(seen.stage, seen.task_id, seen.message, dump_videos(seen.videos)),
                     *(seen.updated_at, seen.finished_at, seen.external_task_id),
                 )
-        except (UnwritableError, LocalError):
-            warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")
+        except LocalError:
+            if self.fault is None and (purchase.task_id is None or not self._has_warned):
+                self._has_warned = True
+                warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")
             return _see(purchase, task, now=self._now())
         return seen
 
@@ -156,7 +179,7 @@ class Journal:
 
         A journal that cannot be written by now does not keep a clip from being saved.
         """
-        with suppress(UnwritableError, LocalError), self._database.transaction():
+        with suppress(LocalError), self._database.transaction():
             self._database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
                 *(os.fsencode(path.absolute()), task, size, sha256),

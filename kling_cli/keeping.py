@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from kling_cli.database import UnwritableError
 from kling_cli.errors import LocalError, UsageError
 from kling_cli.purchase import Purchase
 from kling_cli.saving import download
@@ -162,7 +161,7 @@ class Keeper:
             return False
         try:
             known = self._session.journal.find_file(path, task=task)
-        except (UnwritableError, LocalError):  # unread, a file may be anybody's
+        except LocalError:  # unread, a file may be anybody's
             return False
         return known is not None and download.is_same(path, size=known[0], sha256=known[1])
 

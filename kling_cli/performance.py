@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from kling_cli.api.service import Service
@@ -25,6 +26,7 @@ from kling_cli.session import Session
 from kling_cli.signals import hold
 from kling_cli.task import TaskStatus
 from kling_cli.watching.following import Kit
+from kling_cli.watching.verdict import name_task, tell_no_journal
 
 # An outcome, and what was warned of on the way to it.
 Told = tuple[Outcome, list[str]]
@@ -91,7 +93,9 @@ def perform(session: Session, jobs: Sequence[Job], *, workers: int, telling: Tel
                     batch.forget(begun)
     except Interrupted as signal:
         session.abandon()
-        _tell_rest(batch.stop(), jobs, report, exit_code=signal.exit_code)
+        is_listed = session.journal.is_durable
+        settle = partial(_settle, exit_code=signal.exit_code, is_listed=is_listed)
+        _tell_rest(batch.stop(), jobs, report, settle)
         signal.is_told = True
         raise
     except BaseException:
@@ -225,20 +229,23 @@ class _Report:
 
 
 def _tell_rest(
-    begun: Sequence[Begun[Job, Told]], jobs: Sequence[Job], report: _Report, *, exit_code: ExitCode
+    begun: Sequence[Begun[Job, Told]],
+    jobs: Sequence[Job],
+    report: _Report,
+    settle: Callable[[Purchase | None], Outcome],
 ) -> None:
     """Tell what a signal has left, of every job of the run."""
     not_begun = len(jobs) - report.count - len(begun)
     # All are settled before anything is told: telling may take its time.
-    results = [each.result or (_settle(each.work.abandon(), exit_code), []) for each in begun]
+    results = [each.result or (settle(each.work.abandon()), []) for each in begun]
     for each, result in zip(begun, results, strict=True):
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             report.tell(each.item, *result)
     with suppress(LocalError, BrokenPipeError):
-        report.count_out(not_begun, _settle(None, exit_code))
+        report.count_out(not_begun, settle(None))
 
 
-def _settle(purchase: Purchase | None, exit_code: ExitCode) -> Outcome:
+def _settle(purchase: Purchase | None, *, exit_code: ExitCode, is_listed: bool) -> Outcome:
     """Tell what a signal has left of a request, and how to go on."""
     charged: Charged
     if purchase is None:
@@ -257,4 +264,6 @@ def _settle(purchase: Purchase | None, exit_code: ExitCode) -> Outcome:
         hint = f"kling wait {purchase.task_id}"
         charged = "yes"
     error = StoppedError(message, hint=hint, charged=charged, exit_code=exit_code)
+    if purchase is not None and not is_listed:
+        tell_no_journal(error, name_task(purchase))
     return Outcome(purchase=purchase, error=error)

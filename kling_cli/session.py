@@ -111,17 +111,25 @@ class Session:
 
     @cached_property
     def journal(self) -> "Journal":
-        """What this machine bought; in memory where nothing can be kept."""
-        from kling_cli.database import UnwritableError
+        """What this machine bought; in memory where there is no journal and none can be made."""
         from kling_cli.journal import Journal
+        from kling_cli.unwritable import UnwritableError
 
         directory = self.settings.state_directory
         reason = "there is no directory for it; KLING_STATE_DIR can name one"
         if directory is not None:
+            path = directory / "journal.sqlite3"
             try:
-                return Journal(directory / "journal.sqlite3", now=self.world.clock.time)
+                journal = Journal(path, now=self.world.clock.time)
             except UnwritableError as error:
-                reason = f"{clean(str(directory))}: {clean(str(error))}"
+                reason = f"{clean(str(directory))}: {error.reason}"
+            else:
+                if journal.fault is not None:
+                    self.screen.say(
+                        f"warning: The journal {clean(str(path))} cannot be written "
+                        f"({journal.fault}). It is read, and nothing new is bought."
+                    )
+                return journal
         self.screen.say(f"warning: No journal can be kept: {reason}.")
         return Journal(None, now=self.world.clock.time)
 

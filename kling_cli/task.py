@@ -106,12 +106,14 @@ class Picture:
 class Look:
     """What one look at a task brought: the task, or word that it is missing, or an error.
 
-    `is_fatal` tells an error that no further look can mend, such as a refused token. `retry_after`
-    is the pause that the service asked for, in seconds.
+    `is_fatal` tells an error that no further look can mend, such as a refused token, `is_refused`
+    any other answer that shows no task. `retry_after` is the pause that the service asked for, in
+    seconds.
     """
 
     task: Task | None = None
     is_missing: bool = False
+    is_refused: bool = False
     error: KlingError | None = None
     is_fatal: bool = False
     retry_after: float | None = None

@@ -191,8 +191,8 @@ def test_a_fault_of_ours_is_one_line() -> None:
     assert run.err.splitlines() == [
         "kling: error: This is a fault of kling itself: ValueError.",
         (
-            "kling: hint: kling tasks lists what was bought. -v shows where it happened; "
-            "please report it."
+            "kling: hint: kling tasks lists what was bought, where a journal can be kept. "
+            "-v shows where it happened; please report it."
         ),
     ]
 

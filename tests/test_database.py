@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kling_cli.database import Database, UnwritableError
+from kling_cli.database import Database
 from kling_cli.errors import LocalError
+from kling_cli.unwritable import UnwritableError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (name TEXT);"
 
@@ -179,25 +180,36 @@ def test_damage_that_shows_later_is_named_too(path: Path) -> None:
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("place", ["a file in the way", "a directory in its place", "nowhere"])
+@pytest.mark.parametrize("place", ["a file in the way", "nowhere"])
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, place: str) -> None:
     """Fault 77: where no file can be made, the caller learns it before anything is sent."""
     path = tmp_path / "state" / "journal.sqlite3"
     if place == "a file in the way":
         path.parent.write_text("")
-    elif place == "a directory in its place":
-        path.mkdir(parents=True)
     else:
         path = Path("/proc/nowhere/journal.sqlite3")
     with pytest.raises(UnwritableError) as caught:
         open_database(path)
-    assert str(caught.value)
+    assert caught.value.reason
+
+
+def test_a_directory_in_its_place_cannot_be_read(path: Path) -> None:
+    """Fault 77: what exists under its name and is no file is told with the reason."""
+    path.mkdir(parents=True)
+    with pytest.raises(LocalError, match="Is a directory") as caught:
+        open_database(path)
+    assert caught.value.code == "journal_unreadable"
 
 
 def test_a_full_disk_is_told(path: Path) -> None:
-    """Fault 77: where a new file finds no room, the caller learns it before anything is sent."""
-    with limit(resource.RLIMIT_FSIZE, 0), pytest.raises(UnwritableError):
-        open_database(path)
+    """Fault 77: a new file that finds no room can only be read, and knows nothing."""
+    with limit(resource.RLIMIT_FSIZE, 0):
+        database = open_database(path)
+    assert database.fault == os.strerror(errno.EFBIG)
+    assert database.execute("SELECT * FROM things") == []
+    with pytest.raises(UnwritableError), database.transaction():
+        pass
+    database.close()
 
 
 def test_a_disk_that_fills_up_loses_no_step(path: Path) -> None:
@@ -217,7 +229,7 @@ def test_too_many_open_files_are_told(path: Path) -> None:
     os.close(probe)
     with limit(resource.RLIMIT_NOFILE, probe), pytest.raises(UnwritableError) as caught:
         open_database(path)
-    assert str(caught.value) == os.strerror(errno.EMFILE)
+    assert caught.value.reason == os.strerror(errno.EMFILE)
 
 
 def test_a_file_system_without_shared_memory_is_told(path: Path) -> None:
@@ -227,8 +239,9 @@ def test_a_file_system_without_shared_memory_is_told(path: Path) -> None:
         # A way of SQLite to open a file that has, as NFS has, no memory to share.
         return sqlite3.connect(f"file:{where}?vfs=unix-dotfile", uri=True, **options)  # type: ignore[call-overload,no-any-return] # sqlite3's own options
 
-    with pytest.raises(UnwritableError, match="cannot share"):
-        open_database(path, connect=connect)
+    database = open_database(path, connect=connect)
+    assert "cannot share" in str(database.fault)
+    database.close()
 
 
 def claim(path: Path) -> None:

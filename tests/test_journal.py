@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from ground.crowd import crowd
 
-from kling_cli.database import UnwritableError
 from kling_cli.errors import LocalError, UsageError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Event, Purchase, Stage, follow
 from kling_cli.task import Task, TaskStatus, Video
+from kling_cli.unwritable import UnwritableError
 
 NOW = 1_800_000_000.0
 ME = "me"

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ground.run import Run
 from ground.service import LoopbackService
 from ground.shop import Rules
 from ground.sweep import STRACE, Bench, Point, find_points, inject
@@ -28,7 +29,7 @@ def shop() -> Iterator[LoopbackService]:
 
 @pytest.fixture
 def careful_shop() -> Iterator[LoopbackService]:
-    """A service that keeps ids unique: where no journal can be kept, that has to do."""
+    """A service that keeps ids unique: where no journal can be made, that has to do."""
     with LoopbackService(Rules(deduplicate="refuse", looks_until_done=0)) as service:
         yield service
 
@@ -97,4 +98,52 @@ def test_a_failing_disk_loses_nothing_and_buys_nothing_twice(
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         ends = list(pool.map(fail, enumerate(zip(points, errors, strict=False))))
+    print(f"{len(ends)} failures:", {end: ends.count(end) for end in sorted(set(ends))})
+
+
+def check_words(run: Run, bench: Bench) -> None:
+    """Hold what a run over the journal of a task has said against what is true of it."""
+    said = run.out + run.err
+    assert "No journal can be kept" not in said
+    assert "nothing lists the task" not in said
+    assert bench.purchases == 1, said
+    if "kling tasks" in said or "journal keeps" in said:
+        assert len(bench.run("tasks").lines) == 1
+    if run.code == 0:
+        assert run.out.startswith("http")
+    elif run.code == 11:
+        assert "hint: " in run.err, said
+
+
+@pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
+@pytest.mark.parametrize("end", ["clean", "killed"])
+def test_a_disk_that_fails_under_a_journal_buys_nothing_again(
+    shop: LoopbackService,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    end: str,
+    is_lasting: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Fault 77: whatever fails in a rerun, the task of the earlier run is not bought again."""
+    found = [p for p in find_points(tmp_path, shop, task=end) if p.call in _WRITES]
+    faults = [(point, error) for point in found for error in ("ENOSPC", "EIO", "EMFILE", "EROFS")]
+    if not request.config.getoption("--every-call"):
+        faults = faults[:: len(faults) // _SAMPLE + 1]
+
+    def fail(numbered: tuple[int, tuple[Point, str]]) -> str:
+        number, (point, error) = numbered
+        bench = Bench(tmp_path, shop, name=f"task-{number}")
+        bench.begin_task(end)
+        what = f"error={error}"
+        failed = bench.buy(*inject(bench, point, what=what, is_lasting=is_lasting))
+        assert "Traceback" not in failed.err, failed.err
+        assert failed.code in {0, 3, 10, 11}, f"{failed.code}, {error} at {point}: {failed.err}"
+        check_words(failed, bench)
+        again = bench.buy()
+        assert again.code == 0, f"{again.code} after {error} at {point}: {again.err}"
+        check_words(again, bench)
+        return f"exit {failed.code}"
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = list(pool.map(fail, enumerate(faults)))
     print(f"{len(ends)} failures:", {end: ends.count(end) for end in sorted(set(ends))})

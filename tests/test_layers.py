@@ -30,6 +30,7 @@ RANKS = (
     ("buying", "watching", "saving"),
     ("journal", "api"),
     ("database", "rows"),
+    ("unwritable",),
     ("images.remote",),
     ("transport.web",),
     ("transport", "images"),

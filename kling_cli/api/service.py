@@ -28,6 +28,7 @@ _EVENTS = {
     Kind.DUPLICATE: Event.DUPLICATE,
     Kind.AMBIGUOUS: Event.AMBIGUOUS,
 }
+_REFUSALS = (Kind.REFUSED, Kind.NO_ROUTE, Kind.BALANCE, Kind.DUPLICATE)
 
 
 class Service:
@@ -120,6 +121,7 @@ class Service:
             if is_verdict
             else _tell_failed_look(fault),
             is_missing=fault.kind is Kind.NOT_FOUND,
+            is_refused=fault.kind in _REFUSALS,
             is_fatal=fault.kind is Kind.AUTH,
             retry_after=reply.retry_after,
         )
@@ -203,6 +205,7 @@ def _tell_failed_look(fault: Fault) -> UnreachableError:
 def _read_look(reply: Reply, task: Task | None, *, ids: set[str]) -> Look:
     if task is None or not ids & collect_ids(reply.body):
         return Look(
+            is_refused=True,
             error=RefusedError(
                 "bad_response",
                 "The service answered about another task, or about none.",

@@ -4,20 +4,18 @@ A claim that is met already says how far the same request came before; who meets
 """
 
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kling_cli.api.service import Service
 from kling_cli.buying.patience import Patience
 from kling_cli.clock import Clock
-from kling_cli.database import UnwritableError
 from kling_cli.errors import LocalError, UnreachableError, UsageError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Event, Purchase, Stage
 from kling_cli.talk import Talk
 from kling_cli.task import Look, Request
-from kling_cli.text import clean
+from kling_cli.watching.verdict import NO_JOURNAL
 
 _ADOPT_PAUSES = (0.0, 2.0, 4.0)
 
@@ -62,7 +60,7 @@ def find_namesake(journal: Journal, terms: Terms, fingerprint: str) -> Purchase 
 
 
 class Claims:
-    """The claims of one request; `journal` is where they are kept, in memory if need be."""
+    """The claims of one request."""
 
     def __init__(  # noqa: PLR0913 - what a claim is made of
         self,
@@ -74,7 +72,7 @@ class Claims:
         clock: Clock,
         talk: Talk,
     ) -> None:
-        self.journal = journal
+        self._journal = journal
         self.sender = secrets.token_hex(8)
         self._request = request
         self._terms = terms
@@ -88,66 +86,59 @@ class Claims:
 
         Raises:
             UsageError: the user's own id belongs to another request.
-            UnreachableError: the service could not tell whether it knows the user's own id.
+            UnreachableError: the service could not tell whether it knows the id.
+            UnwritableError: the request is new, and the journal cannot be written.
         """
-        return self._keep(self._claim)
+        terms = self._terms
+        namesake = find_namesake(self._journal, terms, self._request.fingerprint)
+        if namesake and namesake.stage is not Stage.CLAIMED and terms.is_chosen:
+            return namesake  # its own name was given: --new cannot mean yet another one
+        claimed = self._journal.claim(self._draft(terms.external_task_id))
+        if claimed.stage is Stage.CLAIMED:
+            claimed = self._adopt(claimed)
+        is_old = claimed.external_task_id not in terms.own_claims
+        is_namesake = terms.is_chosen and claimed.external_task_id == terms.external_task_id
+        return self._replace(claimed) if terms.is_anew and is_old and not is_namesake else claimed
 
     def renew(self, purchase: Purchase) -> Purchase:
         """Claim the request again, after a purchase that failed or whose result is deleted."""
         ended = "failed" if purchase.stage is Stage.FAILED else "is over 30 days old and deleted"
+        renewed = self._replace(purchase)
         self._talk.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
-        return self._keep(lambda: self._replace(purchase))
+        return renewed
 
     def drop(self, purchase: Purchase) -> None:
         """Forget a claim that was not sent."""
-        with suppress(UnwritableError, LocalError):  # what stays is taken up by the next run
-            self.journal.apply(purchase.external_task_id, Event.DROP, sender=self.sender)
-
-    def _claim(self) -> Purchase:
-        namesake = find_namesake(self.journal, self._terms, self._request.fingerprint)
-        if namesake and namesake.stage is not Stage.CLAIMED and self._terms.is_chosen:
-            return namesake  # its own name was given: --new cannot mean yet another one
-        claimed = self.journal.claim(self._draft(self._terms.external_task_id))
-        if claimed.stage is Stage.CLAIMED:
-            return self._adopt(claimed)
-        is_old = claimed.external_task_id not in self._terms.own_claims
-        return self._replace(claimed) if self._terms.is_anew and is_old else claimed
+        with suppress(LocalError):  # what stays is taken up by the next run
+            self._journal.apply(purchase.external_task_id, Event.DROP, sender=self.sender)
 
     def _replace(self, purchase: Purchase) -> Purchase:
         chosen = self._terms.external_task_id if self._terms.is_chosen else None
-        if chosen is None or self.journal.find(chosen) is not None:
+        if chosen is None or self._journal.find(chosen) is not None:
             chosen = "kling-" + secrets.token_hex(13)
-        claimed = self.journal.claim(self._draft(chosen), replacing=purchase.external_task_id)
+        claimed = self._journal.claim(self._draft(chosen), replacing=purchase.external_task_id)
         return self._adopt(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
-    def _keep(self, claim: Callable[[], Purchase]) -> Purchase:
-        """Claim in the journal; where that cannot be written, in memory."""
-        try:
-            return claim()
-        except UnwritableError as error:
-            # Nothing was sent yet, and the derived id still keeps a rerun from buying twice.
-            self._talk.warn(f"The journal cannot be written ({clean(str(error))}).")
-            self.journal = self._remember()
-            return claim()
-
-    def _remember(self) -> Journal:
-        """Open a journal in memory that knows how far the request came, where one can read that."""
-        memory = Journal(None, now=self._clock.time)
-        with suppress(UnwritableError):
-            for known in self.journal.list_purchases():  # the newest comes first
-                if known.fingerprint == self._request.fingerprint:
-                    memory.claim(known)
-                    break
-        return memory
-
     def _adopt(self, claimed: Purchase) -> Purchase:
-        """Look a user's own id up before sending: another machine may have bought under it."""
+        """Look an id up before sending, where another run may have bought under it unknown here.
+
+        That is the user's own id, and without a journal every derived one.
+        """
         terms = self._terms
         terms.own_claims.add(claimed.external_task_id)
-        if not terms.is_chosen or claimed.external_task_id != terms.external_task_id:
-            return claimed
+        is_kept = self._journal.is_durable
+        if claimed.external_task_id == terms.external_task_id and (terms.is_chosen or not is_kept):
+            found = self._look_up(claimed)
+            if found is not None:
+                return found
+        if not is_kept:
+            self._talk.warn(f"{NO_JOURNAL} Keep its id: {claimed.external_task_id}")
+        return claimed
+
+    def _look_up(self, claimed: Purchase) -> Purchase | None:
+        terms = self._terms
         look = Look()
-        for pause in _ADOPT_PAUSES:
+        for pause in _ADOPT_PAUSES if terms.is_chosen else _ADOPT_PAUSES[:1]:
             self._patience.pause(pause)
             look = self._service.look(
                 claimed.external_task_id, seconds_left=self._patience.seconds_left
@@ -155,14 +146,16 @@ class Claims:
             if look.task is not None:
                 terms.own_claims.discard(claimed.external_task_id)
                 self._talk.note("The service has a task of this external id already.")
-                found = self.journal.record(claimed, look.task, warn=self._talk.warn)
+                found = self._journal.record(claimed, look.task, warn=self._talk.warn)
                 self._talk.accept(found)
                 return found
-            if look.is_missing:
-                return claimed
+            # A gateway may refuse to look up by this id; without a journal that may not end all.
+            if look.is_missing or (look.is_refused and not self._journal.is_durable):
+                return None
             if look.is_fatal or self._patience.is_over:
                 break
         self.drop(claimed)
+        without = "; without --external-task-id it need not look first" if terms.is_chosen else ""
         error = look.error or UnreachableError("not_sent", "No answer.")
         if look.is_fatal:
             raise error
@@ -170,8 +163,7 @@ class Claims:
             "not_sent",
             f"The service could not tell whether it has a task {claimed.external_task_id} already. "
             f"{error.message} Nothing was sent.",
-            hint="The same command is safe to run later; without --external-task-id it need not "
-            "look first.",
+            hint=f"The same command is safe to run later{without}.",
             http_status=error.http_status,
             service_code=error.service_code,
             request_id=error.request_id,

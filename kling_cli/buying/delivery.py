@@ -1,7 +1,6 @@
 """One request from the claim to its video, or one whose pictures were refused."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kling_cli.buying.account import Account
 from kling_cli.buying.claim import Terms
@@ -18,6 +17,7 @@ from kling_cli.outcome import Outcome
 from kling_cli.purchase import Purchase, Stage
 from kling_cli.task import Picture, Request
 from kling_cli.watching.following import Follower, Keep, Kit
+from kling_cli.watching.verdict import name_task, tell_no_journal
 
 # How a request ends that has reached its timeout.
 _TIMED_OUT = LaterError | PendingError | UnknownError | UnreachableError
@@ -77,6 +77,8 @@ class Delivery:
             self._submission.leave()
         follower, submission = self._follower, self._submission
         purchase = follower.purchase if follower else submission.find_doubtful()
+        if error and error.charged != "no" and purchase and not self._kit.journal.is_durable:
+            tell_no_journal(error, name_task(purchase))
         return Outcome(
             purchase=purchase,
             error=error,
@@ -93,16 +95,14 @@ class Delivery:
 
     def _deliver(self) -> None:
         purchase = self._submission.run()
-        # It may keep another journal than it was given, where that one could not be written.
-        kit = replace(self._kit, journal=self._submission.journal)
-        self._follower = Follower(purchase, kit=kit, deadline=self._terms.deadline)
+        self._follower = Follower(purchase, kit=self._kit, deadline=self._terms.deadline)
         if not self._submission.has_bought:
             self._tell_reuse(purchase)
         if self._waits or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
             self._follower.follow(is_fresh=self._submission.has_bought)
             self._submission.leave()
             if self._keep is not None:
-                self._files = self._keep(self._follower.purchase, kit.talk)
+                self._files = self._keep(self._follower.purchase, self._kit.talk)
 
     def _is_late(self) -> bool:
         return self._kit.clock.monotonic() >= self._terms.deadline

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kling_cli.buying.claim import Terms, find_namesake
-from kling_cli.database import UnwritableError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Purchase, Stage, Step, decide
 from kling_cli.task import Request
@@ -48,13 +47,10 @@ def plan(request: Request, terms: Terms, *, journal: Journal, now: float) -> Pla
 
     Raises:
         UsageError: the user's own id belongs to another request.
-        LocalError: the journal is damaged, or held by another program.
+        LocalError: the journal cannot be read, is damaged, or held by another program.
     """
-    try:
-        namesake = find_namesake(journal, terms, request.fingerprint)
-        current = journal.find_current(request.fingerprint)
-    except UnwritableError:  # the purchase itself then goes on with a journal in memory
-        return Plan(verdict=Verdict.BUY, external_task_id=terms.external_task_id)
+    namesake = find_namesake(journal, terms, request.fingerprint)
+    current = journal.find_current(request.fingerprint)
     is_named = terms.is_chosen and namesake is not None
     known = namesake if is_named else current
     if known is None or known.stage is Stage.CLAIMED:

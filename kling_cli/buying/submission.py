@@ -16,13 +16,11 @@ from kling_cli.buying.claim import Claims, Terms
 from kling_cli.buying.doubt import end_sentence, tell_unknown
 from kling_cli.buying.patience import Patience
 from kling_cli.clock import Clock
-from kling_cli.database import UnwritableError
 from kling_cli.errors import KlingError, LocalError
 from kling_cli.journal import Journal
 from kling_cli.purchase import Declined, Event, Purchase, Stage, Step, decide
 from kling_cli.talk import Talk
 from kling_cli.task import Look, Request
-from kling_cli.text import clean
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
 
@@ -62,15 +60,11 @@ class Submission:
         )
         self._patience = Patience(terms.deadline, clock=clock, talk=talk)
         self._account = account or Account(clock)
+        self._journal = journal
         self._has_place = False
         self._is_abandoned = False
         self._was_duplicate = False
         self._doubt: KlingError | None = None
-
-    @property
-    def journal(self) -> Journal:
-        """Where this purchase is kept."""
-        return self._claims.journal
 
     def run(self) -> Purchase:
         """Go on until the task is accepted, or known from before.
@@ -131,8 +125,6 @@ class Submission:
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
         self._take_place(purchase)
-        if not self.journal.is_durable:
-            self._talk.warn(f"Without a journal only this id finds the task again; keep it: {name}")
         try:
             answer = self._service.submit(
                 self._request, name, before_first_byte=lambda: self._step_out(name)
@@ -143,7 +135,7 @@ class Submission:
         if isinstance(answer, Declined):
             return self._settle(purchase, answer)
         self.has_bought = True
-        accepted = self.journal.record(purchase, answer, warn=self._talk.warn)
+        accepted = self._journal.record(purchase, answer, warn=self._talk.warn)
         self._talk.accept(accepted)
         return accepted
 
@@ -168,17 +160,9 @@ class Submission:
         """Take the durable step from `claimed` to `sending`; what is raised here stops the POST."""
         if self._is_abandoned:  # the user was told that nothing was sent, and so it stays
             raise StepLostError
-        try:
-            row = self.journal.apply(
-                name, Event.SEND, sender=self._claims.sender, tag=self._terms.tag
-            )
-        except UnwritableError as error:
-            raise LocalError(
-                "journal_write_failed",
-                f"The journal cannot be written ({clean(str(error))}). Nothing was sent.",
-                hint="Make room on its disk, or name another directory in KLING_STATE_DIR; the "
-                "same command is then safe.",
-            ) from None
+        row = self._journal.apply(
+            name, Event.SEND, sender=self._claims.sender, tag=self._terms.tag
+        )
         if row is None:
             raise StepLostError
 
@@ -217,15 +201,15 @@ class Submission:
 
     def _step(self, purchase: Purchase, event: Event) -> Purchase | None:
         # A row that could not be changed says `sending`, so that only looks are left: no worse.
-        with suppress(UnwritableError, LocalError):
-            self.journal.apply(purchase.external_task_id, event, sender=self._claims.sender)
+        with suppress(LocalError):
+            self._journal.apply(purchase.external_task_id, event, sender=self._claims.sender)
         return self._recall(purchase)
 
     def _recall(self, purchase: Purchase) -> Purchase | None:
         """Read the row as it stands now."""
         try:
-            return self.journal.find(purchase.external_task_id)
-        except (UnwritableError, LocalError):
+            return self._journal.find(purchase.external_task_id)
+        except LocalError:
             # What may have been sent goes on without the journal, by looks alone.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
@@ -240,7 +224,7 @@ class Submission:
                 return current
             look = self._service.look(name, seconds_left=self._patience.seconds_left)
             if look.task is not None:
-                found = self.journal.record(current, look.task, warn=self._talk.warn)
+                found = self._journal.record(current, look.task, warn=self._talk.warn)
                 self._talk.accept(found)
                 return found
             if look.is_fatal or self._patience.is_over:

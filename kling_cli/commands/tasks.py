@@ -37,7 +37,7 @@ def tasks(
 
     session = options.open_session(context, json=json, quiet=quiet, verbose=verbose)
     purchases = session.journal.list_purchases(unfinished=unfinished)
-    if not purchases:
+    if not purchases and session.journal.is_durable:
         kind = "unfinished task" if unfinished else "task"
         session.screen.say(f"This machine has no {kind}.")
     if json:

@@ -171,6 +171,7 @@ class Follower:
             other_name=purchase.external_task_id if purchase.task_id else "",
             is_known=bool(purchase.fingerprint),
             is_accepted=not is_unseen(purchase),
+            is_listed=self._kit.journal.is_durable,
             age=age,
             deadline=self._deadline,
             schedule=self._kit.schedule,

@@ -92,7 +92,7 @@ def _choose(session: Session, names: tuple[str, ...]) -> list[tuple[Purchase, Se
             f"Not looked at, as the token in force is not known to have bought them at {place}: "
             f"{' '.join(tasks)}. If it is for that service, too: kling wait --base-url {place}"
         )
-    if not chosen and not left:
+    if not chosen and not left and session.journal.is_durable:
         session.screen.say("No task of this machine is unfinished.")
     return chosen
 
@@ -108,7 +108,9 @@ def _find(session: Session, name: str) -> Purchase:
         raise UsageError(
             "invalid_task_id",
             f"{clean(name, limit=80)!r} is no task id.",
-            hint="kling tasks lists the tasks of this machine.",
+            hint="kling tasks lists the tasks of this machine."
+            if session.journal.is_durable
+            else "",
         )
     purchase = session.journal.find(name)
     if purchase is None or purchase.stage is Stage.CLAIMED:

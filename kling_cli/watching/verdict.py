@@ -5,6 +5,11 @@ from kling_cli.errors import KlingError, PendingError, RefusedError, TaskFailedE
 from kling_cli.purchase import Purchase, Stage, is_expired
 from kling_cli.text import clean, without_query
 
+NO_JOURNAL = (
+    "No journal can be kept here: nothing lists the task, and the same command looks the request "
+    "up by its id and may then send it again."
+)
+
 
 def judge(
     purchase: Purchase,
@@ -73,6 +78,17 @@ def tell_doubt(name: str, answer: KlingError | None = None) -> UnknownError:
         service_code=answer.service_code if answer else None,
         request_id=answer.request_id if answer else None,
     )
+
+
+def tell_no_journal(error: KlingError, name: str) -> None:
+    """Make the hint of an error true for a run without a journal.
+
+    Args:
+        error: of a request that was sent, or may have been.
+        name: the id that a user goes on with.
+    """
+    way = f"kling wait {name} looks again." if error.charged == "maybe" else error.hint
+    error.hint = f"{NO_JOURNAL} {way}"
 
 
 def _tell_failure(purchase: Purchase, *, ending: str, request_id: str | None) -> TaskFailedError:

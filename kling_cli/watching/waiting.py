@@ -46,6 +46,7 @@ class Wait:
         other_name: a further id of it, for the service's support.
         is_known: whether the journal knows it; an id typed by hand may be a slip.
         is_accepted: whether the service has ever shown it.
+        is_listed: whether there is a journal to look up ids in.
         age: seconds since it was accepted, when the wait begins; None where only the service knows.
         deadline: in the clock's monotonic seconds.
         schedule: when its end is likely.
@@ -55,6 +56,7 @@ class Wait:
     other_name: str = ""
     is_known: bool = True
     is_accepted: bool = True
+    is_listed: bool = True
     age: float | None = 0.0
     deadline: float = float("inf")
     schedule: Schedule = Schedule()  # noqa: RUF009 - it is frozen, so all may share it
@@ -112,12 +114,13 @@ def _tell_missing(wait: Wait, error: KlingError) -> KlingError:
         return tell_doubt(wait.name, error)
     kind = UnknownError if wait.is_known else RefusedError
     other = f" ({wait.other_name})" if wait.other_name else ""
+    lister = "; kling tasks lists this machine's own" if wait.is_listed else ""
     return kind(
         "task_not_found",
         f"The service does not know task {wait.name}{other}.",
         hint=f"The journal keeps it; kling status {wait.name} looks again."
         if wait.is_known
-        else "Check the id, the base URL and the token; kling tasks lists this machine's own.",
+        else f"Check the id, the base URL and the token{lister}.",
         charged="maybe" if wait.is_known else "no",
         http_status=error.http_status,
         service_code=error.service_code,

@@ -13,6 +13,7 @@ from ground.service import LoopbackService
 from ground.shop import Purchase as Sale
 
 from kling_cli.api.service import Service
+from kling_cli.buying.account import Account
 from kling_cli.buying.claim import Terms
 from kling_cli.buying.submission import Submission
 from kling_cli.images.preflight import prepare
@@ -43,20 +44,18 @@ class HookClock(VirtualClock):
 
 
 class Listener:
-    """A listener that keeps what it is told, and may do something at a warning."""
+    """A listener that keeps what it is told."""
 
-    def __init__(self, *, at_warning: Callable[[], object] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.told: list[str] = []
-        self._at_warning = at_warning
 
     def note(self, text: str) -> None:
         """Keep it."""
         self.told.append(text)
 
     def warn(self, text: str) -> None:
-        """Keep it, and do what is to be done."""
+        """Keep it."""
         self.told.append(text)
-        self._at_warning()
 
     def accept(self, purchase: Purchase) -> None:
         """Keep the id."""
@@ -93,8 +92,14 @@ def make_request(base_url: str) -> Request:
 
 
 @contextmanager
-def open_submission(
-    base_url: str, *, journal: Journal, clock: VirtualClock, talk: Talk, seconds: float = 5.0
+def open_submission(  # noqa: PLR0913 - what a purchase is made of
+    base_url: str,
+    *,
+    journal: Journal,
+    clock: VirtualClock,
+    talk: Talk,
+    seconds: float = 5.0,
+    account: Account | None = None,
 ) -> Generator[Submission]:
     """Open a submission of its own, whose POST may take so many real seconds."""
     service = Service(
@@ -106,7 +111,15 @@ def open_submission(
     request = make_request(base_url)
     terms = Terms(external_task_id="kling-of-this-test", deadline=clock.monotonic() + 1800)
     try:
-        yield Submission(request, terms, journal=journal, service=service, clock=clock, talk=talk)
+        yield Submission(
+            request,
+            terms,
+            journal=journal,
+            service=service,
+            clock=clock,
+            talk=talk,
+            account=account,
+        )
     finally:
         service.close()
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from buyer import Listener, find_video, list_stages, open_submission, show
+from buyer import Listener, find_video, journal_path, list_stages, open_submission, show
 from ground.clock import VirtualClock
 from ground.fault_server import FaultServer
 from ground.replies import DROP, RESET, Reply, describe, refuse, wrap
@@ -182,7 +182,7 @@ def test_an_answer_that_comes_too_late_is_looked_up(
 ) -> None:
     """Fault 8 and fault 15: silence, or a byte now and then, ends at the deadline in a look-up."""
     talk = Listener()
-    journal = Journal(None, now=clock.time)
+    journal = Journal(journal_path(), now=clock.time)
     with (
         FaultServer(script, service=service) as server,
         open_submission(
@@ -200,7 +200,7 @@ def test_a_lost_answer_without_a_task_is_unknown(
 ) -> None:
     """Fault 9: a read timeout, and no task was created: unknown, after looks alone."""
     service.on_create(Reply(delay=1.0, json={}))
-    journal = Journal(None, now=clock.time)
+    journal = Journal(journal_path(), now=clock.time)
     with (
         open_submission(
             service.base_url, journal=journal, clock=clock, talk=Listener(), seconds=0.2

@@ -5,7 +5,7 @@ import signal
 import threading
 
 import pytest
-from buyer import TOKEN, UNREADABLE, HookClock, break_journal, find_video, journal_path, list_stages
+from buyer import TOKEN, HookClock, find_video, journal_path, list_stages
 from ground.replies import DROP, Reply, refuse
 from ground.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
 from ground.service import LoopbackService
@@ -271,18 +271,6 @@ def test_a_bad_picture_is_told_also_with_an_id(kling: Program, service: Loopback
     run = kling("effect", "squish", BAD, "--external-task-id", "order-66")
     assert (run.code, service.visits) == (3, [])
     assert "README.md" in run.err
-
-
-def test_a_journal_that_cannot_be_read_does_not_hide_an_id(
-    kling: Program, service: LoopbackService
-) -> None:
-    """Fault 77: without the journal the service is asked for the id; nothing is bought again."""
-    argv = ("effect", "squish", PHOTO, "--external-task-id", "order-66")
-    assert kling(*argv).code == 0
-    break_journal(*UNREADABLE)
-    run = kling(*argv)
-    assert (run.code, run.lines, service.count("POST")) == (0, [find_video(service)], 1)
-    assert "warning: The journal cannot be written" in run.err
 
 
 def test_a_reply_in_an_encoding_is_no_answer(kling: Program, service: LoopbackService) -> None:

@@ -1,7 +1,6 @@
-"""The claim: one request, one row; the user's own id; and what holds where no journal can."""
+"""The claim: one request, one row; the user's own id; and a file that fails."""
 
 import stat
-from pathlib import Path
 
 import pytest
 from buyer import (
@@ -180,40 +179,23 @@ class TestNew:
         assert len(service.ledger) == 1
 
 
-class TestWithoutJournal:
-    """The state directory cannot be written, or no longer."""
-
-    def test_the_id_is_told_before_the_send(
-        self, kling: Program, service: LoopbackService, tmp_path: Path
-    ) -> None:
-        """Fault 77: a warning, and the external id on stderr before anything else happens."""
-        (tmp_path / "state").write_text("a file where the directory should be")
-        service.on_create(DROP, purchase=True)
-        run = kling("effect", "squish", PHOTO, "--json")
-        name = service.ledger[0].external_task_id
-        assert (run.code, run.json["videos"][0]["url"]) == (0, find_video(service))
-        assert any(str(name) in warning for warning in run.json["warnings"])
-        assert run.err.index(f"keep it: {name}") < run.err.index("The reply was lost")
-
-    def test_the_derived_id_keeps_the_rerun_from_buying(
-        self, service: LoopbackService, tmp_path: Path
-    ) -> None:
-        """Fault 77: without any memory the same command still meets what it has bought."""
-        (tmp_path / "state").write_text("a file where the directory should be")
-        runs = [Program()("effect", "squish", PHOTO) for _ in range(2)]
-        assert [run.lines for run in runs] == [[find_video(service)]] * 2
-        assert len(service.ledger) == 1
+class TestFile:
+    """The file of the journal fills up, breaks, or is read by others."""
 
     def test_a_disk_that_is_full_at_the_claim_is_told(
         self, kling: Program, service: LoopbackService
     ) -> None:
-        """Fault 77: the run goes on without the journal, with a warning and the id."""
+        """Fault 77: without a durable claim nothing is sent, and the same command is safe."""
         make_journal()
         break_journal(FULL_AT_CLAIM)
         run = kling("effect", "squish", PHOTO, "--json")
-        assert (run.code, len(service.ledger)) == (0, 1)
-        assert "The journal cannot be written" in run.json["warnings"][0]
-        assert "only this id finds the task again" in run.json["warnings"][1]
+        assert (run.code, service.count("POST")) == (11, 0)
+        assert (run.json["error"]["code"], run.json["error"]["charged"]) == (
+            "journal_write_failed",
+            "no",
+        )
+        break_journal("DROP TRIGGER full_claim")
+        assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
     @pytest.mark.parametrize("stage", [Stage.UNKNOWN, Stage.SUBMITTED])
     def test_what_the_full_disk_still_tells_is_not_bought_again(
@@ -232,34 +214,15 @@ class TestWithoutJournal:
         assert run.code == (9 if stage is Stage.UNKNOWN else 0)
         assert service.count("POST") == 1
 
-    def test_new_on_a_full_disk_is_still_new(
+    def test_a_journal_that_cannot_be_read_stops_before_the_send(
         self, kling: Program, service: LoopbackService
     ) -> None:
-        """Fault 77: the user's decision holds, under an id that the earlier purchase has not."""
-        assert kling("effect", "squish", PHOTO).code == 0
-        assert kling("effect", "squish", OTHER_PHOTO).code == 0
-        break_journal(FULL_AT_CLAIM)
-        assert kling("effect", "squish", PHOTO, "--new").lines == [find_video(service, 2)]
-
-    def test_a_failed_purchase_is_renewed_on_a_full_disk(
-        self, kling: Program, service: LoopbackService
-    ) -> None:
-        """Fault 77: what failed is bought anew although no row can be written for it."""
-        service.shop.rules = Rules(failure="blocked")
-        assert kling("effect", "squish", PHOTO).code == 5
-        service.shop.rules = Rules()
-        break_journal(FULL_AT_CLAIM)
-        assert kling("effect", "squish", PHOTO).lines == [find_video(service, 1)]
-
-    def test_a_journal_that_cannot_even_be_read_is_done_without(
-        self, kling: Program, service: LoopbackService
-    ) -> None:
-        """Fault 77: a warning, the id, and one purchase."""
+        """Fault 77: what nobody can read may know the request, so nothing is sent."""
         assert kling("effect", "squish", PHOTO).code == 0
         break_journal(*UNREADABLE)
-        run = kling("effect", "squish", PHOTO, "--json")
-        assert (run.code, run.json["reused"], len(service.ledger)) == (0, True, 1)
-        assert "The journal cannot be written" in run.json["warnings"][0]
+        for command in (("effect", "squish", PHOTO), ("tasks",)):
+            assert kling(*command).code == 11
+        assert service.count("POST") == 1
 
     def test_a_damaged_journal_stops_before_the_send(
         self, kling: Program, service: LoopbackService

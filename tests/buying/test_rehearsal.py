@@ -1,6 +1,6 @@
 """A request that is only planned."""
 
-from buyer import TOKEN, Listener, make_request
+from buyer import TOKEN, Listener, journal_path, make_request
 from ground.clock import VirtualClock
 from ground.service import LoopbackService
 
@@ -19,7 +19,7 @@ def test_a_plan_has_nothing_to_settle(service: LoopbackService, clock: VirtualCl
     request = make_request(service.base_url)
     token = Token(TOKEN, source="test")
     kit = Kit(
-        journal=Journal(None, now=clock.time),
+        journal=Journal(journal_path(), now=clock.time),
         service=Service(Transport(environ={}), base_url=service.base_url, token=token),
         clock=clock,
         talk=Listener(),

@@ -26,6 +26,7 @@ from ground.shop import Rules
 from ground.steps import answer, buy, drain, read_head, read_request
 from ground.wire import Connection
 
+from kling_cli.buying.account import Account
 from kling_cli.journal import Journal
 from kling_cli.purchase import Purchase, Stage
 
@@ -205,7 +206,7 @@ class TestSignal:
         self, clock: VirtualClock, service: LoopbackService
     ) -> None:
         """Fault 87: a run that has not begun has nothing to tell."""
-        journal = Journal(None, now=clock.time)
+        journal = Journal(journal_path(), now=clock.time)
         with open_submission(
             service.base_url, journal=journal, clock=clock, talk=Listener()
         ) as submission:
@@ -218,7 +219,7 @@ class TestSignal:
         service.on_create(refuse(429, 1302, "slow down"))
         settled: list[Purchase | None] = []
         clock = HookClock(lambda: settled.append(submission.abandon()))
-        journal = Journal(None, now=clock.time)
+        journal = Journal(journal_path(), now=clock.time)
         with open_submission(
             service.base_url, journal=journal, clock=clock, talk=Listener()
         ) as submission:
@@ -226,15 +227,19 @@ class TestSignal:
         assert (settled, journal.find("kling-of-this-test")) == ([None], None)
         assert service.count("POST") == 1
 
-    def test_what_is_about_to_leave_is_held_back(
-        self, clock: VirtualClock, service: LoopbackService
-    ) -> None:
+    def test_what_is_about_to_leave_is_held_back(self, service: LoopbackService) -> None:
         """Fault 87: who was told that nothing was sent finds nothing sent, and no claim left."""
         settled: list[Purchase | None] = []
-        talk = Listener(at_warning=lambda: settled.append(submission.abandon()))
-        journal = Journal(None, now=clock.time)
+        clock = HookClock(
+            lambda: settled.append(submission.abandon()), lambda: account.leave(is_full=False)
+        )
+        account = Account(clock)
+        for _ in range(2):
+            account.join()
+        account.leave(is_full=True)  # one place, and it is taken
+        journal = Journal(journal_path(), now=clock.time)
         with open_submission(
-            service.base_url, journal=journal, clock=clock, talk=talk
+            service.base_url, journal=journal, clock=clock, talk=Listener(), account=account
         ) as submission:
             submission.run()
         assert (settled, journal.find("kling-of-this-test")) == ([None], None)
@@ -245,7 +250,7 @@ class TestSignal:
         service.on_create(DROP)
         settled: list[Purchase | None] = []
         clock = HookClock(lambda: settled.append(submission.abandon()))
-        journal = Journal(None, now=clock.time)
+        journal = Journal(journal_path(), now=clock.time)
         with open_submission(
             service.base_url, journal=journal, clock=clock, talk=Listener()
         ) as submission:
@@ -263,7 +268,7 @@ class TestSignal:
         def give_up(_connection: Connection) -> None:
             settled.append(submission.abandon())
 
-        journal = Journal(None, now=clock.time)
+        journal = Journal(journal_path(), now=clock.time)
         script = (read_head, give_up, answer(refuse(401, 1002, "no")), drain)
         with (
             FaultServer(script, service=service) as server,

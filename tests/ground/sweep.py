@@ -64,6 +64,19 @@ class Bench:
         done = self.run("tasks")
         assert done.code == 0, done.err
 
+    def begin_task(self, end: str) -> None:
+        """Make the journal of an earlier run that has bought what the sweep is about.
+
+        That run has ended cleanly, or was killed and has left all it wrote in the log.
+        """
+        self.begin_journal()
+        fault = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=KILL:when=1"]
+        strace = ["-o", "/dev/null", "-P", str(self.name_file(FILES[0])), *fault]
+        argv = ("effect", "squish", str(PHOTO), "--no-wait")
+        done = self.run(*argv, strace=tuple(strace) if end == "killed" else ())
+        assert self.purchases == 1, done.err
+        assert (done.code == 0) == (end == "clean"), done.err
+
     def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
         """Run the program, under strace if there is something for it to do."""
         prefix = [str(STRACE), "-f", *strace] if strace else []
@@ -85,14 +98,22 @@ class Bench:
         return PHOTO if file == PHOTO.name else self.state / file
 
 
-def find_points(directory: Path, service: LoopbackService) -> list[Point]:
-    """Find every call on our files and sockets in one whole run, the first ever and a later one."""
-    runs = [(is_first, file) for is_first in (True, False) for file in (*FILES, None)]
+def find_points(
+    directory: Path, service: LoopbackService, *, task: str | None = None
+) -> list[Point]:
+    """Find every call on our files and sockets in one whole run, the first ever and a later one.
+
+    With `task`, only in a run that meets the task of an earlier one; how that ended is its value.
+    """
+    firsts = (True, False) if task is None else (False,)
+    runs = [(is_first, file) for is_first in firsts for file in (*FILES, None)]
 
     def find(run: tuple[bool, str | None]) -> list[Point]:
         is_first, file = run
-        bench = Bench(directory, service, name=f"count-{runs.index(run)}")
-        if not is_first:
+        bench = Bench(directory, service, name=f"count-{task}-{runs.index(run)}")
+        if task is not None:
+            bench.begin_task(task)
+        elif not is_first:
             bench.begin_journal()
         trace = directory / f"{bench.token}.trace"
         done = bench.buy("-o", str(trace), *select(bench, file))
@@ -126,8 +147,8 @@ def count_calls(trace: str) -> Counter[str]:
     return most
 
 
-def inject(bench: Bench, point: Point, *, what: str) -> list[str]:
-    """Spell the fault at a point for strace."""
-    fault = f"inject={point.call}:{what}:when={point.number}"
+def inject(bench: Bench, point: Point, *, what: str, is_lasting: bool = False) -> list[str]:
+    """Spell the fault at a point, or from it on, for strace."""
+    fault = f"inject={point.call}:{what}:when={point.number}{'+' if is_lasting else ''}"
     selected = select(bench, point.file)
     return ["-o", "/dev/null", *selected[:-1], f"trace={point.call}", "-e", fault]

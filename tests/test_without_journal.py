@@ -1,0 +1,294 @@
+"""No journal exists and none can be made: the service is asked first, and no word is untrue."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ground.clock import VirtualClock
+from ground.fault_server import FaultServer
+from ground.ordinary import run_ordinary
+from ground.process import Process
+from ground.replies import DROP, RESET, Reply, describe, refuse, wrap
+from ground.run import OTHER_PHOTO, PHOTO, Program, Run
+from ground.service import LoopbackService
+from ground.shop import Purchase, Rules
+from ground.steps import answer, hold, read_request
+
+SQUISH = ("effect", "squish", PHOTO)
+DAY = 24 * 3600.0
+UNTRUE = ("kling tasks", "never sends", "journal keeps", "has no task")
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let there be no place for a journal: a file stands where its directory should."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "file" / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _plain(service: LoopbackService) -> None:
+    """Let the service buy again whatever it is sent again."""
+    service.shop.rules = Rules(deduplicate="ignore")
+
+
+def find_video(service: LoopbackService, number: int = 0) -> str:
+    """Spell the URL of the video of a purchase."""
+    return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
+
+
+def show(status: str, **fields: object) -> Reply:
+    """Answer a look with this status, and further fields of the task."""
+
+    def write(sale: Purchase | None) -> object:
+        assert sale is not None
+        return wrap({**describe(sale), "task_status": status, **fields})
+
+    return Reply(json=write)
+
+
+def check_words(run: Run, *, name: str = "") -> None:
+    """Hold what was said against what is true without a journal."""
+    said = run.out + run.err
+    assert not [words for words in UNTRUE if words in said], said
+    if name:
+        assert "nothing lists the task" in said
+        assert "may then send it again" in said
+        assert name in said
+
+
+def test_the_id_is_looked_up_and_told_before_the_send(
+    kling: Program, service: LoopbackService
+) -> None:
+    """Fault 77: one free look, then a warning with the id, then the purchase."""
+    service.on_create(DROP, purchase=True)
+    run = kling(*SQUISH, "--json")
+    name = str(service.ledger[0].external_task_id)
+    assert (run.code, run.json["videos"][0]["url"]) == (0, find_video(service))
+    assert [visit.method for visit in service.visits][:3] == ["GET", "POST", "GET"]
+    assert sum(name in warning for warning in run.json["warnings"]) == 1
+    assert run.err.index(f"Keep its id: {name}") < run.err.index("The reply was lost")
+    check_words(run, name=name)
+
+
+@pytest.mark.parametrize("status", ["processing", "succeed"])
+def test_a_task_that_the_service_knows_is_gone_on_with(
+    service: LoopbackService, status: str
+) -> None:
+    """Fault 77: running or done, it is waited for or printed, and nothing is bought."""
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=99)
+    assert Program()(*SQUISH, "--no-wait").code == 0
+    looks = 0 if status == "succeed" else 4
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=looks)
+    run = Program()(*SQUISH, "--json")
+    assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
+    assert run.json["videos"][0]["url"] == find_video(service)
+    check_words(run)
+
+
+@pytest.mark.parametrize("end", ["failed", "expired"])
+def test_a_task_that_cannot_be_delivered_is_bought_under_another_id(
+    clock: VirtualClock, service: LoopbackService, end: str
+) -> None:
+    """Fault 77: failed, or deleted after 30 days, it is bought once more under a random id."""
+    assert Program(clock=clock)(*SQUISH).code == 0
+    if end == "failed":
+        service.on_look(show("failed"))
+    else:
+        video = {"url": find_video(service), "id": "1", "duration": "5"}
+        old = int((clock.time() - 31 * DAY) * 1000)
+        service.on_look(show("succeed", updated_at=old, task_result={"videos": [video]}))
+    run = Program(clock=clock)(*SQUISH, "--json")
+    first, second = service.ledger
+    assert (run.code, run.json["videos"][0]["url"]) == (0, find_video(service, 1))
+    assert first.external_task_id != second.external_task_id
+    check_words(run, name=str(second.external_task_id))
+
+
+def test_new_buys_under_another_id(kling: Program, service: LoopbackService) -> None:
+    """Fault 77: --new is the user's own decision, also where only the service knows the first."""
+    assert kling(*SQUISH).code == 0
+    assert kling(*SQUISH, "--new").lines == [find_video(service, 1)]
+    first, second = service.ledger
+    assert first.external_task_id != second.external_task_id
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refuse(400, 1201, "task id is invalid"),
+        refuse(404, 1202, "path not found"),
+        Reply(status=405, json={"message": "method not allowed"}),
+        Reply(json={"code": 0, "data": {}}),
+    ],
+)
+def test_a_gateway_that_looks_nothing_up_stops_nobody(
+    kling: Program, service: LoopbackService, reply: Reply
+) -> None:
+    """Fault 77: a look-up that is refused, but not over the token, is followed by the purchase."""
+    service.on_look(reply)
+    run = kling(*SQUISH)
+    assert (run.code, len(service.ledger)) == (0, 1)
+    check_words(run, name=str(service.ledger[0].external_task_id))
+
+
+def test_a_refused_token_ends_it(kling: Program, service: LoopbackService) -> None:
+    """Fault 17: with a token that is refused nothing is sent."""
+    service.on_look(refuse(401, 1002, "authorization invalid"))
+    run = kling(*SQUISH)
+    assert (run.code, service.count("POST")) == (4, 0)
+    assert "Token refused" in run.err
+    check_words(run)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        DROP,
+        RESET,
+        Reply(status=500),
+        Reply(status=502, body=b"<html>Bad Gateway</html>", headers={"Content-Type": "text/html"}),
+        Reply(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+        refuse(429, 1302, "slow down"),
+    ],
+)
+def test_without_an_answer_nothing_is_sent(
+    kling: Program, service: LoopbackService, reply: Reply
+) -> None:
+    """Fault 77: as long as nobody says whether it was bought before, it is not bought."""
+    service.on_look(reply)
+    run = kling(*SQUISH, "--json")
+    assert (run.code, service.count("POST")) == (10, 0)
+    assert (run.json["error"]["code"], run.json["error"]["charged"]) == ("not_sent", "no")
+    assert "Nothing was sent." in run.err
+    check_words(run)
+
+
+def test_an_unknown_fate_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
+    """Fault 9: exit 9 says that nothing lists the task and that the same command may send again.
+
+    So it does: the next run finds nothing, and sends.
+    """
+    service.on_create(DROP)
+    run = kling(*SQUISH, "--json")
+    name = run.json["external_task_id"]
+    assert (run.code, run.json["error"]["charged"]) == (9, "maybe")
+    assert f"kling wait {name}" in run.json["error"]["hint"]
+    assert "may then send it again" in run.json["error"]["hint"]
+    check_words(run, name=name)
+    assert (kling(*SQUISH).code, service.count("POST")) == (0, 2)
+
+
+def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
+    """Fault 29: exit 8 names the id and the command, which works, and what no journal means."""
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=50)
+    run = kling(*SQUISH, "--timeout", "9s", "--json")
+    task_id = service.ledger[0].task_id
+    assert (run.code, run.json["task_id"]) == (8, task_id)
+    assert run.json["error"]["hint"].endswith(f"kling wait {task_id}")
+    assert "nothing lists the task" in run.json["error"]["hint"]
+    check_words(run, name=task_id)
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
+    assert kling("wait", task_id).lines == [find_video(service)]
+
+
+def test_a_service_that_falls_silent_is_told_as_it_is(
+    kling: Program, service: LoopbackService
+) -> None:
+    """Fault 23: exit 10 behind a purchase says that it is paid for, and how it is found."""
+    assert kling(*SQUISH, "--no-wait").code == 0
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=500)
+    service.on_look(show("processing"))
+    service.on_look(Reply(status=503), times=300)
+    run = kling(*SQUISH, "--json")
+    service.forget_scripts()
+    assert (run.code, run.json["error"]["charged"], service.count("POST")) == (10, "yes", 1)
+    check_words(run, name=service.ledger[0].task_id)
+
+
+def stop_when_held(server: FaultServer) -> Run:
+    """Press Ctrl-C when the server has what it holds back."""
+    with Process(*SQUISH, "--json", environ={"KLING_BASE_URL": server.base_url}) as process:
+        while process.is_running and not server.requests:
+            time.sleep(0.01)
+        server.wait_until_held()
+        process.kill(signal.SIGINT)
+        return process.finish()
+
+
+def test_a_signal_during_the_look_up_has_sent_nothing() -> None:
+    """Fault 87: who stops the first look is told that nothing was sent."""
+    with FaultServer((read_request, hold)) as server:
+        run = stop_when_held(server)
+    assert (run.code, run.json["error"]["charged"]) == (130, "no")
+    check_words(run)
+
+
+def test_a_signal_during_the_post_tells_what_is_true() -> None:
+    """Fault 88: Ctrl-C names the id, and does not say that the same command never sends again."""
+    missing = answer(refuse(404, 1203, "task not found"))
+    with FaultServer((read_request, missing), (read_request, hold)) as server:
+        run = stop_when_held(server)
+    assert (run.code, run.json["error"]["charged"]) == (130, "maybe")
+    assert "nothing lists the task" in run.json["error"]["hint"]
+    check_words(run, name=f"kling wait {run.json['external_task_id']}")
+
+
+def test_a_signal_while_waiting_tells_what_is_true(service: LoopbackService) -> None:
+    """Fault 89: Ctrl-C names the task, the command that goes on, and that nothing lists it."""
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=500)
+    with Process(*SQUISH, "--json") as process:
+        process.wait_for("submitted")
+        process.kill(signal.SIGINT)
+        run = process.finish()
+    assert (run.code, run.json["error"]["charged"]) == (130, "yes")
+    assert "nothing lists the task" in run.json["error"]["hint"]
+    check_words(run, name=f"kling wait {service.ledger[0].task_id}")
+
+
+@pytest.mark.parametrize(
+    "argv", [("tasks",), ("tasks", "--unfinished"), ("status",), ("wait",), ("status", "no-such")]
+)
+def test_what_nobody_lists_is_not_promised(
+    kling: Program, service: LoopbackService, argv: tuple[str, ...]
+) -> None:
+    """Fault 77: commands that read the journal say that there is none, and not that it is empty."""
+    run = kling(*argv)
+    assert run.code == (6 if "no-such" in argv else 0)
+    assert "No journal can be kept" in run.err
+    assert "No task of this machine" not in run.err
+    assert service.count("POST") == 0
+    check_words(run)
+
+
+def test_the_same_picture_twice_is_bought_once(kling: Program, service: LoopbackService) -> None:
+    """Fault 98: within a run, too, each request is bought once."""
+    run = kling(*SQUISH, PHOTO, OTHER_PHOTO)
+    assert (run.code, len(run.lines), len(service.ledger)) == (0, 3, 2)
+    check_words(run)
+
+
+def test_an_own_id_is_looked_up_too(kling: Program, service: LoopbackService) -> None:
+    """Fault 97: what was bought under the user's own id is gone on with."""
+    named = (*SQUISH, "--external-task-id", "order-66")
+    assert kling(*named).code == 0
+    run = kling(*named, "--json")
+    assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
+
+
+def test_a_home_that_may_not_be_written_counts_as_none(
+    service: LoopbackService, tmp_path: Path
+) -> None:
+    """Fault 112: without a journal in a read-only home the request is looked up, and sent."""
+    home = tmp_path / "fixed"
+    home.mkdir()
+    home.chmod(0o555)
+    environ = {"KLING_STATE_DIR": str(home / "state")}
+    runs = [run_ordinary(*SQUISH, environ=environ) for _ in range(2)]
+    assert [(run.code, run.lines) for run in runs] == [(0, [find_video(service)])] * 2
+    assert service.count("POST") == 1
+    assert list(home.iterdir()) == []
+    for run in runs:
+        assert "Permission denied" in run.err
+        check_words(run)
