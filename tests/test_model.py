@@ -361,7 +361,7 @@ class ResendingSubmission(Submission):
         try:
             return super()._find(purchase)
         except UnknownError:
-            return cast("BrokenJournal", self.journal).reopen(purchase.external_task_id)
+            return cast("BrokenJournal", self._journal).reopen(purchase.external_task_id)
 
 
 class ForgettingSubmission(Submission):
@@ -371,7 +371,7 @@ class ForgettingSubmission(Submission):
         try:
             return super()._find(purchase)
         except UnknownError:
-            cast("BrokenJournal", self.journal).forget(purchase.external_task_id)
+            cast("BrokenJournal", self._journal).forget(purchase.external_task_id)
             raise RefusedError("refused", "not found") from None
 
 
