@@ -160,9 +160,7 @@ class Submission:
         """Take the durable step from `claimed` to `sending`; what is raised here stops the POST."""
         if self._is_abandoned:  # the user was told that nothing was sent, and so it stays
             raise StepLostError
-        row = self._journal.apply(
-            name, Event.SEND, sender=self._claims.sender, tag=self._terms.tag
-        )
+        row = self._journal.apply(name, Event.SEND, sender=self._claims.sender, tag=self._terms.tag)
         if row is None:
             raise StepLostError
 
