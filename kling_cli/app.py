@@ -84,7 +84,9 @@ def main(argv: Sequence[str], world: World | None = None) -> int:
     Returns:
         The exit code.
     """
-    world = world or open_world()
+    if world is None:
+        with open_world() as opened:
+            return main(argv, opened)
     with listen():
         try:
             code = _conclude(argv, world)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from kling_cli.unwritable import (
 _APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
 _PATIENCE_SECONDS = 30.0
 _BUSY_PAUSE_SECONDS = 0.05
+_CLOSE_SECONDS = 0.5
 
 
 class Database:
@@ -68,10 +70,15 @@ class Database:
             self.fault = error.reason
             self._open(memory, migrations)
         self._is_open = True
+        if path is None:
+            # Nothing in it can be lost, and it lasts as long as anybody reads it.
+            weakref.finalize(self, self._connection.close)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, unless another thread is still waiting for its turn to write."""
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            self._connection.close()
+            self._lock.release()
 
     @contextmanager
     def transaction(self) -> Generator[None]:

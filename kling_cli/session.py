@@ -48,18 +48,16 @@ class Session:
         self.printer = Printer(world.stdout, is_json=flags.json)
         manner = choose_manner(world, is_quiet=flags.quiet, is_verbose=flags.verbose)
         self.screen = Screen(world.stderr, clock=world.clock, manner=manner)
-        self._is_abandoned = False
         self._flags = flags
         self._moved: dict[str, Session] = {}
 
     def close(self) -> None:
-        """Close the journal, unless threads that nobody waits for may still write to it."""
-        if not self._is_abandoned and "journal" in vars(self):
+        """Close the journal."""
+        if "journal" in vars(self):
             self.journal.close()
 
     def abandon(self) -> None:
         """End the run while threads still work for it: they may finish, but not talk any more."""
-        self._is_abandoned = True
         self.screen.close()
 
     @cached_property

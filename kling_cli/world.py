@@ -4,8 +4,8 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -26,18 +26,23 @@ class World:
     clock: Clock = field(default_factory=SystemClock)
 
 
-def open_world() -> World:
-    """Take the surroundings of this process, whatever state it was started in."""
+@contextmanager
+def open_world() -> Generator[World]:
+    """Use the surroundings of this process, whatever state it was started in."""
     _plug_descriptors()
-    # A stream that was closed is None; one that cannot be written says so when it is tried.
-    nothing = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
     # What a locale cannot say must not end a run that has bought something, and what it cannot
     # read is judged by whoever asked for it.
     _relax(sys.stdin, errors="surrogateescape")
     _relax(sys.stdout, errors="backslashreplace")
     _relax(sys.stderr, errors="backslashreplace")
-    stderr = _speak_apart(sys.stderr) if sys.stderr else nothing
-    return World(stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=stderr)
+    # A stream that was closed is None; one that cannot be written says so when it is tried.
+    with ExitStack() as opened:
+        nothing = opened.enter_context(Path(os.devnull).open(encoding="utf-8"))
+        stderr = sys.stderr or nothing
+        if sys.stderr:
+            with suppress(OSError):  # it has no descriptor
+                stderr = opened.enter_context(_open_again(sys.stderr))
+        yield World(stdin=sys.stdin or nothing, stdout=sys.stdout or nothing, stderr=stderr)
 
 
 def settle() -> None:
@@ -76,19 +81,18 @@ def is_capable(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return environ.get("TERM", "") not in ("", "dumb", "unknown") and stream.isatty()
 
 
-def _speak_apart(stream: TextIO) -> TextIO:
+def _open_again(stream: TextIO) -> TextIO:
     """Write over a descriptor of our own.
 
     Decoders complain on the usual one, where we listen to them meanwhile: what we say ourselves at
     that moment would be taken for theirs.
     """
-    try:
-        descriptor = os.dup(stream.fileno())
-    except OSError:
-        return stream
-    # As long as the process, like the stream that it stands for.
-    return open(  # noqa: PTH123 - of a descriptor; for the reason above
-        descriptor, "w", encoding=stream.encoding, errors="backslashreplace", buffering=1
+    return open(  # noqa: PTH123 - of a descriptor
+        os.dup(stream.fileno()),
+        "w",
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        buffering=1,
     )
 
 

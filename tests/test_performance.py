@@ -208,7 +208,20 @@ def make_job(performer: Performer, *, label: str = "a.jpg") -> Job:
 def make_session(*, out: io.TextIOBase | None = None, is_json: bool = True) -> Session:
     """Open a session on the sandbox with streams in memory."""
     world = World(stdin=io.StringIO(), stdout=out or io.StringIO(), stderr=io.StringIO())  # type: ignore[arg-type] # a text stream
-    return Session(world, Flags(json=is_json, settings=(("base_url", "sandbox"),)))
+    session = Session(world, Flags(json=is_json, settings=(("base_url", "sandbox"),)))
+    SESSIONS.append(session)
+    return session
+
+
+SESSIONS: list[Session] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_sessions() -> Iterator[None]:
+    """Leave no session open."""
+    yield
+    while SESSIONS:
+        SESSIONS.pop().close()
 
 
 def tell_urls(outcome: Outcome, label: str) -> list[tuple[str, ...]]:

@@ -61,16 +61,6 @@ def test_a_journal_is_closed_with_its_session(environ: dict[str, str], tmp_path:
     assert [each.name for each in (tmp_path / "state").iterdir()] == ["journal.sqlite3"]
 
 
-def test_threads_that_still_work_keep_their_journal(environ: dict[str, str]) -> None:
-    """A run that a signal ends leaves the journal to requests that may still be answered."""
-    session = make_session(environ=environ)
-    journal = session.journal
-    session.abandon()
-    session.close()
-    assert journal.list_purchases() == ()
-    journal.close()
-
-
 def test_without_a_place_the_journal_is_in_memory(environ: dict[str, str]) -> None:
     """Fault 77: where nothing can be written the run goes on, with one warning and its reason."""
     session = make_session(environ=environ | {"KLING_STATE_DIR": NOWHERE})

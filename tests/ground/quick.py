@@ -32,5 +32,7 @@ class QuickClock:
 
 
 if __name__ == "__main__":
-    quick = replace(open_world(), clock=QuickClock(speed=float(sys.argv[1])))
-    sys.exit(main(sys.argv[2:], quick))
+    with open_world() as world:
+        quick = replace(world, clock=QuickClock(speed=float(sys.argv[1])))
+        code = main(sys.argv[2:], quick)
+    sys.exit(code)
