@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ground.clock import VirtualClock
-from ground.pages import CLIP, Block, find_blocks, lint_script, make_desk, read_page, run_script
+from ground.pages import Block, find_blocks, lint_script, make_desk, read_page, run_script
 from ground.run import OTHER_PHOTO, PHOTO, Program, Run
 from PIL import Image
 
@@ -25,9 +25,10 @@ def run_recipe(script: str, kitchen: Path) -> Run:
     """Run a recipe, and give its output as the page would show it."""
     places = {name: str(kitchen.parent / name) for name in ("state", "config")}
     environ = {f"KLING_{name.upper()}_DIR": place for name, place in places.items()}
+    clip = Path(places["state"], "clip.mp4").as_uri()
     # As a shell is without being asked: a pipe ends as its last program does.
     run = run_script(f"set +o pipefail\n{script}", kitchen, environ=environ)
-    shown = _TASK_ID.sub(_SHOWN_TASK_ID, run.out.replace(CLIP, _SHOWN_CLIP))
+    shown = _TASK_ID.sub(_SHOWN_TASK_ID, run.out.replace(clip, _SHOWN_CLIP))
     return Run(code=run.code, out=shown, err=run.err)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from ground.pages import (
-    CLIP,
     buy_before,
     find_blocks,
+    find_clip,
     lint_script,
     make_desk,
     read_page,
@@ -154,7 +154,7 @@ def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: st
     assert ("\n::error" in run.err) == (code is not ExitCode.OK)
     assert run.out.startswith(said)
     assert bool(run.out) == bool(said)
-    assert output.read_text() == (f"url={CLIP}\n" if code is ExitCode.OK else "")
+    assert output.read_text() == (f"url={find_clip()}\n" if code is ExitCode.OK else "")
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,12 @@ def create_app(store: Path, *, now: Callable[[], float]) -> WSGIApplication:
             store fails later.
     """
     from kling_cli.sandbox.app import Sandbox  # noqa: PLC0415 - loaded when used
+    from kling_cli.sandbox.clip import locate_clip  # noqa: PLC0415 - likewise
     from kling_cli.sandbox.store import Store  # noqa: PLC0415 - likewise, with sqlite3
 
     opened = Store(store)
     opened.check()
+    locate_clip(store.parent)  # an earlier run may have named it
     return Sandbox(opened, now=now)
 
 

@@ -4,13 +4,14 @@ import hashlib
 import os
 import pkgutil
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 
+from kling_cli.errors import LocalError
 from kling_cli.sandbox.answers import Answer
 
 NAME = "clip.mp4"
-_BUNDLED = Path(__file__).with_name(NAME)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -20,21 +21,27 @@ def read_clip() -> bytes:
     return pkgutil.get_data("kling_cli.sandbox", NAME) or b""
 
 
-def locate_clip(directory: Path, *, bundled: Path = _BUNDLED) -> str:
-    """Name the clip as a `file:` URL.
+def locate_clip(directory: Path) -> str:
+    """Name a copy of the clip as a `file:` URL; the program itself may be deleted or moved.
 
     Args:
-        directory: where to put the clip when the program itself lies in an archive.
-        bundled: where the clip lies when it does not.
+        directory: where the copy lies, or is put.
+
+    Raises:
+        LocalError: it cannot be put there.
     """
-    if bundled.is_file():
-        return bundled.as_uri()
     copy = directory.absolute() / NAME
-    if not copy.is_file():
-        # Renamed, so that no other process ever sees half of it.
-        part = copy.with_name(f".{NAME}.{os.getpid()}")
-        part.write_bytes(read_clip())
-        part.replace(copy)
+    try:
+        if not copy.is_file():
+            # Private from its first moment, and renamed, so that nobody ever sees half of it.
+            descriptor, part = tempfile.mkstemp(prefix=f".{NAME}.", dir=directory)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(read_clip())
+            Path(part).replace(copy)
+    except OSError as error:
+        raise LocalError(
+            "sandbox_store", f"The sandbox cannot keep its clip as {str(copy)!a}: {error}."
+        ) from error
     return copy.as_uri()
 
 

@@ -15,7 +15,6 @@ from ground.clock import VirtualClock
 from ground.run import OTHER_PHOTO, PHOTO, Program, Run
 
 ROOT = Path(__file__).parents[2]
-CLIP = (ROOT / "kling_cli" / "sandbox" / "clip.mp4").as_uri()
 _BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -66,6 +65,11 @@ def make_desk(directory: Path) -> Path:
         shutil.copyfile(photo, desk / f"{name}.jpg")
     (desk / "photos.txt").write_text("photo.jpg\nleft.jpg\nright.jpg\n", encoding="utf-8")
     return desk
+
+
+def find_clip() -> str:
+    """Find the URL of the sandbox's clip."""
+    return (Path(os.environ["KLING_STATE_DIR"]) / "clip.mp4").as_uri()
 
 
 def buy_before(desk: Path, *argv: str) -> str:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import url2pathname
 
 import pytest
 from sandbox_caller import ROUTE, Clock, Service, encode, make_png, make_request
@@ -63,7 +64,7 @@ def test_a_finished_task_has_a_playable_file_in_process(tmp_path: Path) -> None:
     assert video["duration"] == "5.041"
     assert video["id"] not in ("", task_id)
     assert video["url"].startswith("file:///")
-    assert Path(video["url"].removeprefix("file://")).stat().st_size > 1000
+    assert Path(url2pathname(video["url"].removeprefix("file://"))).stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

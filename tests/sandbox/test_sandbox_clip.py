@@ -3,12 +3,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import url2pathname
 
 import pytest
 from sandbox_caller import Service
 
 import kling_cli
+from kling_cli.errors import LocalError
 from kling_cli.sandbox.clip import locate_clip, read_clip
 
 
@@ -115,20 +115,21 @@ def test_a_range_without_meaning_gets_the_whole(tmp_path: Path, told: dict[str, 
     assert (reply.status, len(reply.body)) == (200, SIZE)
 
 
-def test_the_bundled_clip_is_named_where_it_lies(tmp_path: Path) -> None:
-    """An installed program names its own file and writes none."""
-    assert (
-        Path(url2pathname(locate_clip(tmp_path).removeprefix("file:"))).read_bytes() == read_clip()
-    )
-    assert list(tmp_path.iterdir()) == []
+def test_the_clip_outlives_the_program(tmp_path: Path) -> None:
+    """The clip is named where a copy of it lies: private, whole, and made again when missing."""
+    clip = tmp_path / "clip.mp4"
+    for _ in range(2):
+        assert {locate_clip(tmp_path) for _ in range(2)} == {clip.as_uri()}
+        assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+        assert clip.read_bytes() == read_clip()
+        assert clip.stat().st_mode & 0o777 == 0o600
+        clip.unlink()
 
 
-def test_a_clip_in_an_archive_is_written_once(tmp_path: Path) -> None:
-    """Where no bundled file exists, a copy is made, whole, and used again."""
-    urls = {locate_clip(tmp_path, bundled=tmp_path / "missing") for _ in range(2)}
-    assert urls == {(tmp_path / "clip.mp4").as_uri()}
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
-    assert (tmp_path / "clip.mp4").read_bytes() == read_clip()
+def test_a_clip_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    """Where no copy can be made the error names its place."""
+    with pytest.raises(LocalError, match="cannot keep its clip"):
+        locate_clip(tmp_path / "missing")
 
 
 RUN_FROM_ARCHIVE = """

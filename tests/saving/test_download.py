@@ -380,20 +380,25 @@ def test_the_clip_of_the_sandbox_is_a_file(saver: Saver, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (None, "download_failed", "No such file or directory."),
         (b"<html></html>", "download_not_a_video", "what came is no MP4 video."),
         (b"", "download_not_a_video", "what came is empty."),
     ],
 )
 def test_a_file_of_the_sandbox_is_judged(
-    saver: Saver, tmp_path: Path, content: bytes | None, code: str, words: str
+    saver: Saver, tmp_path: Path, content: bytes, code: str, words: str
 ) -> None:
     """What is no clip is none in the sandbox either."""
     source = tmp_path / "a.mp4"
-    if content is not None:
-        source.write_bytes(content)
+    source.write_bytes(content)
     saver.allow_file = True
     assert saver.fail(source.as_uri(), code).message.endswith(words)
+
+
+def test_a_lost_clip_of_the_sandbox_is_no_loss(saver: Saver, tmp_path: Path) -> None:
+    """Where a journal names a clip that was deleted with its program, this program's is saved."""
+    saver.allow_file = True
+    saver.save((tmp_path / "deleted" / "clip.mp4").as_uri())
+    assert saver.files == {"clip.mp4": CLIP}
 
 
 def test_an_impossible_file_of_the_sandbox_is_told(saver: Saver) -> None:
