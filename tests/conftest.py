@@ -1,6 +1,7 @@
 """What every test stands on: a clean environment, the program, the loopback service."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from hypothesis import settings
 # A busy machine is no fault of the program: what is slow is measured by the benchmarks.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Who runs the tests in the background of a shell has Ctrl-C ignored; the tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
 _CLEARED = ("KLING_", "XDG_")

@@ -138,7 +138,7 @@ def test_odd_xdg_variables_stop_nothing(
     assert len(service.ledger) == 1
     assert ("warning" in run.err) == (keeps is None)
     assert keeps is None or (tmp_path / keeps / "journal.sqlite3").exists()
-    assert "\\n" in run.err or "new" not in run.err
+    assert "new\nline" not in run.err
 
 
 # --- no terminal, an odd locale -----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from ground.replies import refuse
@@ -119,11 +120,12 @@ class TestWorkflow:
         assert "::group" not in run.err
 
 
-def test_a_saved_clip_is_offered_by_its_file(tmp_path: object) -> None:
+def test_a_saved_clip_is_offered_by_its_file(tmp_path: Path) -> None:
     """Under -o the link leads to the file, also where its name has a blank in it."""
     with Terminal(*ARGV, "-o", f"{tmp_path}/my clip.mp4") as terminal:
         assert terminal.finish() == 0
-        assert f"\x1b]8;;file://{tmp_path}/my%20clip.mp4\x1b\\".encode() in terminal.raw
+        link = (tmp_path / "my clip.mp4").as_uri()
+        assert f"\x1b]8;;{link}\x1b\\".encode() in terminal.raw
 
 
 def test_quiet_offers_nothing() -> None:

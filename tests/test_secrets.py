@@ -263,7 +263,7 @@ def test_no_wrong_token_is_shown(
 
 def list_process(number: int) -> str:
     """Tell what the process list shows of a process, with its environment."""
-    argv = ["ps", "-p", str(number), "-o", "args=", "e"]
+    argv = ["ps", "-ww", "-p", str(number), "-o", "args=", "e"]
     return subprocess.run(argv, capture_output=True, check=True).stdout.decode()
 
 
@@ -298,7 +298,7 @@ def test_nobody_sees_the_token_of_a_running_program(
             process.kill(signal.SIGINT)
             run = process.finish()
     assert run.code == 130
-    assert "squish" in listed
+    assert " effect squish " in listed
     assert find_pieces(TOKEN, listed) == []
     assert holders == {"config.toml"}
     assert_hidden(run)
