@@ -288,3 +288,23 @@ def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
     assert database.path is None
     database.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_closing_waits_for_no_other_thread(tmp_path: Path) -> None:
+    """Whoever ends a run does not wait long for a thread that is just writing."""
+    database = open_database(tmp_path / "journal.sqlite3")
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with database.transaction():
+            has_begun.set()
+            may_end.wait()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    has_begun.wait()
+    database.close()
+    may_end.set()
+    writer.join()
+    assert database.execute("SELECT * FROM things") == []
+    database.close()
