@@ -170,7 +170,7 @@ def test_the_example_of_a_callback(desk: Path) -> None:
     again = run_script(example.replace("0123", "4567"), desk)
     assert [run.code for run in (shown, first, again)] == [0, 0, 0]
     assert first.out == again.out
-    assert "0123" not in shown.out + first.out + first.err
+    assert "key=0123" not in shown.out + first.out + first.err
 
 
 def test_the_body_of_a_callback() -> None:
