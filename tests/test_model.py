@@ -183,7 +183,7 @@ class PlayedService:
             return Declined(event=Event.DUPLICATE, error=duplicate)
         return self._tell(name)
 
-    def look(self, name: str, *, seconds_left: float) -> Look:
+    def look(self, name: str, *, seconds_left: float) -> Look:  # noqa: ARG002 - it takes no time
         """Look a request up."""
         world = self._world
         world.step()
