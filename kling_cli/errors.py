@@ -7,7 +7,6 @@
     ├── TaskFailedError     5  the service ended the task as failed
     ├── RefusedError        6  the service refused, or its answer cannot be used
     ├── LaterError          7  no balance, or a limit outlasted the timeout
-    │   └── NotStartedError    another task of the run reached its timeout
     ├── PendingError        8  the timeout passed; the task goes on
     ├── UnknownError        9  it may or may not have been accepted
     ├── UnreachableError   10  network or service down
@@ -59,7 +58,7 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: ("delivered; with --no-wait: accepted", "costs nothing"),
-    ExitCode.BUG: ("our fault; -v shows where", "-"),
+    ExitCode.BUG: ("internal error; -v shows where", "-"),
     ExitCode.USAGE: ("wrong option, argument or scene", "fix the command"),
     ExitCode.BAD_INPUT: (
         "a picture, URL or output path was refused before sending",
@@ -103,7 +102,7 @@ class KlingError(Exception):
 
     exit_code: ExitCode = ExitCode.BUG
 
-    def __init__(  # noqa: PLR0913 - one argument for each key of the JSON error object
+    def __init__(
         self,
         code: str,
         message: str,
@@ -113,15 +112,19 @@ class KlingError(Exception):
         http_status: int | None = None,
         service_code: int | str | None = None,
         request_id: str | None = None,
+        cause: "KlingError | None" = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
         self.charged: Charged = charged
-        self.http_status = http_status
-        self.service_code = service_code
-        self.request_id = request_id
+        if cause is not None:
+            http_status, service_code = cause.http_status, cause.service_code
+            request_id = cause.request_id
+        self.http_status: int | None = http_status
+        self.service_code: int | str | None = service_code
+        self.request_id: str | None = request_id
 
 
 class UsageError(KlingError):
@@ -158,10 +161,6 @@ class LaterError(KlingError):
     """There is no balance, or a limit of the service outlasted the timeout."""
 
     exit_code = ExitCode.LATER
-
-
-class NotStartedError(LaterError):
-    """Nothing was submitted, because another task of the run had reached its timeout."""
 
 
 class PendingError(KlingError):
@@ -204,4 +203,4 @@ class Interrupted(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.exit_code = ExitCode(128 + signal_number)
-        self.is_told = False
+        self.is_reported = False

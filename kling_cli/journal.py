@@ -1,57 +1,113 @@
 """What this machine bought: the memory that outlives every crash.
 
-A row is written before anything is sent and again before its outcome is told. Rows are changed
-only inside one short, durable transaction, and only along the arrows of `purchase.py`, so that of
-two processes exactly one wins each step.
+A row is written before anything is sent and again before its outcome is shown. Rows change only
+inside one short, durable transaction, and only along the arrows of `purchase.py`, so that of two
+processes exactly one wins each step.
 """
 
+import json
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
-from kling_cli.database import Database
+from kling_cli.database import Database, UnwritableError
 from kling_cli.errors import LocalError, UsageError
-from kling_cli.purchase import Event, Purchase, Stage, follow, see
-from kling_cli.rows import MIGRATIONS, dump_videos, flatten, unflatten
-from kling_cli.task import Task
-from kling_cli.unwritable import UnwritableError
+from kling_cli.models import Purchase, Stage, Task, Video
+from kling_cli.purchase import TRANSITIONS, Event, observe
+from kling_cli.text import clean
 
+_FILE = "journal.sqlite3"
 _UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
+
+# Of a purchase: in the table each has a column of its name.
+_FIELDS = tuple(field.name for field in fields(Purchase))
+# Each leads to the next version.
+_MIGRATIONS = (
+    """
+    CREATE TABLE IF NOT EXISTS purchases (
+        external_task_id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL,
+        base_url TEXT NOT NULL, effect_scene TEXT NOT NULL,
+        stage TEXT NOT NULL, sender TEXT, task_id TEXT, message TEXT NOT NULL,
+        images TEXT NOT NULL, videos TEXT NOT NULL,
+        created_at REAL NOT NULL, updated_at REAL NOT NULL, finished_at REAL,
+        is_current INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS files (
+        path BLOB PRIMARY KEY, task TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX IF NOT EXISTS one_current ON purchases (fingerprint) WHERE is_current;
+    CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id)
+    """,
+    "ALTER TABLE purchases ADD COLUMN tag TEXT",
+)
+
+
+def open_journal(
+    directory: Path | None, *, now: Callable[[], float], warn: Callable[[str], None]
+) -> "Journal":
+    """Open the journal of a state directory; in memory where there is none and none can be made.
+
+    Raises:
+        LocalError: it cannot be read, is damaged, of a newer version, or no journal.
+    """
+    if directory is None:
+        warn("No journal can be kept: no directory for it is known; KLING_STATE_DIR can name one.")
+        return Journal(None, now=now)
+    path = directory / _FILE
+    try:
+        journal = Journal(path, now=now)
+    except UnwritableError as error:
+        warn(f"No journal can be kept: {clean(str(directory))}: {error.reason}.")
+        return Journal(None, now=now)
+    if journal.fault is not None:
+        warn(
+            f"The journal {clean(str(path))} cannot be written ({journal.fault}). It is read, and "
+            "nothing new is bought."
+        )
+    return journal
 
 
 class Journal:
     """The purchases of one machine; shared by the threads of a run.
 
     Args:
-        path: the database file; None keeps the journal in memory, for this run only.
+        path: made 0600 in a directory made 0700; None keeps the journal in memory, for this run.
         now: seconds since the epoch.
+
+    Attributes:
+        sender: identifies this run; what follows a `send` counts only from the same sender.
+        claimed: the ids that this run has claimed: a request that is made twice in one run is
+            bought once, also under --new, and also where its task failed.
 
     Raises:
         UnwritableError: there is no file, and none can be made.
-        LocalError: the file cannot be read, is damaged, of a newer version, or no journal; it
-            stays as it is.
+        LocalError: the file cannot be read, is damaged, of a newer version, or no journal.
     """
 
     def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
+        self.sender = secrets.token_hex(8)
+        self.claimed: set[str] = set()
+        self._path = path
         self._now = now
-        self._has_warned = False
-        self._database = Database(path, migrations=MIGRATIONS)
+        self._database = Database(path, migrations=_MIGRATIONS)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
     @property
-    def is_durable(self) -> bool:
-        """Whether the journal outlives this process."""
-        return self._database.path is not None
-
-    @property
     def fault(self) -> str | None:
         """Why the journal is only read; None where it can be written."""
         return self._database.fault
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the journal outlives this process."""
+        return self._path is not None
 
     def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
         """Claim a request, or learn which purchase has it already.
@@ -69,68 +125,58 @@ class Journal:
             UnwritableError: it is a new purchase, and the row cannot be written.
         """
         try:
-            return self._claim(wanted, replacing=replacing)
+            with self._database.transaction():
+                claimed = self.find_current(wanted.fingerprint) or wanted
+                if claimed is wanted or claimed.external_task_id == replacing:
+                    claimed = wanted
+                    self._insert(wanted)
         except UnwritableError:
-            current = self.find_current(wanted.fingerprint)
-            if current is None or current.stage is Stage.CLAIMED:
+            claimed = self.find_current(wanted.fingerprint) or wanted
+            if claimed.stage is Stage.CLAIMED or claimed.external_task_id == replacing:
                 raise
-            if current.external_task_id == replacing:
-                raise
-            return current
+        if claimed.stage is Stage.CLAIMED:
+            self.claimed.add(claimed.external_task_id)
+        return claimed
 
-    def _claim(self, wanted: Purchase, *, replacing: str | None) -> Purchase:
-        with self._database.transaction():
-            current = self.find_current(wanted.fingerprint)
-            if current is not None and current.external_task_id != replacing:
-                return current
-            if self._select("external_task_id = ?", wanted.external_task_id) is not None:
-                message = f"{wanted.external_task_id} is the id of another request. Choose another."
-                raise UsageError("external_task_id_in_use", message)
-            self._database.execute(
-                "UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", wanted.fingerprint
-            )
-            self._database.execute(
-                "INSERT INTO purchases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-                *flatten(wanted),
-            )
-        return wanted
+    def disown(self, external_task_id: str) -> None:
+        """Note that the service knows an id from elsewhere, so that this run may buy it anew."""
+        self.claimed.discard(external_task_id)
 
     def apply(
-        self, external_task_id: str, event: Event, *, sender: str, tag: str | None = None
+        self, external_task_id: str, event: Event, *, tag: str | None = None
     ) -> Purchase | None:
         """Take one step along the table, if the purchase still stands where the step begins.
 
         Args:
             external_task_id: the purchase.
             event: what happened.
-            sender: who sends; what follows a `send` counts only from the same sender.
-            tag: the mark of the token that sends; None leaves the one that is there.
+            tag: of the token that sends; None leaves the one that is there.
 
         Returns:
             The purchase after the step; None if it did not apply, or if the purchase is gone.
         """
         with self._database.transaction():
             row = self._select("external_task_id = ?", external_task_id)
-            if row is None or (row.stage is Stage.SENDING and row.sender != sender):
+            if row is None or (row.stage, event) not in TRANSITIONS:
                 return None
-            applies, stage = follow(row.stage, event)
-            if not applies:
+            if row.stage is Stage.SENDING and row.sender != self.sender:
                 return None
+            stage = TRANSITIONS[row.stage, event]
             if stage is None:
                 self._forget(row)
                 return None
-            columns = "stage = ?, sender = ?, updated_at = ?, tag = coalesce(?, tag)"
             self._database.execute(
-                f"UPDATE purchases SET {columns} WHERE external_task_id = ?",  # noqa: S608 - constant
-                *(stage, sender, self._now(), tag, external_task_id),
+                "UPDATE purchases SET stage = ?, sender = ?, updated_at = ?, "
+                "tag = coalesce(?, tag) WHERE external_task_id = ?",
+                *(stage, self.sender, self._now(), tag, external_task_id),
             )
             return self._select("external_task_id = ?", external_task_id)
 
     def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
         """Write down how the service has shown a task.
 
-        What was bought goes on even if the disk is full by now: `warn` is then told, of each task
-        that was accepted just now, and once of all others.
+        What was bought goes on even if the disk is full by now: `warn` is then called for each task
+        that was accepted just now.
 
         Returns:
             The purchase as it stands now.
@@ -138,18 +184,17 @@ class Journal:
         try:
             with self._database.transaction():
                 row = self._select("external_task_id = ?", purchase.external_task_id)
-                seen = _see(row or purchase, task, now=self._now())
+                seen = observe(row or purchase, task, now=self._now())
                 self._database.execute(
                     "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
                     "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
-                    *(seen.stage, seen.task_id, seen.message, dump_videos(seen.videos)),
+                    *(seen.stage, seen.task_id, seen.message, _dump_videos(seen.videos)),
                     *(seen.updated_at, seen.finished_at, seen.external_task_id),
                 )
         except LocalError:
-            if self.fault is None and (purchase.task_id is None or not self._has_warned):
-                self._has_warned = True
+            if purchase.task_id is None and self.fault is None:
                 warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")
-            return _see(purchase, task, now=self._now())
+            return observe(purchase, task, now=self._now())
         return seen
 
     def find(self, any_id: str) -> Purchase | None:
@@ -175,9 +220,9 @@ class Journal:
         return tuple(seconds for (seconds,) in rows if seconds > 0)
 
     def keep_file(self, path: Path, *, task: str, size: int, sha256: str) -> None:
-        """Note that a file is the clip of a task, so that a later run knows it.
+        """Remember that a file is the clip of a task, so that a later run knows it.
 
-        A journal that cannot be written by now does not keep a clip from being saved.
+        A journal that cannot be written does not keep a clip from being saved.
         """
         with suppress(LocalError), self._database.transaction():
             self._database.execute(
@@ -186,18 +231,31 @@ class Journal:
             )
 
     def find_file(self, path: Path, *, task: str) -> tuple[int, str] | None:
-        """Find size and SHA-256 that the clip of a task had when it was saved at a path."""
+        """Find the size and SHA-256 that the clip of a task had when it was saved at a path."""
         rows = self._database.execute(
             "SELECT size, sha256 FROM files WHERE path = ? AND task = ?",
             *(os.fsencode(path.absolute()), task),
         )
         return rows[0] if rows else None
 
+    def _insert(self, wanted: Purchase) -> None:
+        if self._select("external_task_id = ?", wanted.external_task_id) is not None:
+            message = f"{wanted.external_task_id} is the id of another request. Choose another."
+            raise UsageError("external_task_id_in_use", message)
+        request = wanted.fingerprint
+        self._database.execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
+        values = {name: getattr(wanted, name) for name in _FIELDS}
+        values |= {"images": json.dumps(wanted.images), "videos": _dump_videos(wanted.videos)}
+        marks = ", ?" * len(_FIELDS)
+        self._database.execute(
+            f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})",  # noqa: S608
+            *values.values(),
+        )
+
     def _forget(self, row: Purchase) -> None:
         """Undo a claim: the purchase that it was to follow is the current one again."""
-        self._database.execute(
-            "DELETE FROM purchases WHERE external_task_id = ?", row.external_task_id
-        )
+        name = row.external_task_id
+        self._database.execute("DELETE FROM purchases WHERE external_task_id = ?", name)
         self._database.execute(
             "UPDATE purchases SET is_current = 1 WHERE rowid = "
             "(SELECT max(rowid) FROM purchases WHERE fingerprint = ?)",
@@ -209,30 +267,27 @@ class Journal:
         return rows[0] if rows else None
 
     def _select_all(self, condition: str, *values: str) -> list[Purchase]:
-        rows = self._database.execute(
-            f"SELECT * FROM purchases WHERE {condition}",  # noqa: S608 - conditions are constants
-            *values,
-        )
+        columns = ", ".join(_FIELDS)
+        # Every condition is a constant of this file.
+        rows = self._database.execute(f"SELECT {columns} FROM purchases WHERE {condition}", *values)  # noqa: S608
         try:
-            return [unflatten(row) for row in rows]
+            return [_load(row) for row in rows]
         except (ValueError, TypeError):
             raise self._database.refuse("journal_damaged", "is damaged") from None
 
 
-def _see(purchase: Purchase, task: Task, *, now: float) -> Purchase:
-    stage = see(purchase.stage, task.status)
-    is_final = stage in (Stage.SUCCEED, Stage.FAILED)
-    # It has not ended before it was last seen running: by a clock of ours that runs years ahead,
-    # the service's own time would make a fresh result one that is long deleted.
-    is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
-    earliest = purchase.updated_at if is_running else 0.0
-    finished = max(task.updated_at or now, earliest) if is_final else None
-    return replace(
-        purchase,
-        stage=stage,
-        task_id=task.task_id or purchase.task_id,
-        message=task.message,
-        videos=task.videos or purchase.videos,
-        updated_at=now,
-        finished_at=purchase.finished_at or finished,
-    )
+def _load(row: tuple[Any, ...]) -> Purchase:
+    """Read a row.
+
+    Raises:
+        ValueError, TypeError: somebody else wrote it.
+    """
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["stage"] = Stage(values["stage"])
+    values["images"] = tuple(json.loads(values["images"]))
+    values["videos"] = tuple(Video(**video) for video in json.loads(values["videos"]))
+    return Purchase(**values)
+
+
+def _dump_videos(videos: tuple[Video, ...]) -> str:
+    return json.dumps([asdict(video) for video in videos])

@@ -1,24 +1,28 @@
-"""Standard output: one line for each video, or one JSON object for each task."""
+"""Standard output: lines, tables or JSON Lines, each complete and flushed at once."""
 
-import os
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import zip_longest
 from typing import TextIO
 
-from kling_cli.errors import LocalError
-from kling_cli.text import clean
+from kling_cli.errors import ExitCode, KlingError, LocalError
+from kling_cli.models import TaskResult
+from kling_cli.text import clean, format_time
 
 SCHEMA = "kling/1"
 
 
-class Printer:
-    """Standard output as text or as JSON Lines; every line is complete, and flushed at once."""
+class Output:
+    """Standard output; what is in a cell cannot break its line, or change a terminal."""
 
     def __init__(self, stream: TextIO, *, is_json: bool) -> None:
         self.is_json = is_json
+        self.is_terminal = stream.isatty()
         self._stream = stream
 
     def check(self) -> None:
-        """Refuse to begin what could not tell its result.
+        """Refuse to start where no result could be printed.
 
         Raises:
             LocalError: standard output was closed from the start.
@@ -26,62 +30,97 @@ class Printer:
         if not self._stream.writable():
             raise LocalError(
                 "output_closed",
-                "Standard output is closed, so no result could be told. Nothing was sent.",
+                "Standard output is closed, so no result could be printed. Nothing was sent.",
                 hint="Run it without >&-.",
             )
 
-    def write_line(self, line: str) -> None:
-        """Write one line of text.
+    def line(self, text: str) -> None:
+        """Write one line as it is.
 
         Raises:
             LocalError: it cannot be written.
             BrokenPipeError: the reader has closed it.
         """
         try:
-            self._stream.write(line + "\n")
+            self._stream.write(f"{text}\n")
             self._stream.flush()
         except BrokenPipeError:
             raise
         except (OSError, ValueError) as error:
             raise LocalError(
                 "output_failed",
-                f"Standard output cannot be written: {error}. What should stand there: {line}",
-                hint="The same command prints it again and costs nothing.",
+                f"Standard output cannot be written: {error}. The line was: {text}",
+                hint="Run the same command again: it prints this again and costs nothing.",
             ) from None
 
-    def write_record(self, record: Mapping[str, object]) -> None:
+    def row(self, *cells: str) -> None:
+        """Write cells with tabs between them."""
+        self.line("\t".join(clean(cell, limit=10_000) for cell in cells))
+
+    def record(self, record: Mapping[str, object]) -> None:
         """Write one JSON object on a line of its own, in ASCII without any control character."""
-        import json  # noqa: PLC0415 - rows of text need none
+        text = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
+        self.line(text.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 
-        line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
-        self.write_line(line.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
-
-    def write_table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows: in columns below a header on a terminal, else with tabs between the cells.
-
-        Cells beyond the header are for programs alone.
-        """
-        width = self._find_width()
-        if width is None:
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write rows: as a table on a terminal, else with tabs and the cells beyond the header."""
+        if not self.is_terminal:
             for row in rows:
-                self.write_row(*row)
-        elif rows:
-            from kling_cli.table import lay_out
+                self.row(*row)
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
 
-            shown = [
-                [clean(cell, limit=10_000) for cell in row[: len(header)]]
-                for row in (header, *rows)
-            ]
-            for line in lay_out(shown, width=width):
-                self.write_line(line)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+        for title in header:
+            table.add_column(title, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*(Text(clean(cell)) for cell in row[: len(header)]))
+        # Without any escape sequence, so that NO_COLOR need not be asked.
+        Console(file=self._stream, color_system=None, markup=False, emoji=False).print(table)
 
-    def write_row(self, *cells: str) -> None:
-        """Write cells with tabs between them; what is in them cannot break the line."""
-        self.write_line("\t".join(clean(cell, limit=10_000) for cell in cells))
 
-    def _find_width(self) -> int | None:
-        """Find the width of the terminal; None where there is none."""
-        if not self._stream.isatty():
-            return None
-        # The terminal itself knows; a variable may be older than its last resize.
-        return os.get_terminal_size(self._stream.fileno()).columns
+def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:
+    """Build the JSON object of one task; every key is always there."""
+    purchase, error = result.purchase, result.error
+    # As they were given to this run: the same picture may have had another name before.
+    images = result.images or (purchase.images if purchase else ())
+    videos = purchase.videos if purchase else ()
+    return {
+        "ok": result.exit_code is ExitCode.OK,
+        "exit_code": int(result.exit_code),
+        "sandbox": sandbox,
+        "task_id": purchase.task_id if purchase else None,
+        "external_task_id": (purchase.external_task_id or None)
+        if purchase
+        else result.external_task_id,
+        "effect_scene": (purchase.effect_scene or None) if purchase else result.effect_scene,
+        "task_status": purchase.status if purchase else None,
+        "task_status_msg": purchase.message if purchase else "",
+        "created_at": format_time(purchase.created_at) if purchase else None,
+        "updated_at": format_time(purchase.updated_at) if purchase else None,
+        "elapsed": round(result.elapsed, 1),
+        "reused": result.reused,
+        "plan": result.plan,
+        "request": result.request,
+        "images": [dict(image) for image in images],
+        "videos": [
+            {**asdict(video), "file": file} for video, file in zip_longest(videos, result.files)
+        ],
+        "error": format_error(error) if error else None,
+        "warnings": list(result.warnings),
+    }
+
+
+def format_error(error: KlingError) -> dict[str, object]:
+    """Build the error object of a result."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "charged": error.charged,
+        "http_status": error.http_status,
+        "service_code": error.service_code,
+        "request_id": error.request_id,
+    }

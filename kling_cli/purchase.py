@@ -1,4 +1,4 @@
-"""The stages of a purchase, and what may follow what: the rule that nothing is bought twice.
+"""The stages of a purchase and the table of its transitions: nothing is bought twice.
 
     (none) ── claim ──> claimed ── send ──> sending ── ambiguous, duplicate ──> unknown
                           ^  │                │ │ │                                │
@@ -6,36 +6,28 @@
                           └── not sent, busy ─┘ └──────── seen ────────────────────┴─> submitted,
                                                             processing, succeed, failed
 
-`claimed` is provably unsent. From `sending` on, whoever wrote it may have died after the first
-byte, so only look-ups are left; no way leads from `unknown` back to a stage that sends.
+`claimed` is provably unsent. From `sending` on, the process that wrote it may have died after the
+first byte, so only look-ups are left; no way leads from `unknown` back to a stage that sends.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
-from types import MappingProxyType
 
-from kling_cli.errors import KlingError
-from kling_cli.task import TaskStatus, Video
+from kling_cli.errors import Charged, KlingError, UnknownError
+from kling_cli.models import Purchase, Stage, Task, TaskStatus
 
 # The service deletes a result after 30 days.
 RESULT_LIFE_SECONDS = 30 * 24 * 3600.0
 
-
-class Stage(StrEnum):
-    """How far a purchase has come; the last four are the service's own words."""
-
-    CLAIMED = "claimed"
-    SENDING = "sending"
-    UNKNOWN = "unknown"
-    SUBMITTED = "submitted"
-    PROCESSING = "processing"
-    SUCCEED = "succeed"
-    FAILED = "failed"
+NO_JOURNAL = (
+    "No journal can be kept here: nothing lists the task, and the same command looks the request "
+    "up by its id and may then send it again."
+)
 
 
 class Event(StrEnum):
-    """What can happen to a purchase, short of being seen at the service."""
+    """What can happen to a purchase, apart from being seen at the service."""
 
     SEND = "send"
     NOT_SENT = "not sent"
@@ -46,20 +38,8 @@ class Event(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declined:
-    """A POST that brought no task: which event it was, and the words for it.
-
-    `retry_after` is the pause that the service asked for, in seconds.
-    """
-
-    event: Event
-    error: KlingError
-    retry_after: float | None = None
-
-
 class Step(StrEnum):
-    """What a run does next about a purchase."""
+    """What a run does next about a purchase; `renew` buys again after a failed or expired one."""
 
     SEND = "send"
     FIND = "find"
@@ -68,59 +48,44 @@ class Step(StrEnum):
     RENEW = "renew"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """One row of the journal. Times are seconds since the epoch.
-
-    `tag` is the mark of the token that bought it; None where version 0.1.0 did.
-    """
-
-    external_task_id: str
-    fingerprint: str
-    base_url: str
-    effect_scene: str
-    stage: Stage
-    sender: str | None = None
-    task_id: str | None = None
-    message: str = ""
-    images: tuple[Mapping[str, object], ...] = ()
-    videos: tuple[Video, ...] = ()
-    created_at: float = 0.0
-    updated_at: float = 0.0
-    finished_at: float | None = None
-    tag: str | None = None
+# The only steps that there are, apart from being seen. None stands for "gone": nothing was bought,
+# and the journal forgets it.
+TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
+    (Stage.CLAIMED, Event.SEND): Stage.SENDING,
+    (Stage.CLAIMED, Event.DROP): None,
+    (Stage.SENDING, Event.NOT_SENT): Stage.CLAIMED,
+    (Stage.SENDING, Event.BUSY): Stage.CLAIMED,
+    (Stage.SENDING, Event.REFUSED): None,
+    (Stage.SENDING, Event.AMBIGUOUS): Stage.UNKNOWN,
+    (Stage.SENDING, Event.DUPLICATE): Stage.UNKNOWN,
+}
 
 
-# None stands for "gone": nothing was bought, and the journal forgets it.
-_AFTER: Mapping[tuple[Stage, Event], Stage | None] = MappingProxyType(
-    {
-        (Stage.CLAIMED, Event.SEND): Stage.SENDING,
-        (Stage.CLAIMED, Event.DROP): None,
-        (Stage.SENDING, Event.NOT_SENT): Stage.CLAIMED,
-        (Stage.SENDING, Event.BUSY): Stage.CLAIMED,
-        (Stage.SENDING, Event.REFUSED): None,
-        (Stage.SENDING, Event.AMBIGUOUS): Stage.UNKNOWN,
-        (Stage.SENDING, Event.DUPLICATE): Stage.UNKNOWN,
-    }
-)
-
-
-def follow(stage: Stage, event: Event) -> tuple[bool, Stage | None]:
-    """Tell whether an event may change a stage, and into which (None: the purchase is gone)."""
-    key = (stage, event)
-    return (True, _AFTER[key]) if key in _AFTER else (False, stage)
-
-
-def see(stage: Stage, status: TaskStatus) -> Stage:
-    """Tell the stage after the service has shown the task; what is final stays."""
+def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
+    """Return the purchase after the service has shown its task; a final stage stays."""
+    stage, is_final = purchase.stage, purchase.stage in (Stage.SUCCEED, Stage.FAILED)
+    is_backwards = stage is Stage.PROCESSING and task.status is TaskStatus.SUBMITTED
+    if not is_final and not is_backwards:  # which is shown, not kept
+        stage = Stage(task.status.value)
+    # It has not ended before it was last seen running: with a clock of ours that runs years ahead,
+    # the service's own time would turn a fresh result into one that is long deleted.
+    is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
+    earliest = purchase.updated_at if is_running else 0.0
+    finished = None
     if stage in (Stage.SUCCEED, Stage.FAILED):
-        return stage
-    if stage is Stage.PROCESSING and status is TaskStatus.SUBMITTED:
-        return stage  # a status that goes backwards is shown, not kept
-    return Stage(status.value)
+        finished = purchase.finished_at or max(task.updated_at or now, earliest)
+    return replace(
+        purchase,
+        stage=stage,
+        task_id=task.task_id or purchase.task_id,
+        message=task.message,
+        videos=task.videos or purchase.videos,
+        updated_at=now,
+        finished_at=finished,
+    )
 
 
-def decide(purchase: Purchase, *, now: float) -> Step:
+def next_step(purchase: Purchase, *, now: float) -> Step:
     """Decide what a run that meets this purchase does next."""
     if purchase.stage is Stage.CLAIMED:
         return Step.SEND
@@ -137,3 +102,38 @@ def is_expired(purchase: Purchase, *, now: float) -> bool:
     """Tell whether the service has deleted the result by now."""
     finished = purchase.finished_at
     return finished is not None and now - finished > RESULT_LIFE_SECONDS
+
+
+def wait_command(purchase: Purchase, *, is_kept: bool) -> str:
+    """Format the hint that names the command which goes on with a purchase.
+
+    Args:
+        purchase: what to wait for.
+        is_kept: whether a journal knows where it was bought; else the command has to say so.
+    """
+    if is_kept or purchase.is_sandbox:
+        return f"kling wait {purchase.name}"
+    return f"{NO_JOURNAL} kling wait {purchase.name} --base-url {purchase.base_url}"
+
+
+def get_charged(purchase: Purchase) -> Charged:
+    """Return whether a purchase that has not failed costs something."""
+    if purchase.is_sandbox:
+        return "no"
+    return "yes" if purchase.is_seen else "maybe"
+
+
+def make_unknown(
+    purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
+) -> UnknownError:
+    """Make the error for a submission that may or may not have been accepted."""
+    twice = "" if purchase.is_sandbox else ", which pays twice if this one was accepted"
+    again = "; so does the same command, which never sends it again" if is_kept else ""
+    return UnknownError(
+        "submission_unknown",
+        message,
+        hint=f"{first}{wait_command(purchase, is_kept=is_kept)} looks again{again}. "
+        f"--new buys it anew{twice}.",
+        charged=get_charged(purchase),
+        cause=cause,
+    )

@@ -11,13 +11,12 @@ from functools import cache
 from kling_cli.errors import UsageError
 from kling_cli.text import clean
 
-SINGLE = 1
 PAIR = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """One effect: its name, the pictures that it needs and the fields that its input takes."""
+    """One effect: its name, how many pictures it needs and the fields that its input takes."""
 
     name: str
     pictures: int
@@ -27,6 +26,11 @@ class Scene:
     title: str | None = None
     listed: str | None = None
     note: str | None = None
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it takes two pictures, left and right, for one task."""
+        return self.pictures == PAIR
 
 
 @cache
@@ -47,12 +51,12 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
     Raises:
         UsageError: no such scene; the message names the nearest ones.
     """
-    wanted = name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    wanted = name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
     for scene in catalogue():
         if wanted in (scene.name, scene.title):
             return scene
     if any_scene:
-        return Scene(name=name, pictures=PAIR if pair else SINGLE)
+        return Scene(name, PAIR if pair else 1)
     raise UsageError(
         "unknown_scene",
         f"No scene is called {clean(name, limit=80)!r}.{_suggest(wanted)}",
@@ -61,27 +65,15 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
 
 
 def _parse(line: str) -> Scene:
-    name, pictures, *rest = line.split("\t")
-    models, durations, modes, title, listed, note = (None if cell == "-" else cell for cell in rest)
-    return Scene(
-        name=name,
-        pictures=int(pictures),
-        models=_split(models),
-        durations=_split(durations),
-        modes=_split(modes),
-        title=title,
-        listed=listed,
-        note=note,
-    )
-
-
-def _split(cell: str | None) -> tuple[str, ...]:
-    return tuple(cell.split(",")) if cell else ()
+    name, pictures, *cells = line.split("\t")
+    models, durations, modes = (tuple(cell.split(",")) if cell != "-" else () for cell in cells[:3])
+    title, listed, note = (cell if cell != "-" else None for cell in cells[3:])
+    return Scene(name, int(pictures), models, durations, modes, title, listed, note)
 
 
 def _suggest(name: str) -> str:
     import difflib
 
     names = [scene.name for scene in catalogue()]
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -1,6 +1,13 @@
-"""Foreign text made safe to show: from the service, file names, arguments."""
+"""Text made safe to show, and durations, bytes and times in words."""
 
+import re
+from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
+
+_MEGABYTE = 1_000_000
+_YEAR = 365 * 24 * 3600.0
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]{1,4})?) ?([smh]?)")
 
 
 def clean(text: str, *, limit: int = 500) -> str:
@@ -14,8 +21,8 @@ def clean(text: str, *, limit: int = 500) -> str:
         limit: the most characters to show; a longer text ends in three dots.
     """
     text = text[: limit + 1]
-    # Most text has nothing to hide, and this is asked for at every step of every task.
-    shown = (text if text.isprintable() else "".join(map(_show, text))).strip()
+    # Most text is harmless, and this is called at every step of every task.
+    shown = (text if text.isprintable() else "".join(map(_escape, text))).strip()
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
@@ -32,7 +39,72 @@ def without_query(url: str) -> str:
     return clean(urlunsplit((parts.scheme, host, parts.path, "", ""))) + masked
 
 
-def _show(character: str) -> str:
+def end_sentence(text: str) -> str:
+    """End a text as a sentence, so that another can follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def parse_duration(text: str) -> float | None:
+    """Parse a duration as seconds; None is no limit, written as 0.
+
+    Raises:
+        ValueError: it is none, or longer than a year; the text says what it must be.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    # A number of hundreds of digits would be infinite; no system call takes that.
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else _YEAR + 1
+    if seconds > _YEAR:
+        raise ValueError(
+            "must be a duration such as 90s, 20m or 1.5h, or a number of seconds; "
+            "a year at most, and 0 is no limit"
+        )
+    return seconds or None
+
+
+def format_duration(seconds: float | None) -> str:
+    """Format a duration as `parse_duration` reads it, in the largest unit that comes out even."""
+    if seconds is None:
+        return "0"
+    for unit in ("h", "m"):
+        if seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:.15g}s"
+
+
+def format_elapsed(seconds: float) -> str:
+    """Format elapsed seconds as 0:42 or 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_about(seconds: float) -> str:
+    """Format a usual duration roughly: 45 s, 2 min."""
+    if seconds < 90:
+        return f"{max(round(seconds / 5) * 5, 5)} s"
+    return f"{round(seconds / 60)} min"
+
+
+def format_transfer(done: int, total: int | None, *, seconds: float) -> str:
+    """Format how many bytes of how many are there, and at which speed."""
+    size = f"{done / _MEGABYTE:.1f} MB"
+    if total:
+        size = f"{done / _MEGABYTE:.1f}/{total / _MEGABYTE:.1f} MB"
+    # A speed measured over less means nothing.
+    return f"{size} {done / _MEGABYTE / seconds:.1f} MB/s" if seconds >= 0.5 else size
+
+
+def format_time(seconds: float | None) -> str | None:
+    """Format seconds since the epoch by RFC 3339, in UTC; None for an unknown time."""
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return None  # a service may send a time that no calendar has
+
+
+def _escape(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else repr(character)[1:-1]

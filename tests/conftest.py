@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ground.clock import VirtualClock
-from ground.run import Program
-from ground.service import LoopbackService
 from hypothesis import settings
+from support.clock import VirtualClock
+from support.run import Program
+from support.service import LoopbackService
 
 # A busy machine is no fault of the program: what is slow is measured by the benchmarks.
 settings.register_profile("untimed", deadline=None)
@@ -18,7 +18,7 @@ settings.load_profile("untimed")
 # Who runs the tests in the background of a shell has Ctrl-C ignored; the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+TOKEN = "sk-test-0123456789abcdef"
 _CLEARED = ("KLING_", "XDG_")
 _NAMED = (
     "CI",
@@ -41,23 +41,8 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # Who measures coverage measures the processes of these alone: what they run no other test reaches,
 # and measuring makes each process take half as long again.
 _MEASURED_PROCESSES = frozenset(
-    {
-        "test_app.py",
-        "test_config.py",
-        "test_consent.py",
-        "test_jobs.py",
-        "test_keeping.py",
-        "test_live.py",
-        "test_main.py",
-        "test_manner.py",
-        "test_part.py",
-        "test_repair.py",
-        "test_sandbox.py",
-        "test_signals.py",
-        "test_table.py",
-        "test_unsaved.py",
-        "test_world.py",
-    }
+    f"test_{name}.py"
+    for name in ("app", "confirm", "environment", "main", "sandbox", "saving", "screen", "signals")
 )
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ground.photos import make_photos
-from ground.quick import QuickClock
-from ground.replies import Reply, accept, describe, refuse, wrap
-from ground.run import Program, Run
-from ground.service import LoopbackService
-from ground.shop import Purchase, Rules
+from support.photos import make_photos
+from support.quick import QuickClock
+from support.replies import Reply, accept, describe, refuse, wrap
+from support.run import Program, Run
+from support.service import LoopbackService
+from support.shop import Purchase, Rules
 
 SQUISH = ("effect", "squish")
 NEVER = Rules(looks_until_done=1_000_000)
@@ -55,6 +55,7 @@ def test_after_a_timeout_nothing_new_is_bought(
     assert {(one["task_id"], one["task_status"], one["reused"]) for one in left} == {
         (None, None, False)
     }
+    assert "6 not started" in run.err
     named = {image["source"] for one in run.records for image in one["images"]}
     assert named == set(map(str, photos))
 
@@ -62,13 +63,12 @@ def test_after_a_timeout_nothing_new_is_bought(
 def test_people_read_one_line_about_the_rest(
     kling: Program, stuck: LoopbackService, photos: list[Path]
 ) -> None:
-    """Two errors name the tasks that go on; one line counts the six others, also under -q."""
+    """Two errors name the tasks that go on; one speaks for the six others, also under -q."""
     run = kling(*SQUISH, *photos, *BATCH, "-q")
     assert (run.code, run.out, len(stuck.ledger)) == (8, "", 2)
-    errors = [line for line in run.err.splitlines() if "error:" in line]
+    errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 3
-    assert "6 not started" in errors[-1]
-    assert "--timeout" in errors[-1]
+    assert sum("--timeout" in line for line in errors) == 1
     assert all(sale.task_id in run.err for sale in stuck.ledger)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from ground.process import Process
-from ground.replies import Reply, refuse
-from ground.run import OTHER_PHOTO, PHOTO, SCHEMA, Program
-from ground.service import LoopbackService
-from ground.shop import Rules
+from support.process import Process
+from support.replies import Reply, refuse
+from support.run import OTHER_PHOTO, PHOTO, SCHEMA, Program
+from support.service import LoopbackService
+from support.shop import Rules
 
 RESULT_KEYS = [
     "schema",
@@ -39,7 +39,7 @@ RESULT_KEYS = [
 ERROR_KEYS = ["code", "message", "hint", "charged", "http_status", "service_code", "request_id"]
 IMAGE_KEYS = ["source", "kind", "format", "width", "height", "bytes", "sha256", "fixes"]
 VIDEO_KEYS = ["id", "url", "duration", "file"]
-TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+TOKEN = "sk-test-0123456789abcdef"
 UNUSABLE = "/proc/no-such-picture.jpg"
 
 

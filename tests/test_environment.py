@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from ground.clock import START, VirtualClock
-from ground.fault_server import FaultServer
-from ground.replies import Reply
-from ground.run import OTHER_PHOTO, PHOTO, Program, Run, command
-from ground.service import LoopbackService
-from ground.shop import Rules
-from ground.tls import make_context, write_authority
+from support.clock import START, VirtualClock
+from support.fault_server import FaultServer
+from support.replies import Reply
+from support.run import OTHER_PHOTO, PHOTO, Program, Run, command
+from support.service import LoopbackService
+from support.shop import Rules
+from support.tls import make_context, write_authority
 
-TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+TOKEN = "sk-test-0123456789abcdef"
 YEAR = 365 * 24 * 3600.0
 _MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 _OWN = ("KLING_CONFIG_DIR", "KLING_STATE_DIR")

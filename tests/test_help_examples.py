@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from ground.pages import buy_before, make_desk, run_script
-from ground.run import Program
+from support.pages import buy_before, make_desk, run_script
+from support.run import Program
 
 PAGES = (
     "",
@@ -30,9 +30,10 @@ _NEEDS_SHELL = re.compile(r"[|;$<&]")
 
 def find_examples(page: str) -> list[str]:
     """Find the command lines that a help page shows below its first paragraph."""
-    block = page.split("\n\n")[2]
-    lines = [line.strip() for line in block.splitlines() if line.startswith("    ")]
-    return [re.split(r" {3,}", line)[0] for line in lines]
+    prose = page.partition("╭")[0]
+    lines = [line.strip() for line in prose.splitlines()[2:]]
+    starts = ("kling ", "id=", '"$EDITOR"')
+    return [re.split(r" {3,}", line)[0] for line in lines if line.startswith(starts)]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ground.fault_server import FaultServer
-from ground.replies import Reply, accept, describe, wrap
-from ground.run import OTHER_PHOTO, PHOTO, Program, Run
-from ground.service import LoopbackService
-from ground.shop import Purchase
-from ground.steps import Script, answer, buy, read_request, send
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.fault_server import FaultServer
+from support.replies import Reply, accept, describe, wrap
+from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.service import LoopbackService
+from support.shop import Purchase
+from support.steps import Script, answer, buy, read_request, send
 
-TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+TOKEN = "sk-test-0123456789abcdef"
+# A line begins with one of these, or with what the user named, never with foreign text.
+OWN_WORDS = ("error: ", "hint: ", "warning: ", "request id: ", "GET ", "POST ", str(PHOTO), "815: ")
 ATTACKS = {
     "ESC and OSC": "\x1b[2J\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x1b\\\x1b]8;;https://evil.example\x1b\\",
     "C1 and CR": "\x9b31m\x9d0;owned\x9cfine\r\x00\x08\x7fkling: done",
@@ -43,7 +45,7 @@ def assert_harmless(run: Run, *, is_json: bool = False) -> None:
         assert not unsafe
         assert TOKEN not in text
     assert "\t" not in run.err
-    assert all(line.startswith("kling: ") for line in run.err.splitlines())
+    assert all(line.startswith(OWN_WORDS) for line in run.err.splitlines())
     assert not any(COMMAND.match(line) for line in run.lines)
     if is_json:
         assert run.out.isascii()
@@ -135,7 +137,7 @@ def test_a_strange_word_harms_nobody(
     service.on_look(Reply(json=lambda purchase: end(purchase, attack, attack)))
     run = kling("effect", "squish", PHOTO, *options)
     assert run.code == 0
-    assert "a status unknown here" in run.err
+    assert "an unknown status" in run.err
     assert_harmless(run, is_json="--json" in options)
 
 
@@ -273,7 +275,7 @@ def test_a_broken_answer_to_a_look_is_a_failed_look(
         run = kling("effect", "squish", PHOTO)
         assert run.code == 0
         assert len(server.ledger) == 1
-    assert "1 look failed" in run.err
+    assert "1 check failed" in run.err
     assert_harmless(run)
 
 

@@ -4,11 +4,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from ground.photos import make_photos
-from ground.replies import Reply, accept
-from ground.run import Program
-from ground.service import LoopbackService
-from ground.shop import Purchase, Rules
+from support.photos import make_photos
+from support.replies import Reply, accept
+from support.run import Program
+from support.service import LoopbackService
+from support.shop import Purchase, Rules
 
 SQUISH = ("effect", "squish")
 

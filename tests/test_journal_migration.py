@@ -12,9 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ground.replies import Reply, wrap
-from ground.run import OTHER_PHOTO, PHOTO, Program, command
-from ground.service import LoopbackService
+from support.replies import Reply, wrap
+from support.run import OTHER_PHOTO, PHOTO, Program, command
+from support.service import LoopbackService
 
 # As version 0.1.0 made it: application id "klng", version 1, write-ahead.
 OLD_SCHEMA = """
@@ -123,7 +123,7 @@ def test_what_was_bought_before_is_gone_on_with(
     kling: Program,
     service: LoopbackService,
     path: Path,
-    is_killed: bool,  # noqa: FBT001 - a parameter
+    is_killed: bool,
 ) -> None:
     """After the upgrade the same command resumes its task, looks where in doubt, and buys nothing.
 
@@ -168,7 +168,7 @@ def test_many_processes_upgrade_once(path: Path) -> None:
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_kill_at_any_call_of_the_upgrade_loses_nothing(
     tmp_path: Path,
-    is_killed: bool,  # noqa: FBT001 - a parameter
+    is_killed: bool,
 ) -> None:
     """SIGKILL at each call that changes one of the journal's files; the next run has it all."""
 

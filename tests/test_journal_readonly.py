@@ -11,14 +11,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from ground.ordinary import fill_disk, mount_disk, run_ordinary
-from ground.process import Process
-from ground.replies import DROP, RESET
-from ground.run import OTHER_PHOTO, PHOTO, Run
-from ground.service import LoopbackService
-from ground.shop import Rules
+from support.ordinary import fill_disk, mount_disk, run_ordinary
+from support.process import Process
+from support.replies import DROP
+from support.run import OTHER_PHOTO, PHOTO, Run
+from support.service import LoopbackService
+from support.shop import Rules
 
-TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
+TOKEN = "sk-test-0123456789abcdef"
 STRACE = shutil.which("strace")
 DENIED = "Permission denied"
 # What is in the way, and the reason that the user is told.
@@ -320,13 +320,3 @@ def test_a_refused_run_leaves_the_journal_usable(machine: Machine) -> None:
     machine.finish_tasks()
     assert machine.run("effect", "squish", OTHER_PHOTO).code == 0
     assert len(machine.run("tasks").lines) == 2
-
-
-def test_a_lost_connection_is_no_reason_to_send(machine: Machine) -> None:
-    """Fault 77: a look that fails over a read-only journal ends as unreachable, not as bought."""
-    machine.buy("clean")
-    machine.obstruct("a file that may not be changed")
-    machine.service.on_look(RESET, times=2)
-    run = machine.run("status")
-    assert (run.code, machine.posts) == (10, 1)
-    machine.service.forget_scripts()

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ground.run import Run
-from ground.service import LoopbackService
-from ground.shop import Rules
-from ground.sweep import STRACE, Bench, Point, find_points, inject
+from support.run import Run
+from support.service import LoopbackService
+from support.shop import Rules
+from support.sweep import STRACE, Bench, Point, find_points, inject
 
 pytestmark = [
     pytest.mark.skipif(STRACE is None, reason="strace is not installed"),
@@ -123,7 +123,7 @@ def test_a_disk_that_fails_under_a_journal_buys_nothing_again(
     tmp_path: Path,
     request: pytest.FixtureRequest,
     end: str,
-    is_lasting: bool,  # noqa: FBT001 - a parameter
+    is_lasting: bool,
 ) -> None:
     """Fault 77: whatever fails in a rerun, the task of the earlier run is not bought again."""
     # Nothing but the journal can know the task.

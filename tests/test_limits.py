@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ground.run import PHOTO, command, run_installed
-from ground.service import LoopbackService
-from ground.shop import Rules
+from support.run import PHOTO, command, run_installed
+from support.service import LoopbackService
+from support.shop import Rules
 
 
 @pytest.mark.parametrize("kilobytes", [120_000, 160_000, 200_000])

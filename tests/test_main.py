@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ground.run import command, run_installed
+from support.run import command, run_installed
 
 from kling_cli import __version__
 
@@ -71,7 +71,7 @@ def test_streams_that_cannot_be_used(argv: str, redirection: str, code: int) -> 
     assert done.returncode == code
     assert b"Traceback" not in done.stderr
     if code == 11:
-        assert done.stderr.startswith(b"kling: error: ")
+        assert done.stderr.startswith(b"error: ")
 
 
 @pytest.mark.parametrize("argv", ["--version", "--help", "scenes", "effect --help"])
@@ -94,4 +94,4 @@ def test_ctrl_c_while_the_program_is_being_loaded(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     run = run_installed("scenes", environ={"PYTHONPATH": path})
     assert (run.code, run.out) == (130, "")
-    assert run.err == "kling: error: Stopped. Nothing was sent.\n"
+    assert run.err == "error: Stopped. Nothing was sent.\n"

@@ -5,16 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from ground.run import PHOTO
-from ground.service import LoopbackService
 from PIL import Image
+from support.run import PHOTO
+from support.service import LoopbackService
 
 _MEGABYTE = 1_000_000
 # What a process has had at most, itself alone: getrusage also counts whoever started it.
 _PROGRAM = """
 import sys
 from pathlib import Path
-from kling_cli.app import main
+from kling_cli.cli.app import main
 
 code = main(["effect", "squish", sys.argv[1], "--no-wait"])
 status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()

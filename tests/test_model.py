@@ -4,16 +4,22 @@ The submission and the journal are the product's; the service, the processes and
 played here, and every choice that they have is taken in turn.
 """
 
+import copy
+import io
+import math
+import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from ground.explorer import Choices, Interleaving, enumerate_ways
+from support.explorer import Choices, Interleaving, enumerate_ways
 
-from kling_cli.buying.claim import Terms
-from kling_cli.buying.submission import Submission
+from kling_cli.api.errors import ApiError, Kind
+from kling_cli.concurrency import ConcurrencyLimit
+from kling_cli.console import Console
 from kling_cli.errors import (
     KlingError,
     LaterError,
@@ -22,51 +28,27 @@ from kling_cli.errors import (
     UnreachableError,
 )
 from kling_cli.journal import Journal
-from kling_cli.purchase import Declined, Event, Purchase, Stage
-from kling_cli.scenes import find
-from kling_cli.task import Look, Picture, Request, Task, TaskStatus
+from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task, TaskStatus
+from kling_cli.purchase import Event
+from kling_cli.submit import Submission
 
 if TYPE_CHECKING:
-    from kling_cli.api.service import Service
+    from kling_cli.api.client import Client
+    from kling_cli.clock import Clock
 
-REQUEST = Request(
+pytestmark = pytest.mark.timeout(600)
+
+REQUEST = EffectRequest(
     base_url="https://service.example",
-    scene=find("squish"),
+    scene="squish",
     pictures=(Picture(source="photo.jpg", kind="file", content=b"x", sha256="0" * 64),),
+    fields={},
+    external_task_id="kling-derived",
 )
-NAME = "kling-derived"
 
 
 class CrashError(BaseException):
     """The process is killed here."""
-
-
-class Silence:
-    """A listener that says nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def warn(self, text: str) -> None:
-        """Say nothing."""
-
-    def accept(self, purchase: Purchase) -> None:
-        """Say nothing."""
-
-    def look(self, task: Task) -> None:
-        """Say nothing."""
-
-    def miss(self, count: int, reason: str) -> None:
-        """Say nothing."""
-
-    def queue(self) -> None:
-        """Say nothing."""
-
-    def save(self, done: int, total: int | None) -> None:
-        """Say nothing."""
-
-    def hold(self, reason: str, *, seconds: float) -> None:
-        """Say nothing."""
 
 
 @dataclass(kw_only=True)
@@ -155,35 +137,39 @@ class PlayedService:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def submit(  # noqa: PLR0911 - one end for each thing that can happen
-        self, _request: Request, name: str, *, before_first_byte: Callable[[], None]
-    ) -> Task | Declined:
+    def create_effect(
+        self,
+        _request: EffectRequest,
+        name: str,
+        *,
+        before_first_byte: Callable[[], None],
+        progress: object,
+    ) -> Task:
         """Take a request, with everything that can happen to one."""
         world = self._world
         kind = world.go_wrong(5)
         if kind == 1:
-            return Declined(event=Event.NOT_SENT, error=UnreachableError("not_sent", "refused"))
+            raise ApiError(Kind.NOT_SENT, UnreachableError("not_sent", "refused"))
         before_first_byte()
         world.posts += 1
         world.step()
         if kind == 2:
-            return Declined(event=Event.BUSY, error=LaterError("busy", "busy"))
+            raise ApiError(Kind.BUSY, LaterError("busy", "busy"))
         if kind == 3:
-            return Declined(event=Event.REFUSED, error=RefusedError("refused", "refused"))
-        lost = Declined(event=Event.AMBIGUOUS, error=UnknownError("reply_lost", "lost"))
+            raise ApiError(Kind.REFUSED, RefusedError("refused", "refused"))
+        lost = ApiError(Kind.AMBIGUOUS, UnknownError("reply_lost", "lost"))
         if kind == 4:
             world.late.append(name)
-            return lost
+            raise lost
         is_repeated = world.arrive(name)
         world.step()
         if kind == 5:
-            return lost
+            raise lost
         if is_repeated:
-            duplicate = UnknownError("duplicate_external_id", "exists")
-            return Declined(event=Event.DUPLICATE, error=duplicate)
-        return self._tell(name)
+            raise ApiError(Kind.DUPLICATE, UnknownError("duplicate_external_id", "exists"))
+        return self._show(name)
 
-    def look(self, name: str, *, seconds_left: float) -> Look:  # noqa: ARG002 - it takes no time
+    def get_task(self, name: str, *, seconds: float) -> Task:
         """Look a request up."""
         world = self._world
         world.step()
@@ -191,13 +177,13 @@ class PlayedService:
             world.arrive(world.late.pop())
         kind = world.go_wrong(2)
         if kind == 1:
-            return Look(error=UnreachableError("unreachable", "no answer"))
+            raise ApiError(Kind.AMBIGUOUS, UnreachableError("unreachable", "no answer"))
         if kind == 2 or name not in world.bought or not world.rules.looks_up:
-            return Look(is_missing=True)
-        return Look(task=self._tell(name))
+            raise ApiError(Kind.NOT_FOUND, RefusedError("not_found", "no such task"))
+        return self._show(name)
 
     @staticmethod
-    def _tell(name: str) -> Task:
+    def _show(name: str) -> Task:
         return Task(task_id=f"task-{name}", external_task_id=name, status=TaskStatus.SUBMITTED)
 
 
@@ -205,6 +191,11 @@ class SteppedJournal(Journal):
     """The product's journal, with a place for a kill before and after each of its steps."""
 
     world: World
+
+    @property
+    def is_kept(self) -> bool:
+        """It outlives the processes of a way, so that nothing need be looked up before a send."""
+        return True
 
     def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
         """Claim, and perhaps be killed."""
@@ -214,11 +205,11 @@ class SteppedJournal(Journal):
         return claimed
 
     def apply(
-        self, external_task_id: str, event: Event, *, sender: str, tag: str | None = None
+        self, external_task_id: str, event: Event, *, tag: str | None = None
     ) -> Purchase | None:
         """Take a step, and perhaps be killed."""
         self.world.step()
-        after = super().apply(external_task_id, event, sender=sender, tag=tag)
+        after = super().apply(external_task_id, event, tag=tag)
         self.world.step()
         return after
 
@@ -230,17 +221,20 @@ class SteppedJournal(Journal):
         return seen
 
 
-def run(
-    world: World, journal: Journal, *, kind: type[Submission] = Submission, name: str = NAME
-) -> str:
-    """Run the command once; tell how it ended."""
+def run(world: World, journal: SteppedJournal, *, kind: type[Submission] = Submission) -> str:
+    """Run the command once, as a process of its own; return how it ended."""
+    own = copy.copy(journal)
+    own.sender, own.claimed = secrets.token_hex(8), set()
+    console = Console(io.StringIO(), environ={}, clock=cast("Clock", world))
     submission = kind(
         REQUEST,
-        Terms(external_task_id=name),
-        journal=journal,
-        service=cast("Service", PlayedService(world)),
-        clock=world,
-        talk=Silence(),
+        journal=own,
+        client=cast("Client", PlayedService(world)),
+        clock=cast("Clock", world),
+        limit=ConcurrencyLimit(cast("Clock", world)),
+        row=console.start("photo.jpg"),
+        deadline=math.inf,
+        stopped=threading.Event(),
     )
     try:
         submission.run()
@@ -260,7 +254,7 @@ def open_journal(world: World, kind: type[SteppedJournal] = SteppedJournal) -> S
     return journal
 
 
-def judge(world: World, journal: Journal, *, kind: type[Submission] = Submission) -> None:
+def judge(world: World, journal: SteppedJournal, *, kind: type[Submission] = Submission) -> None:
     """Run the command once more without any fault: bought once and there, or listed as unknown."""
     world.faults, world.interleaving = 0, None
     end = run(world, journal, kind=kind)
@@ -378,12 +372,12 @@ class ForgettingSubmission(Submission):
 class LateSubmission(Submission):
     """Broken on purpose: the journal is told of the sending only when the answer is there."""
 
-    def _step_out(self, name: str) -> None:
+    def _begin_sending(self, name: str) -> None:
         """Say nothing before the first byte."""
 
-    def _settle(self, purchase: Purchase, declined: Declined) -> Purchase | None:
-        super()._step_out(purchase.external_task_id)
-        return super()._settle(purchase, declined)
+    def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
+        super()._begin_sending(purchase.external_task_id)
+        return super()._handle(purchase, failure)
 
 
 @pytest.mark.parametrize("kind", [ResendingSubmission, ForgettingSubmission, LateSubmission])

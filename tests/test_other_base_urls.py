@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ground.clock import VirtualClock
-from ground.run import OTHER_PHOTO, PHOTO, Program, run_installed
-from ground.service import LoopbackService
-from ground.shop import Rules
+from support.clock import VirtualClock
+from support.run import OTHER_PHOTO, PHOTO, Program, run_installed
+from support.service import LoopbackService
+from support.shop import Rules
 
-OWN_TOKEN = "sk-test-0123456789abcdef"  # noqa: S105 - of no service
-OTHER_TOKEN = "sk-other-fedcba9876543210"  # noqa: S105 - likewise
+OWN_TOKEN = "sk-test-0123456789abcdef"
+OTHER_TOKEN = "sk-other-fedcba9876543210"
 COMMANDS = pytest.mark.parametrize("command", ["status", "wait"])
 
 

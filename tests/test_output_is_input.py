@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ground.photos import make_photos
-from ground.replies import Reply, describe, wrap
-from ground.run import PHOTO, Program, command
-from ground.service import VIDEO, LoopbackService
-from ground.shop import Purchase
+from support.photos import make_photos
+from support.replies import Reply, describe, wrap
+from support.run import PHOTO, Program, command
+from support.service import VIDEO, LoopbackService
+from support.shop import Purchase
 
 SQUISH = ("effect", "squish")
 

@@ -1,77 +1,72 @@
-"""The catalogue of scenes."""
+"""The catalogue of scenes, and `kling scenes`."""
 
 import pytest
+from support.run import PHOTO, Program
 
 from kling_cli.errors import UsageError
-from kling_cli.scenes import PAIR, SINGLE, Scene, catalogue, find
+from kling_cli.scenes import PAIR, Scene, catalogue, find
 
 
-@pytest.mark.parametrize("scene", catalogue(), ids=lambda scene: scene.name)
-def test_each_scene_can_be_found(scene: Scene) -> None:
-    """Every scene is found by its name and by its Chinese title, and needs one picture or two."""
-    assert find(scene.name) is scene
-    assert scene.pictures in (SINGLE, PAIR)
-    assert scene.listed in ("current", "older", None)
-    if scene.title is not None:
-        assert find(scene.title).title == scene.title
-
-
-def test_names_are_unique() -> None:
-    """No two scenes share a name."""
+def test_each_scene_can_be_found() -> None:
+    """By its name in any case, by its title, and with an apostrophe as a web page spells it."""
     names = [scene.name for scene in catalogue()]
     assert len(names) == len(set(names))
-    assert {"squish", "hug"} <= set(names)
-
-
-def test_a_scene_tells_what_it_takes() -> None:
-    """The two-people scenes know their models, durations and modes."""
-    hug = find("hug")
-    assert hug.pictures == PAIR
-    assert find("squish").pictures == SINGLE
-    assert hug.models
-    assert hug.durations
-    assert hug.modes
+    for scene in catalogue():
+        assert find(scene.name) is find(scene.name.upper()) is scene
+        assert find(scene.name.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")) is scene
+        assert scene.title is None or find(scene.title).title == scene.title
+        assert scene.pictures in (1, PAIR)
+        assert scene.listed in ("current", "older", None)
 
 
 @pytest.mark.parametrize(
-    ("typed", "nearest"),
-    [("sqish", "squish"), ("SQUISH", "squish"), ("heart-gesture", "heart_gesture")],
+    ("typed", "guess"),
+    [
+        ("sqish", "Did you mean squish"),
+        ("SQUICH", "Did you mean squish"),
+        ("heart-gesture", "Did you mean heart_gesture"),
+        ("\x1b[31m0000000", r"called '\\x1b[31m0000000'."),
+    ],
 )
-def test_an_unknown_scene_names_the_nearest(typed: str, nearest: str) -> None:
-    """A slip in a scene's name is answered with the name that was meant."""
-    with pytest.raises(UsageError) as caught:
-        find(typed)
-    assert f"Did you mean {nearest}" in caught.value.message
-    assert caught.value.code == "unknown_scene"
-    assert "kling scenes" in caught.value.hint
-    assert "--any-scene" in caught.value.hint
+def test_an_unknown_scene_names_the_nearest(kling: Program, typed: str, guess: str) -> None:
+    """A slip in a name is answered with the name that was meant, without a wild guess."""
+    run = kling("effect", typed, PHOTO, "--json")
+    assert (run.code, run.json["error"]["code"]) == (2, "unknown_scene")
+    assert guess in run.err
+    assert ("Did you mean" in run.err) == guess.startswith("Did")
+    assert "kling scenes" in run.err
+    assert "--any-scene" in run.err
 
 
-def test_a_scene_like_no_other_gets_no_wild_guess() -> None:
-    """A name that resembles none is refused without a suggestion, and cleaned."""
-    with pytest.raises(UsageError) as caught:
-        find("\x1b[31m0000000")
-    assert "Did you mean" not in caught.value.message
-    assert "\x1b" not in caught.value.message
-
-
-@pytest.mark.parametrize(("pair", "pictures"), [(False, SINGLE), (True, PAIR)])
-def test_any_scene_takes_a_name_as_it_is(pair: bool, pictures: int) -> None:  # noqa: FBT001 - a parameter
-    """The provider's catalogue changes monthly, so a name that ours lacks can still be sent."""
-    assert find("brand_new", any_scene=True, pair=pair) == Scene(
-        name="brand_new", pictures=pictures
-    )
-
-
-def test_any_scene_still_knows_the_catalogue() -> None:
-    """A name that the catalogue has keeps what the catalogue knows of it."""
+def test_any_scene_takes_a_name_as_it_is() -> None:
+    """A name that the catalogue lacks can be sent; one that it has keeps what is known of it."""
+    assert find("Brand_new", any_scene=True) == Scene("Brand_new", 1)
+    assert find("Brand_new", any_scene=True, pair=True) == Scene("Brand_new", PAIR)
     assert find("hug", any_scene=True) is find("hug")
-
-
-def test_a_curly_apostrophe_is_an_apostrophe() -> None:
-    """A title copied from a web page is found although its apostrophe is curly."""
-    with_apostrophe = [scene for scene in catalogue() if "'" in scene.name + (scene.title or "")]
-    for scene in with_apostrophe:
-        assert find(scene.name.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")) is scene
     with pytest.raises(UsageError):
-        find("no\N{RIGHT SINGLE QUOTATION MARK}scene")
+        find("Brand_new")
+
+
+def test_all_scenes_are_listed(kling: Program) -> None:
+    """Without a name every scene is listed, one a line, with five cells."""
+    run = kling("scenes")
+    assert (run.code, run.err) == (0, "")
+    assert [line.split("\t")[0] for line in run.lines] == [scene.name for scene in catalogue()]
+    assert {line.count("\t") for line in run.lines} == {4}
+    (squish,) = (line for line in run.lines if line.startswith("squish\t"))
+    assert squish.split("\t")[1:4] == ["1", "older", "捏捏乐"]
+
+
+def test_scenes_have_objects(kling: Program) -> None:
+    """Under --json each scene is one object with the fields that its input takes."""
+    assert len(kling("scenes", "--json").lines) == len(catalogue())
+    hug, squish = kling("scenes", "hug", "捏捏乐", "--json").records
+    assert (hug["name"], hug["images"], hug["modes"]) == ("hug", 2, ["std", "pro"])
+    assert (squish["name"], squish["images"], squish["title"]) == ("squish", 1, "捏捏乐")
+
+
+def test_an_unknown_scene_is_a_usage_error(kling: Program) -> None:
+    """A slip is answered with the nearest names, and nothing is listed."""
+    run = kling("scenes", "squish", "hugg", "--json")
+    assert run.code == run.json["exit_code"] == 2
+    assert "Did you mean hug?" in run.err

@@ -1,144 +1,140 @@
-"""Ctrl-C, termination and hang-up."""
+"""The requests of a run: told as they are done, settled on a signal."""
 
+import contextlib
 import os
 import signal
-import subprocess
-import sys
-import threading
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from support.fault_server import FaultServer
+from support.process import Process
+from support.run import OTHER_PHOTO, PHOTO
+from support.service import LoopbackService
+from support.shop import Rules
+from support.steps import hold, read_request
 
-from kling_cli.errors import Interrupted
-from kling_cli.signals import find_signals, hold, listen, raise_heard
+from kling_cli.models import Stage
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-def test_the_signals_that_end_a_program_are_known() -> None:
-    """What a user, a CI system and a closed terminal send is listened to."""
-    assert find_signals() == SIGNALS
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_the_block(number: signal.Signals) -> None:
-    """A signal interrupts the main thread, and afterwards all is as it was before."""
-    before = [signal.getsignal(each) for each in SIGNALS]
-    with pytest.raises(Interrupted) as caught, listen():
-        os.kill(os.getpid(), number)
-    assert caught.value.exit_code == 128 + number
-    assert [signal.getsignal(each) for each in SIGNALS] == before
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+TOKEN = {"KLING_TOKEN": "sk-test-0123456789abcdef"}
 
 
-class Finalized:
-    """Something at whose end a signal comes."""
-
-    def __del__(self) -> None:
-        """Send it, from where no exception gets out."""
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def test_no_signal_is_lost_in_a_finalizer(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where Python swallows the exception, the run ends at its next turn, without a traceback."""
-    with listen():
-        thing = Finalized()
-        del thing
-        with pytest.raises(Interrupted) as caught:
-            raise_heard()
-    assert caught.value.exit_code == 128 + signal.SIGTERM
-    assert capsys.readouterr() == ("", "")
-    with listen():
-        raise_heard()  # of an earlier run nothing is left
+def list_journal(tmp_path: Path) -> list[tuple[str, str | None, Stage]]:
+    """Read external id, task id and stage of what the journal holds, mere claims too."""
+    path = tmp_path / "state" / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT external_task_id, task_id, stage FROM purchases")
+        return [(name, task_id, Stage(stage)) for name, task_id, stage in rows]
 
 
-def test_what_others_lose_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only our own exception is passed over; a finalizer's fault goes on being told."""
-    told: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_value))
-
-    class Faulty:
-        """Something whose end fails."""
-
-        def __del__(self) -> None:
-            """Fail."""
-            raise ValueError("faulty")
-
-    with listen():
-        thing = Faulty()
-        del thing
-    assert [str(error) for error in told] == ["faulty"]
+@pytest.fixture
+def slow_service() -> Iterator[LoopbackService]:
+    """A service on which a task takes an hour."""
+    with LoopbackService(Rules(task_seconds=3600)) as service:
+        yield service
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    """Under nohup a hang-up does not end the run."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with listen():
-            os.kill(os.getpid(), signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        with pytest.raises(Interrupted), listen():
-            os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+# Signals to the installed program
 
 
-def test_another_thread_leaves_the_signals_alone() -> None:
-    """Whoever runs the program in a thread of their own keeps their own handlers."""
-    seen: list[object] = []
-
-    def run() -> None:
-        with listen():
-            seen.append(signal.getsignal(signal.SIGTERM))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert seen == [signal.getsignal(signal.SIGTERM)]
-
-
-def test_a_held_block_is_done_whole() -> None:
-    """A signal that comes while a result is being told ends the run behind it, not in it."""
-    done: list[str] = []
-
-    def tell() -> None:
-        with hold():
-            os.kill(os.getpid(), signal.SIGTERM)
-            done.append("whole")
-        done.append("never")
-
-    with pytest.raises(Interrupted) as caught, listen():
-        tell()
-    assert done == ["whole"]
-    assert caught.value.exit_code == 143
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_wait_names_the_task(
+    tmp_path: Path, slow_service: LoopbackService, number: int, code: int
+) -> None:
+    """Faults 89 and 90: who stops a wait is told the task, and how to go on with it."""
+    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url)
+    with Process(*argv, environ=TOKEN) as process:
+        process.wait_for("submitted")
+        process.kill(number)
+        run = process.finish()
+    (bought,) = slow_service.ledger
+    assert (run.code, run.out) == (code, "")
+    assert f"error: Stopped. Task {bought.task_id} goes on and is paid for.\n" in run.err
+    assert f"hint: kling wait {bought.task_id}\n" in run.err
+    assert run.err.count("error:") == 1
+    ((_name, task_id, stage),) = list_journal(tmp_path)
+    assert task_id == bought.task_id
+    assert stage in (Stage.SUBMITTED, Stage.PROCESSING)
 
 
-def test_a_held_signal_counts_more_than_an_error() -> None:
-    """Where the held block fails, too, it is still the signal that ends the run, once."""
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_post_is_not_sure(tmp_path: Path, number: int, code: int) -> None:
+    """Fault 88: who stops a request on its way learns that it may be bought, and where to look."""
+    with FaultServer((read_request, hold)) as server:
+        argv = ("effect", "squish", PHOTO, "--base-url", server.base_url, "--json")
+        with Process(*argv, environ=TOKEN) as process:
+            while process.is_running and not server.requests:
+                time.sleep(0.01)
+            server.wait_until_held()
+            process.kill(number)
+            run = process.finish()
+    ((name, _task_id, stage),) = list_journal(tmp_path)
+    assert stage is Stage.UNKNOWN
+    assert run.code == run.json["exit_code"] == code
+    assert run.json["error"]["code"] == "interrupted"
+    assert run.json["error"]["charged"] == "maybe"
+    assert run.json["external_task_id"] == name
+    assert run.json["task_status"] == "unknown"
+    assert f"error: Stopped. The request may have been accepted, as {name}.\n" in run.err
+    assert "never sends again" in run.err
+    assert name in run.json["error"]["hint"]
 
-    def fail() -> None:
-        with hold():
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise ZeroDivisionError
 
-    with pytest.raises(Interrupted), listen():
-        fail()
-    with hold():
-        pass
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_signal_before_anything_was_sent(tmp_path: Path, form: str) -> None:
+    """Fault 87: while the pictures are still being listed, a signal costs nothing and says so."""
+    names = tmp_path / "names"
+    os.mkfifo(names)
+    argv = ["effect", "squish", "--from", str(names), "--base-url", "http://127.0.0.1:9"]
+    argv += ["--json"] * (form == "json")
+    # The second opens as soon as the program reads it.
+    with Process(*argv, environ=TOKEN) as process, names.open("wb"):
+        process.kill(signal.SIGTERM)
+        run = process.finish()
+    assert run.code == 143
+    assert run.err.endswith("error: Stopped. Nothing was sent.\n")
+    if form == "json":
+        assert (run.json["exit_code"], run.json["error"]["charged"]) == (143, "no")
+    else:
+        assert run.out == ""
+    assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_second_signal_ends_at_once(number: signal.Signals) -> None:
-    """Fault 89: who presses Ctrl-C twice does not wait for anything any more."""
-    script = f"""
-import os
-from kling_cli.errors import Interrupted
-from kling_cli.signals import listen
-with listen():
-    try:
-        os.kill(os.getpid(), {int(signal.SIGTERM)})
-    except Interrupted:
-        os.kill(os.getpid(), {int(number)})
-        while True:
+def test_a_signal_in_a_batch_tells_of_every_input(slow_service: LoopbackService) -> None:
+    """Fault 90: in a batch each input has its JSON object, also those that were not begun."""
+    photos = (PHOTO, OTHER_PHOTO, PHOTO)
+    environ = {**TOKEN, "KLING_JOBS": "1"}
+    argv = ("effect", "squish", *photos, "--base-url", slow_service.base_url, "--json")
+    with Process(*argv, environ=environ) as process:
+        process.wait_for("submitted")
+        process.kill(signal.SIGINT)
+        run = process.finish()
+    assert run.code == 130
+    assert [record["exit_code"] for record in run.records] == [130] * 3
+    assert [record["error"]["charged"] for record in run.records] == ["yes", "no", "no"]
+    assert "error: Stopped. 1 running at the service and paid for, 2 not sent.\n" in run.err
+
+
+def test_the_second_signal_does_not_wait(slow_service: LoopbackService) -> None:
+    """Fault 89: where the end takes its time, a second signal ends the run at once."""
+    slow_service.shop.rules = Rules(looks_until_done=0)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 65536):
             pass
-"""
-    done = subprocess.run([sys.executable, "-c", script], timeout=20, check=False)
-    assert done.returncode == 128 + number
+    os.set_blocking(writer, True)
+    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url)
+    with Process(*argv, environ=TOKEN, stdout=writer) as process:
+        process.wait_for("succeed")
+        time.sleep(0.3)
+        process.kill(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.is_running
+        process.kill(signal.SIGTERM)
+        assert process.finish().code == 143
+    os.close(reader)
+    os.close(writer)

@@ -5,18 +5,18 @@ import time
 from pathlib import Path
 
 import pytest
-from ground.clock import VirtualClock
-from ground.fault_server import FaultServer
-from ground.ordinary import run_ordinary
-from ground.process import Process
-from ground.replies import DROP, RESET, Reply, describe, refuse, wrap
-from ground.run import OTHER_PHOTO, PHOTO, Program, Run
-from ground.service import LoopbackService
-from ground.shop import Purchase, Rules
-from ground.steps import answer, hold, read_request
+from support.clock import VirtualClock
+from support.fault_server import FaultServer
+from support.ordinary import run_ordinary
+from support.process import Process
+from support.purchases import DAY, find_video, show
+from support.replies import DROP, RESET, Reply, refuse
+from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.service import LoopbackService
+from support.shop import Rules
+from support.steps import answer, hold, read_request
 
 SQUISH = ("effect", "squish", PHOTO)
-DAY = 24 * 3600.0
 UNTRUE = ("kling tasks", "never sends", "journal keeps", "has no task")
 
 
@@ -31,21 +31,6 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _plain(service: LoopbackService) -> None:
     """Let the service buy again whatever it is sent again."""
     service.shop.rules = Rules(deduplicate="ignore")
-
-
-def find_video(service: LoopbackService, number: int = 0) -> str:
-    """Spell the URL of the video of a purchase."""
-    return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
-
-
-def show(status: str, **fields: object) -> Reply:
-    """Answer a look with this status, and further fields of the task."""
-
-    def write(sale: Purchase | None) -> object:
-        assert sale is not None
-        return wrap({**describe(sale), "task_status": status, **fields})
-
-    return Reply(json=write)
 
 
 def check_words(run: Run, *, name: str = "") -> None:
@@ -186,7 +171,7 @@ def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) ->
     run = kling(*SQUISH, "--timeout", "9s", "--json")
     task_id = service.ledger[0].task_id
     assert (run.code, run.json["task_id"]) == (8, task_id)
-    assert run.json["error"]["hint"].endswith(f"kling wait {task_id}")
+    assert f"kling wait {task_id} --base-url {service.base_url}" in run.json["error"]["hint"]
     assert "nothing lists the task" in run.json["error"]["hint"]
     check_words(run, name=task_id)
     service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
@@ -267,14 +252,6 @@ def test_the_same_picture_twice_is_bought_once(kling: Program, service: Loopback
     run = kling(*SQUISH, PHOTO, OTHER_PHOTO)
     assert (run.code, len(run.lines), len(service.ledger)) == (0, 3, 2)
     check_words(run)
-
-
-def test_an_own_id_is_looked_up_too(kling: Program, service: LoopbackService) -> None:
-    """Fault 97: what was bought under the user's own id is gone on with."""
-    named = (*SQUISH, "--external-task-id", "order-66")
-    assert kling(*named).code == 0
-    run = kling(*named, "--json")
-    assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
 
 
 def test_a_home_that_may_not_be_written_counts_as_none(

@@ -1,1 +1,1 @@
-"""The endpoints of the service, and what its answers mean."""
+"""The client of the video-effects API."""

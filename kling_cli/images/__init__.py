@@ -1,1 +1,89 @@
-"""Pictures read and checked before anything is sent."""
+"""Pictures are read and checked before anything is sent; here is what the modules share."""
+
+import re
+import threading
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kling_cli.errors import InputError
+from kling_cli.text import clean
+
+# "At most 10MB", and nobody says whether that is 10 000 000 bytes or 10 MiB: above the larger one
+# a picture is refused, between the two it gets a note.
+MAX_BYTES = 10 * 1024 * 1024
+SAFE_BYTES = 10_000_000
+MIN_SIDE = 300
+# Not the service's rule: the largest camera sensors have 200 megapixels, and what claims more
+# within 10 MiB is made to exhaust whoever decodes it.
+MAX_PIXELS = 250_000_000
+# What can be opened, and Pillow's names of it.
+PILLOW_FORMATS = {
+    **{name: name for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "AVIF")},
+    "WebP": "WEBP",
+    "HEIC": "HEIF",
+}
+_START_OF_SCAN = 0xDA
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xda-\xfe])")
+# Pillow's limits and warnings belong to the whole process. One picture at a time also keeps the
+# memory of a batch from growing with its workers.
+_decoding = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What is known of a picture without decoding it.
+
+    Sides are in pixels, 0 where they are not known. `traits` are worth a note; `max_pixels` is
+    the most that --fix decodes of this format.
+    """
+
+    format: str
+    width: int = 0
+    height: int = 0
+    traits: frozenset[str] = frozenset()
+    max_pixels: int = 0
+
+    @property
+    def fixable(self) -> bool:
+        """Whether --fix can decode it, as far as the header says."""
+        return 0 < self.width * self.height <= self.max_pixels
+
+
+def walk_jpeg(content: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the segments of a JPEG, up to the header of its first scan.
+
+    Of each the code of its marker, where marker and body start, and where it ends.
+    """
+    position = 2
+    while marker := _MARKER.search(content, position):
+        body = marker.end() + 2
+        position = marker.end() + max(2, int.from_bytes(content[marker.end() : body]))
+        yield marker[1][0], marker.start(), body, position
+        if marker[1][0] == _START_OF_SCAN:
+            return
+
+
+def explain(error: Exception) -> InputError:
+    """Explain why Pillow cannot decode a picture."""
+    reason = clean(str(error))
+    if isinstance(error, OSError | EOFError | SyntaxError):
+        text = f"the file is damaged, {reason}: copy or save it anew"
+        return InputError("image_damaged", text)
+    return InputError("image_unreadable", f"it cannot be read ({reason}): save it as a plain JPEG")
+
+
+@contextmanager
+def decoding() -> Generator[None]:
+    """Wait for the turn to use Pillow, which is silent and refuses bombs meanwhile."""
+    import logging
+
+    from PIL import Image
+
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)
+        yield

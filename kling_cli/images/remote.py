@@ -1,196 +1,206 @@
-"""Pictures given by their web address: the service fetches them, we only look at the beginning.
+"""URLs: which of them the service can use, and whether there is a picture behind one.
 
-The service tells of an address that it cannot read only minutes after the task was made.
+The service fetches the picture itself. It reports a URL that it cannot use only minutes after the
+task was created, so the beginning of the picture is looked at before.
 """
 
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from kling_cli.errors import InputError
-from kling_cli.images.addresses import Fault, Resolve, find_fault, look_up
-from kling_cli.images.glimpse import ASKING_FOR_IT, Glimpse, read_glimpse
-from kling_cli.images.rules import MOST_BYTES, Problem, judge, note, refuse
-from kling_cli.task import Picture
+from kling_cli.images import Header, decoding
+from kling_cli.images.preflight import find_notes, find_problems, read_header, refuse
+from kling_cli.models import Picture
 from kling_cli.text import clean, without_query
-from kling_cli.transport.exchange import ExchangeError, Transport
-from kling_cli.transport.web import DeadEndError, follow
 
-_CHECK_SECONDS = 20.0
-_SUCCESSES = range(200, 300)
-_ABSENT = frozenset({404, 410})
-_CLOSED = frozenset({401, 403})
-# An answer of this kind to a request for the first bytes: there is not a single one.
-_EMPTY = 416
-_OVERRIDE = "If the service can fetch it all the same: --no-check-url"
+if TYPE_CHECKING:
+    from kling_cli.api.transport import Transport
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """What a server answered: a redirect, a glimpse of the picture, or neither."""
-
-    status: int
-    location: str = ""
-    encoding: str = ""
-    glimpse: Glimpse | None = None
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Enough for nearly every header.
+_HEADER_BYTES = 1 << 18
+_HEADERS = {
+    "Accept": "image/jpeg, image/png, */*;q=0.5",
+    # A server that sends all of it is cut off.
+    "Range": f"bytes=0-{_HEADER_BYTES - 1}",
+}
+_SIZE = re.compile(r"(?:^|bytes [0-9-]+/)([0-9]{1,15})")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+_SKIP_CHECK = "If the service can fetch it all the same: --no-check-url"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rules:
-    """What holds on the whole way: how hosts are resolved to be judged, and until when to wait.
-
-    `resolve` is None where every host will do; `ends` is seconds of the monotonic clock.
-    """
-
-    resolve: Resolve | None
-    ends: float
-
-
-def prepare(  # noqa: PLR0913 - resolver and seconds are told by tests alone
-    url: str,
-    *,
-    transport: Transport,
-    allow_private: bool,
-    check: bool,
-    resolve: Resolve = look_up,
-    seconds: float = _CHECK_SECONDS,
-) -> Picture:
-    """Check a picture by its address, which stays exactly as it was given.
+def validate_url(url: str, *, allow_private: bool) -> InputError | None:
+    """Find what makes a URL useless to the service, as it is written; no name is looked up.
 
     Args:
-        url: the address.
-        transport: one to the network; the connection that it keeps to a service is closed.
-        allow_private: the service itself is on this machine, and reaches what is on it.
-        check: ask the picture's server; without it the spelling alone is judged.
-        resolve: finds the addresses of a host.
+        url: of a picture, of a redirect, or for callbacks.
+        allow_private: the service is on this machine, and reaches what is on it.
+
+    Returns:
+        None, or an error with code `url_invalid`, `url_with_credentials` or `url_private`, in
+        words that do not quote the URL: its query may be a secret.
+    """
+    # Some programs read a backslash as a slash: two readers would see two hosts.
+    odd = next((c for c in url if c.isspace() or not c.isprintable() or c == "\\"), "")
+    scheme = url.partition(":")[0].lower()
+    host, text = _parse_host(url), ""
+    if scheme in ("data", "file"):
+        text = "the service has no access to files here: give the file's path"
+    elif odd:
+        text = f"it contains the character U+{ord(odd):04X}, which a URL has to encode"
+    elif scheme not in ("http", "https"):
+        text = "it does not begin with https:// or http://"
+    elif not host:
+        text = "its host or port is not valid"
+    if text:
+        return InputError("url_invalid", text)
+    if "@" in urlsplit(url).netloc:
+        text = "it holds a user name or password, which the service would see"
+        hint = "Use an address that works without one."
+        return InputError("url_with_credentials", text, hint=hint)
+    if not allow_private and _is_private(host):
+        text = f"the service cannot reach it, {host} is an address of this machine or network"
+        return InputError("url_private", text, hint=_SKIP_CHECK)
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or literal address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".").rpartition(".")[2] == "localhost"
+
+
+def prepare_url(
+    url: str, *, transport: "Transport", allow_private: bool, check: bool, seconds: float = 20.0
+) -> Picture:
+    """Check a picture by its URL, which is sent exactly as it was given.
+
+    Args:
+        url: its address.
+        transport: to other hosts than the service; no token goes through it.
+        allow_private: the service is on this machine, and reaches what is on it.
+        check: ask the picture's server; without it the URL alone is validated, and any host taken.
         seconds: for all servers on the way together.
 
     Raises:
-        InputError: `url_invalid`, `url_with_credentials`, `url_not_found`, `url_unreachable`,
-            `url_slow`, `url_redirects`, or a code of `images.prepare_all`. Its message is one line
-            that begins with the address, without its query.
+        InputError: with a code of `validate_url`, `url_not_found`, `url_unreachable`, `url_slow`,
+            `url_redirects` or one of a file's. Its message is one line, without the URL's query.
         SetupError: a proxy or certificate variable cannot be used.
     """
-    if fault := find_fault(url):
-        raise _refuse(url, fault)
+    name = without_query(url)
+    if problem := validate_url(url, allow_private=allow_private or not check):
+        raise refuse(name, [problem])
     if not check:
         return Picture(source=url, kind="url", url=url)
-    rules = _Rules(resolve=None if allow_private else resolve, ends=time.monotonic() + seconds)
-    way, answer = _follow(url, transport, rules=rules)
-    glimpse = _find_glimpse(way, answer)
-    header = glimpse.header
-    if header is None:
-        empty = Problem(code="image_empty", text="it is empty: there is no picture in it")
-        raise _refuse_picture(url, [empty])
-    if problems := judge(header, size=glimpse.size, at_least=glimpse.at_least):
-        raise _refuse_picture(url, problems, is_page=header.format == "HTML")
+    try:
+        header, size = _look(url, transport, allow_private, time.monotonic() + seconds)
+    except InputError as error:
+        raise refuse(name, [error]) from None
+    if problems := find_problems(header, size=size):
+        refused = refuse(name, problems)
+        if header.format == "HTML":
+            refused.hint = "This is the address of a web page: give that of the picture itself."
+        elif refused.hint:
+            # What is behind a URL cannot be repaired there.
+            refused.hint = "Save it and give the file: --fix repairs it before sending."
+        raise refused
     return Picture(
         source=url,
         kind="url",
         url=url,
         format=header.format,
-        width=header.width,
-        height=header.height,
-        size=glimpse.size,
-        notes=(*note(header, size=glimpse.size), *_tell_downgrade(way)),
+        width=header.width or None,
+        height=header.height or None,
+        size=size,
+        notes=find_notes(header, size=size),
     )
 
 
-def _follow(url: str, transport: Transport, *, rules: _Rules) -> tuple[Sequence[str], _Answer]:
-    ask = partial(_ask, transport=transport, rules=rules)
+def _parse_host(url: str) -> str:
+    """Parse the host of a URL; empty where host or port are not valid."""
     try:
-        # The service follows from https to plain http too; it is said, not refused.
-        return follow(url, ask, resolve=rules.resolve, allow_downgrade=True)
-    except DeadEndError as end:
-        raise _refuse_dead_end(end.way, end.fault) from None
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+        return host if parts.port != 0 and (":" in host or _HOST.fullmatch(host)) else ""
+    except ValueError:
+        return ""
 
 
-def _ask(way: Sequence[str], *, transport: Transport, rules: _Rules) -> _Answer:
-    left = rules.ends - time.monotonic()
-    take = partial(_take, count_until=rules.ends - left / 2)
+def _is_private(host: str) -> bool:
     try:
-        answer = transport.fetch(way[-1], headers=ASKING_FOR_IT, take=take, seconds=left)
-    except ExchangeError as error:
-        if time.monotonic() < rules.ends:
-            raise _refuse_stop(way, "url_unreachable", error.reason) from None
-    else:
-        # Where time runs out within an answer of unknown length, what came of it looks complete.
-        if time.monotonic() < rules.ends:
+        address = ip_address(host)
+    except ValueError:
+        return host.rpartition(".")[2] in ("localhost", "local")
+    return not address.is_global or address.is_multicast
+
+
+def _look(
+    url: str, transport: "Transport", allow_private: bool, ends: float
+) -> tuple[Header, int | None]:
+    """Look at the beginning of a picture; return its header and its size in bytes."""
+    from kling_cli.api.transport import ExchangeError
+
+    for _ in range(_MAX_REDIRECTS + 1):
+        if problem := validate_url(url, allow_private=allow_private):
+            text = f"it redirects to {without_query(url)}: {problem}"
+            raise InputError(problem.code, text, hint=_SKIP_CHECK)
+        try:
+            answer = transport.fetch(
+                urlsplit(url).geturl(),
+                headers=_HEADERS,
+                read=_read_answer,
+                seconds=ends - time.monotonic(),
+                follow_redirects=False,
+            )
+        except ExchangeError as error:
+            code = "url_unreachable" if time.monotonic() < ends else "url_slow"
+            raise InputError(code, error.reason, hint=_SKIP_CHECK) from None
+        if not isinstance(answer, str):
             return answer
-    raise _refuse_stop(way, "url_slow", "its server takes too long")
+        with suppress(ValueError):  # refused as it stands
+            answer = urljoin(url, answer)
+        url = answer
+    text = f"it redirects more than {_MAX_REDIRECTS} times"
+    raise InputError("url_redirects", text, hint=_SKIP_CHECK)
 
 
-def _take(
-    status: int, headers: Mapping[str, str], pieces: Iterator[bytes], *, count_until: float
-) -> _Answer:
-    if status == _EMPTY:
-        return _Answer(status=status, glimpse=Glimpse(header=None, size=0))
-    if status not in _SUCCESSES:
-        return _Answer(status=status, location=headers.get("Location", ""))
-    encoding = headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
-        return _Answer(status=status, encoding=encoding)
-    glimpse = read_glimpse(status, headers, pieces, most=MOST_BYTES, count_until=count_until)
-    return _Answer(status=status, glimpse=glimpse)
-
-
-def _find_glimpse(way: Sequence[str], answer: _Answer) -> Glimpse:
-    if answer.glimpse is not None:
-        return answer.glimpse
-    status = f"HTTP {answer.status}"
-    if answer.status in _ABSENT:
-        raise _refuse_stop(way, "url_not_found", f"there is nothing at this address ({status})")
-    if answer.status in _CLOSED:
-        text = f"its server does not give it to everybody ({status})"
-    elif answer.encoding:
-        text = f"its server sends it compressed as {clean(answer.encoding, limit=40)}"
-    else:
-        text = f"its server answers {status}"
-    raise _refuse_stop(way, "url_unreachable", text)
-
-
-def _refuse(url: str, fault: Fault) -> InputError:
-    error = refuse([(_show(url), [Problem(code=fault.code, text=fault.text)])])
-    error.hint = fault.hint
-    return error
-
-
-def _refuse_dead_end(way: Sequence[str], fault: Fault) -> InputError:
-    if fault.code == "url_redirects":
-        return _refuse(way[0], replace(fault, hint=_OVERRIDE))
-    if fault.code == "url_private":
-        text = f"the service cannot reach this address, {fault.text}"
-        return _refuse_stop(way, "url_unreachable", text)
-    return _refuse_stop(way, fault.code, fault.text)
-
-
-def _refuse_stop(way: Sequence[str], code: str, text: str) -> InputError:
-    """Make the error of the last address on the way."""
-    if len(way) > 1:
-        text = f"it redirects to {_show(way[-1])}: {text}"
-    return _refuse(way[0], Fault(code=code, text=text, hint=_OVERRIDE))
-
-
-def _refuse_picture(url: str, problems: Sequence[Problem], *, is_page: bool = False) -> InputError:
-    error = refuse([(_show(url), problems)])
-    if is_page:
-        error.hint = "This is the address of a web page: give that of the picture itself."
-    elif error.hint:
-        # What lies at an address cannot be repaired there.
-        error.hint = "Save it and give the file: --fix repairs it before sending."
-    return error
-
-
-def _show(url: str) -> str:
-    if url[:5].lower() == "data:":
-        return f"{clean(url.partition(',')[0], limit=80)},..."
-    return without_query(url)
-
-
-def _tell_downgrade(way: Sequence[str]) -> tuple[str, ...]:
-    schemes = [urlsplit(stop).scheme for stop in way]
-    if "http" in schemes and "https" in schemes[: schemes.index("http")]:
-        return (f"{_show(way[0])} redirects from https to plain http",)
-    return ()
+def _read_answer(
+    status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
+) -> str | tuple[Header, int | None]:
+    if status in _REDIRECTS and "Location" in headers:
+        return headers["Location"]
+    if status in (404, 410):
+        text = f"there is nothing at this address (HTTP {status})"
+        raise InputError("url_not_found", text, hint=_SKIP_CHECK)
+    if not 200 <= status < 300:
+        text = f"its server answers HTTP {status}"
+        raise InputError("url_unreachable", text, hint=_SKIP_CHECK)
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        text = f"its server sends it compressed as {clean(encoding, limit=40)}"
+        raise InputError("url_unreachable", text, hint=_SKIP_CHECK)
+    length = "Content-Range" if status == 206 else "Content-Length"
+    told = _SIZE.fullmatch(headers.get(length, ""))
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) >= _HEADER_BYTES:
+            break
+    if not content:
+        raise InputError("image_empty", "it is empty: there is no picture in it")
+    try:
+        with decoding():
+            header, _ = read_header(bytes(content))
+    except InputError as error:
+        if error.code != "image_damaged" or len(content) < _HEADER_BYTES:
+            raise
+        header = Header(format="JPEG")  # deeper in the file than we look: nothing to refuse
+    return header, int(told[1]) if told else None

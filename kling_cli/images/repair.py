@@ -1,217 +1,164 @@
-"""A picture that would be refused becomes a JPEG that passes, changed as little as possible.
+"""A picture becomes a JPEG that passes and needs no note, changed as little as possible.
 
 The same bytes always become the same bytes: a rerun knows its request again, and buys nothing.
 """
 
 import io
-import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import suppress
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from kling_cli.errors import InputError
+from kling_cli.images import (
+    MIN_SIDE,
+    PILLOW_FORMATS,
+    SAFE_BYTES,
+    Header,
+    decoding,
+    explain,
+    walk_jpeg,
 )
-from PIL.ImageFile import ImageFile
 
-from kling_cli.images import formats
-from kling_cli.images.colours import make_plain
-from kling_cli.images.compression import compress
-from kling_cli.images.decoding import decode_alone, hear_complaints
-from kling_cli.images.formats import JPEG, PNG, Header
-from kling_cli.images.framing import fit, show_sides
-from kling_cli.images.rules import Problem, tell_damage
-from kling_cli.text import clean
-
-# What Pillow logs would go to standard error where nobody listens.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-# Each takes four bytes of memory, in some steps twice. A phone's panorama has fewer.
-_MOST_PIXELS = 64_000_000
-# These are decoded at once, in several copies.
-_MOST_PIXELS_AT_ONCE = {"AVIF": 32_000_000, "WebP": 32_000_000}
-# By these a JPEG can be reduced while it is decoded.
-_SCALES = (1, 2, 4, 8)
-
-_READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    JPEG: JpegImagePlugin.JpegImageFile,
-    PNG: PngImagePlugin.PngImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
+# A JPEG of more pixels is reduced while it is decoded.
+_MAX_PIXELS_KEPT = 25_000_000
+_METADATA_REMOVED = "location and other metadata removed"
+_FIXES = {
+    "animated": "reduced to its first picture",
+    "16-bit": "reduced from 16 to 8 bits",
+    "alpha": "flattened on white",
+    "cmyk": "converted from CMYK to RGB",
+    "turned": "turned upright",
+    "location": _METADATA_REMOVED,
 }
-_PLAIN_MODES = frozenset(
-    {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B"}
-)
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# The share of each side that is kept, and the quality: above the first quality nothing is seen;
+# below 70 fewer pixels look better.
+_STEPS = ((1, 95), (1, 90), (1, 80), (1, 70), (0.7, 80), (0.5, 80), (0.35, 80))
+
+# What Pillow keeps of a file beside its pixels.
 _METADATA = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "comment", "photoshop"})
-# Description, maker, model, software, date, author, XMP, copyright, IPTC.
-_TIFF_METADATA = frozenset({270, 271, 272, 305, 306, 315, 700, 33432, 33723}) | {
-    ExifTags.IFD.Exif,
-    ExifTags.IFD.GPSInfo,
-}
-_SUBFILE_TYPE, _BITS, _DNG_VERSION = 254, 258, 50706
-_CANON_RAW = b"CR"
-_MOST_BITS = 8
+_COMMENT, _END_OF_IMAGE = 0xFE, b"\xff\xd9"
+_APPLICATION_SEGMENTS = range(0xE1, 0xF0)
+_KEPT_SEGMENTS = (b"ICC_PROFILE\0", b"Adobe")
 
 
-class FlawError(Exception):
-    """A picture cannot be repaired; `problem` says why."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.text)
-        self.problem = problem
-
-
-class Repaired(NamedTuple):
-    """A JPEG that passes the preflight, and what was done to the picture."""
-
-    content: bytes
-    fixes: tuple[str, ...]
-
-
-def check_repair(content: bytes, header: Header) -> tuple[int, int]:
-    """Find out whether a picture can be repaired, without doing it.
-
-    Returns:
-        Its width and height in pixels, as it is stored.
+def repair(content: bytes, header: Header) -> tuple[bytes, tuple[str, ...]]:
+    """Repair a picture; return a JPEG, and what was done.
 
     Raises:
-        FlawError: it cannot.
+        InputError: the picture is damaged, or has more pixels than fit into memory.
     """
-    with _telling_flaws(header):
-        _decode(content, header, [], is_trial=True)
-        return _open(content, header).size  # a trial is smaller, and may be turned
-
-
-def repair(content: bytes, header: Header) -> Repaired:
-    """Make a JPEG that passes of a picture whose problems are all fixable.
-
-    Raises:
-        FlawError: it is damaged, or of a kind that cannot be converted.
-    """
-    fixes = list[str]()
-    with _telling_flaws(header):
-        image = _decode(content, header, fixes)
-        is_described = _has_metadata(image)
-        image, profile = make_plain(image, fixes)
-        image = fit(image, fixes)
-        repaired = compress(image, profile, before=len(content), fixes=fixes)
-    if is_described:
-        fixes.append("metadata removed")
-    return Repaired(repaired, tuple(fixes))
-
-
-@contextmanager
-def _telling_flaws(header: Header) -> Generator[None]:
-    with decode_alone():
+    sides = (header.width, header.height)
+    is_fit = _fit_sides(sides) == sides and len(content) <= SAFE_BYTES
+    if header.format == "JPEG" and header.traits == {"location"} and is_fit:
+        return _strip_metadata(content), (_METADATA_REMOVED,)
+    if not header.fixable:
+        text = f"{sides[0]} x {sides[1]} pixels are more than --fix takes ({header.max_pixels:,})"
+        raise InputError("image_too_many_pixels", text)
+    fixes: list[str] = []
+    with decoding():
         try:
-            yield
-        except FlawError:
-            raise
-        except (OSError, EOFError) as error:
-            raise FlawError(tell_damage(clean(str(error)))) from None
-        except Exception as error:  # noqa: BLE001 - a decoder of foreign bytes may raise anything
-            text = f"it cannot be read as {_name(header)} ({clean(str(error))}): save it anew"
-            raise FlawError(Problem(code="image_unreadable", text=text)) from None
+            picture = _fit(_decode(content, header, fixes), fixes)
+            return _compress(picture, before=len(content), fixes=fixes), tuple(fixes)
+        except Exception as error:
+            raise explain(error) from None
 
 
-def _name(header: Header) -> str:
-    return "TIFF" if header.format.startswith("TIFF") else header.format
+def _strip_metadata(content: bytes) -> bytes:
+    """Leave out what a JPEG holds beside its pixels and their colours."""
+    pieces, position = [], 0
+    for code, start, body, end in walk_jpeg(content):
+        is_metadata = code in _APPLICATION_SEGMENTS or code == _COMMENT
+        if is_metadata and not content.startswith(_KEPT_SEGMENTS, body):
+            pieces.append(content[position:start])
+            position = end
+    # Phones put more pictures and films behind the end, with places of their own.
+    last = content.index(_END_OF_IMAGE, end) + len(_END_OF_IMAGE)
+    return b"".join([*pieces, content[position:last]])
 
 
-def _open(content: bytes, header: Header) -> ImageFile:
-    """Open a picture that can be decoded within the memory that is meant for it."""
-    # Its own class and not Image.open, which has limits of its own and loads more than is needed.
-    image = _READERS[_name(header)](io.BytesIO(content))
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_camera_raw(content, image):
-        raise _refuse("it is a camera's raw file: save it as JPEG")
-    if image.mode not in _PLAIN_MODES:
-        raise _refuse(f"its kind of pixels ({image.mode}) cannot be converted: save it as JPEG")
-    width, height = image.size
-    in_rows = header.format == JPEG and formats.is_in_one_scan(content)
-    most = _MOST_PIXELS_AT_ONCE.get(header.format, _MOST_PIXELS)
-    if width * height > most and not in_rows:
-        text = f"{show_sides(width, height)} pixels are more than --fix takes ({most:,})"
-        raise FlawError(Problem(code="image_too_many_pixels", text=text))
-    return image
+def _decode(content: bytes, header: Header, fixes: list[str]) -> Image.Image:
+    """Decode the first frame, in RGB and upright."""
+    image = Image.open(io.BytesIO(content), formats=(PILLOW_FORMATS[header.format],))
+    if header.format == "JPEG":
+        pixels = image.width * image.height
+        scale = next(scale for scale in (1, 2, 4) if pixels <= _MAX_PIXELS_KEPT * scale**2)
+        image.draft(None, (image.width // scale, image.height // scale))
+    else:
+        fixes.append(f"converted from {header.format} to JPEG")
+    fixes += [fix for trait, fix in _FIXES.items() if trait in header.traits]
+    image.load()
+    # Pillow itself turns a TIFF.
+    is_turned = "turned" in header.traits
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if is_turned else 1
+    if "location" not in header.traits and not _METADATA.isdisjoint(image.info):
+        fixes.append("metadata removed")
+    picture = _flatten(image, fixes)
+    picture.info.clear()  # or a comment would be saved
+    if orientation != 1:
+        picture.getexif()[ExifTags.Base.Orientation] = orientation
+        ImageOps.exif_transpose(picture, in_place=True)
+    if picture.width * picture.height < header.width * header.height:
+        fixes.append(f"reduced to {picture.width} x {picture.height}")
+    return picture
 
 
-def _refuse(text: str) -> FlawError:
-    return FlawError(Problem(code="image_wrong_format", text=text))
+def _flatten(image: Image.Image, fixes: list[str]) -> Image.Image:
+    """Make a picture opaque, in sRGB."""
+    profile = io.BytesIO(image.info.get("icc_profile", b""))
+    if image.mode.startswith("I;16"):
+        # Its own conversion to L would cut every value above 255.
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.has_transparency_data:
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer)
+    elif image.mode not in ("L", "CMYK", "RGB"):
+        image = image.convert("RGB")
+    # A profile that is broken, or of another colour space, says nothing of these pixels.
+    with suppress(ImageCms.PyCMSError, OSError):
+        source = ImageCms.ImageCmsProfile(profile)
+        if not ImageCms.getProfileDescription(source).startswith("sRGB"):
+            target = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
+            fixes.append("converted to sRGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _is_camera_raw(content: bytes, image: TiffImagePlugin.TiffImageFile) -> bool:
-    """Tell whether what can be read as a TIFF is only the preview of what the file holds."""
-    is_preview = bool(image.tag_v2.get(_SUBFILE_TYPE, 0) & 1)
-    return is_preview or _DNG_VERSION in image.tag_v2 or content[8:10] == _CANON_RAW
+def _fit_sides(sides: tuple[int, int]) -> tuple[int, int]:
+    """Find the sides after cropping to 2.5:1 and enlarging the shorter one to 300 pixels."""
+    short, long = sorted(sides)
+    fit_short = max(short, MIN_SIDE)
+    fit_long = min(long, short * 5 // 2) * fit_short // short
+    return (fit_long, fit_short) if sides[0] > sides[1] else (fit_short, fit_long)
 
 
-def _decode(
-    content: bytes, header: Header, fixes: list[str], *, is_trial: bool = False
-) -> Image.Image:
-    """Decode a picture and turn it upright; a trial leaves out a JPEG's colours and details."""
-    image = _open(content, header)
-    if header.format != JPEG:
-        fixes.append(f"converted from {_name(header)} to JPEG")
-    if getattr(image, "is_animated", False):
-        fixes.append("reduced to its first picture")
-    if _is_deep(image, header):
-        fixes.append("reduced from 16 to 8 bits")
-    orientation = _read_orientation(image)
-    width, height = image.size
-    scale = next(n for n in _SCALES if width * height <= _MOST_PIXELS * n**2)
-    if is_trial:
-        image.draft("L", (1, 1))
-    elif scale > 1:
-        image.draft(None, (width // scale, height // scale))
-    with hear_complaints() as complaints:
-        image.load()
-    if complaints:
-        raise FlawError(tell_damage(complaints[0]))
-    upright: Image.Image = image
-    if orientation in _TURNS:
-        fixes.append("turned upright")
-        # A TIFF is turned by Pillow itself.
-        if not isinstance(image, TiffImagePlugin.TiffImageFile):
-            upright = image.transpose(_TURNS[orientation])
-    if scale > 1:
-        fixes.append(f"reduced to {show_sides(*upright.size)}")
-    return upright
+def _fit(picture: Image.Image, fixes: list[str]) -> Image.Image:
+    """Crop around the centre, and enlarge."""
+    sides = _fit_sides(picture.size)
+    if sides == picture.size:
+        return picture
+    short, long = sorted(picture.size)
+    what = " and ".join(["cropped"] * (2 * long > 5 * short) + ["enlarged"] * (short < MIN_SIDE))
+    fixes.append(f"{what} from {picture.width} x {picture.height} to {sides[0]} x {sides[1]}")
+    return ImageOps.fit(picture, sides, Image.Resampling.LANCZOS)
 
 
-def _is_deep(image: ImageFile, header: Header) -> bool:
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return bool(max(image.tag_v2.get(_BITS, (1,))) > _MOST_BITS)
-    return "16-bit" in header.traits
+def _compress(picture: Image.Image, *, before: int, fixes: list[str]) -> bytes:
+    """Encode in the best quality that fits; where none does, with fewer pixels."""
+    for share, quality in _STEPS:
+        smaller = picture if share == 1 else _fit(ImageOps.scale(picture, share), [])
+        file = io.BytesIO()
+        subsampling = "4:4:4" if quality >= 90 else "4:2:0"
+        smaller.save(file, "JPEG", quality=quality, subsampling=subsampling)
+        if file.tell() <= SAFE_BYTES:
+            break
+    if share < 1:
+        fixes.append(f"reduced to {smaller.width} x {smaller.height}")
+    if before > SAFE_BYTES or quality < _STEPS[0][1]:
+        sizes = f"from {_format_bytes(before)} to {_format_bytes(file.tell())}"
+        fixes.append(f"compressed {sizes} (quality {quality})")
+    return file.getvalue()
 
 
-def _read_orientation(image: ImageFile) -> int | None:
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - broken metadata are no reason to refuse a picture
-        return None
-    return orientation if isinstance(orientation, int) else None
-
-
-def _has_metadata(image: Image.Image) -> bool:
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else ()
-    return not _METADATA.isdisjoint(image.info) or not _TIFF_METADATA.isdisjoint(tags)
+def _format_bytes(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{size / 1_000:.0f} kB"

@@ -13,9 +13,9 @@ _LARGE_BYTES = 9_900_000
 
 def write_large(path: Path) -> None:
     """Write a JPEG of 9.9 MB: noise, which no encoder can make small, and a comment to fill up."""
-    from PIL import Image  # noqa: PLC0415 - whoever only measures should stay small
+    from PIL import Image
 
-    noise = random.Random(1).randbytes(3 * _LARGE_SIDE**2)  # noqa: S311 - a picture of nothing
+    noise = random.Random(1).randbytes(3 * _LARGE_SIDE**2)
     image = Image.frombytes("RGB", (_LARGE_SIDE, _LARGE_SIDE), noise)
     for quality in range(95, 5, -5):
         stream = io.BytesIO()

@@ -1,24 +1,33 @@
 """How late a video is noticed, and for how many looks, beside a look every 5 seconds."""
 
+import io
 import math
 import random
 from collections.abc import Callable, Sequence
 from statistics import NormalDist, fmean
 
 from kling_cli.clock import Clock
-from kling_cli.purchase import Purchase
-from kling_cli.task import Look, Task, TaskStatus, Video
-from kling_cli.watching.schedule import Schedule, learn
-from kling_cli.watching.waiting import Wait, watch
+from kling_cli.console import Console
+from kling_cli.journal import Journal
+from kling_cli.models import Purchase, Stage, Task, TaskStatus, Video
+from kling_cli.poll import Poll, Schedule, learn
 
 MEDIANS = (45.0, 90.0, 164.0, 320.0)
 BAR = 0.8
 FIXED_SECONDS = 5.0
 _SPREAD = 0.35
-_TASKS = 2000
+_TASKS = 500
 _LEARNED = 30
 _DONE = Task(task_id="t", status=TaskStatus.SUCCEED, videos=(Video(url="https://h/v.mp4"),))
 _RUNNING = Task(task_id="t", status=TaskStatus.PROCESSING)
+_SUBMITTED = Purchase(
+    external_task_id="e",
+    fingerprint="f",
+    base_url="https://h",
+    effect_scene="squish",
+    stage=Stage.PROCESSING,
+    task_id="t",
+)
 
 
 class _Clock(Clock):
@@ -41,41 +50,13 @@ class _Clock(Clock):
         return self._chance.random()
 
 
-class _Nobody:
-    """A listener that says nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def warn(self, text: str) -> None:
-        """Say nothing."""
-
-    def accept(self, purchase: Purchase) -> None:
-        """Say nothing."""
-
-    def look(self, task: Task) -> None:
-        """Say nothing."""
-
-    def miss(self, count: int, reason: str) -> None:
-        """Say nothing."""
-
-    def queue(self) -> None:
-        """Say nothing."""
-
-    def save(self, done: int, total: int | None) -> None:
-        """Say nothing."""
-
-    def hold(self, reason: str, *, seconds: float) -> None:
-        """Say nothing."""
-
-
 def measure() -> list[tuple[str, float, float]]:
     """Wait for many tasks of each kind; give the kind, the cost of ours, and the fixed one's.
 
     The cost is the mean delay in seconds times the mean number of looks: either is bought with the
     other, so a schedule is better only if the product is smaller.
     """
-    chance = random.Random(20261122)  # noqa: S311 - the same tasks each time
+    chance = random.Random(20261122)
     rows = list[tuple[str, float, float]]()
     for median in MEDIANS:
         durations = _draw(chance, (median,))
@@ -127,12 +108,23 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
     clock = _Clock(chance)
     looks = 0
 
-    def look() -> Look:
+    def fetch(_purchase: Purchase, _seconds: float) -> Task:
         nonlocal looks
         looks += 1
-        return Look(task=_DONE if clock.monotonic() >= seconds else _RUNNING)
+        return _DONE if clock.monotonic() >= seconds else _RUNNING
 
-    watch(look, Wait(name="t", schedule=schedule), clock=clock, talk=_Nobody())
+    journal = Journal(None, now=clock.time)
+    row = Console(io.StringIO(), environ={}, clock=clock).start("t")
+    Poll(
+        _SUBMITTED,
+        fetch,
+        journal=journal,
+        clock=clock,
+        deadline=math.inf,
+        schedule=schedule,
+        row=row,
+    ).wait(is_new=True)
+    journal.close()
     return clock.monotonic() - seconds, looks
 
 

@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.rpartition("/")[2]
         self._answer(self.shop.count() if name == "count" else self.shop.look(name))
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
     def _answer(self, record: dict[str, object]) -> None:

@@ -14,13 +14,13 @@ from serving import serve
 PASS = (sys.executable, "-c", "pass")
 COMMANDS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("kling --version", ("--version",), 1.25),
-    ("kling --help", ("--help",), 7.0),
-    ("a usage error", ("effect", "squich", "photo.jpg"), 7.0),
-    ("kling config list", ("config", "list"), 7.0),
-    ("kling scenes", ("scenes",), 7.0),
-    ("kling completion bash", ("completion", "bash"), 7.0),
+    ("a usage error", ("effect", "squich", "photo.jpg"), 6.0),
+    ("kling config list", ("config", "list"), 6.0),
+    ("kling scenes", ("scenes",), 6.0),
+    ("kling tasks", ("tasks",), 6.0),
+    ("kling --help", ("--help",), 18.0),
 )
-STATUS_BAR = 14.0
+STATUS_BAR = 12.0
 _PAIRS = 21
 
 

@@ -1,0 +1,202 @@
+"""The endpoints of the service: a request goes out, a task or an ApiError comes back."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import chain
+from typing import Literal
+from urllib.parse import quote, urljoin
+
+from kling_cli.api.errors import ApiError, Kind, find_error
+from kling_cli.api.parse import Fields, collect_ids, get_object, parse_number, parse_task
+from kling_cli.api.transport import ExchangeError, Transport
+from kling_cli.errors import UnknownError, UnreachableError
+from kling_cli.models import EffectRequest, Task
+from kling_cli.settings import Token
+
+_PATH = "/v1/videos/effects"
+_LOOK_SECONDS = 30.0
+# Of a look that begins at the deadline or after it: time for one answer, not for a second try.
+_LATE_LOOK_SECONDS = 2.0
+# Two or three short questions: a service that cannot answer them keeps nobody waiting.
+_BALANCE_SECONDS = 2.0
+_UNLIMITED = 100_000_000
+# A multiple of three, so that the encoded pieces join without padding between them.
+_PIECE_BYTES = 3 * 48 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What is left, in the gateway's own unit; None where nothing limits it.
+
+    A quota is counted in points; the currency of a gateway is its operator's to choose.
+    """
+
+    left: float | None
+    unit: Literal["gateway", "quota"]
+
+
+class Client:
+    """The video-effects service at one base URL, used with one token.
+
+    Args:
+        transport: carries the exchanges.
+        base_url: all that stands before `/v1/videos/effects`.
+        token: goes into the Authorization header and nowhere else.
+
+    Attributes:
+        url: where tasks are made, and below it each task.
+    """
+
+    def __init__(self, transport: Transport, *, base_url: str, token: Token) -> None:
+        self.url = base_url + _PATH
+        self._transport = transport
+        self._token = token
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def create_effect(
+        self,
+        request: EffectRequest,
+        external_task_id: str,
+        *,
+        before_first_byte: Callable[[], None],
+        progress: Callable[[int, int], None] = lambda _sent, _total: None,
+    ) -> Task:
+        """Send a request once.
+
+        Args:
+            request: what to buy.
+            external_task_id: the id by which the task can be looked up if the answer is lost.
+            before_first_byte: called when nothing has left yet; what it raises stops the request.
+            progress: called with the bytes of the body that are sent, and all that there are.
+
+        Raises:
+            ApiError: it brought no task.
+        """
+        parts = _split_body(request, external_task_id)
+        total = sum(len(text) + (len(content) + 2) // 3 * 4 for text, content in parts)
+        headers = {"Content-Type": "application/json", "Content-Length": str(total)}
+        try:
+            reply = self._transport.post(
+                self.url,
+                headers=headers | self._headers,
+                body=_encode_body(parts, lambda sent: progress(sent, total)),
+                before_first_byte=before_first_byte,
+            )
+        except ExchangeError as error:
+            raise _explain_lost(error) from None
+        if refused := find_error(reply, token_source=self._token.source):
+            raise refused
+        task = parse_task(reply.body)
+        if task is None or task.task_id is None:
+            text = f"The service answered without a task id: {reply.text[:200]}"
+            lost = UnknownError("bad_response", text, charged="maybe", http_status=reply.status)
+            raise ApiError(Kind.AMBIGUOUS, lost)
+        return task
+
+    def get_task(self, any_id: str, *other_ids: str, seconds: float) -> Task:
+        """Look once at a task.
+
+        Args:
+            any_id: its task id or external task id.
+            other_ids: further ids by which the answer may call it.
+            seconds: until the caller's deadline, at which the look is cut.
+
+        Raises:
+            ApiError: the look failed; AUTH and NOT_FOUND alone say something about the task.
+        """
+        seconds = min(seconds, _LOOK_SECONDS) if seconds > 0 else _LATE_LOOK_SECONDS
+        try:
+            reply = self._transport.get(
+                f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
+            )
+        except ExchangeError as error:
+            failed = UnreachableError("unreachable", f"No answer: {error.reason}.")
+            raise ApiError(Kind.AMBIGUOUS, failed) from None
+        if refused := find_error(reply, token_source=self._token.source):
+            if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
+                raise refused
+            text = f"{refused.error.message}."
+            failed = UnreachableError("unreachable", text, cause=refused.error)
+            raise ApiError(refused.kind, failed, retry_after=reply.retry_after)
+        task = parse_task(reply.body)
+        if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
+            text = "The service answered about another task, or about none."
+            failed = UnreachableError("bad_response", text, http_status=reply.status)
+            raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
+        return task
+
+    def get_balance(self) -> Balance | None:
+        """Ask a gateway what is left to spend; None where it does not say."""
+        with suppress(ExchangeError):
+            bill = self._get_fields("/v1/dashboard/billing/subscription")
+            limit = parse_number(bill.get("hard_limit_usd"))
+            if limit is not None and limit >= _UNLIMITED:
+                return Balance(left=None, unit="gateway")
+            usage = self._get_fields("/v1/dashboard/billing/usage") if limit is not None else {}
+            used = parse_number(usage.get("total_usage"))
+            # The limit is what was ever granted: alone it does not say what is left.
+            if limit is not None and used is not None:
+                return Balance(left=round(limit - used / 100, 2), unit="gateway")
+            quota = get_object(self._get_fields("/api/usage/token").get("data"))
+            left = parse_number(quota.get("total_available"))
+            if quota.get("unlimited_quota") is True or left is not None:
+                return Balance(left=None if quota.get("unlimited_quota") else left, unit="quota")
+        return None
+
+    def _get_fields(self, path: str) -> Fields:
+        """Ask at the root of the base URL's host, where a gateway has its own endpoints."""
+        url = urljoin(self.url, path)
+        reply = self._transport.get(url, headers=self._headers, seconds=_BALANCE_SECONDS)
+        return get_object(reply.body) if reply.status == HTTPStatus.OK else {}
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.reveal()}"}
+
+
+def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
+    """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
+    # Drawn at random, the marks cannot stand in anything that a user gives.
+    marks = {secrets.token_hex(16): picture for picture in request.pictures}
+    images = [picture.url or mark for mark, picture in marks.items()]
+    text = json.dumps(request.body(external_task_id, tuple(images)))
+    parts = []
+    for mark, picture in marks.items():
+        if picture.content is not None:
+            before, _, text = text.partition(mark)
+            parts.append((before.encode(), picture.content))
+    return [*parts, (text.encode(), b"")]
+
+
+def _encode_body(
+    parts: Iterable[tuple[bytes, bytes]], progress: Callable[[int], None]
+) -> Iterator[bytes]:
+    sent = 0
+    for text, content in parts:
+        starts = range(0, len(content), _PIECE_BYTES)
+        # No `data:` prefix and no line breaks: the service accepts neither.
+        encoded = (base64.b64encode(content[start : start + _PIECE_BYTES]) for start in starts)
+        for piece in chain([text], encoded):
+            yield piece
+            sent += len(piece)
+            progress(sent)
+
+
+def _explain_lost(error: ExchangeError) -> ApiError:
+    if error.sent:
+        lost = UnknownError("reply_lost", f"The reply was lost: {error.reason}.", charged="maybe")
+        return ApiError(Kind.AMBIGUOUS, lost)
+    unsent = UnreachableError(
+        "not_sent",
+        f"{error.reason}; nothing was sent, nothing charged.",
+        hint="The same command is safe. kling config list shows the base URL in force.",
+    )
+    return ApiError(Kind.REFUSED if error.is_refusal else Kind.NOT_SENT, unsent)

@@ -1,0 +1,297 @@
+"""What an answer that is no success means, by one table.
+
+What decides, in this order: a status after which nobody knows what was made (3xx, 408, 409, 425,
+499, 5xx, ...); an external task id that exists already; a code of known meaning; words that
+gateways use instead of a code; the bare status.
+"""
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from kling_cli.api.parse import Fields, get_object, get_text, parse_task, unwrap_object
+from kling_cli.errors import KlingError, LaterError, RefusedError, SetupError, UnknownError
+from kling_cli.text import clean
+
+if TYPE_CHECKING:
+    from kling_cli.api.transport import Reply
+
+
+class Kind(StrEnum):
+    """What became of a request that brought no task."""
+
+    NOT_SENT = "not sent"
+    BUSY = "busy"
+    REFUSED = "refused"
+    AUTH = "auth"
+    NOT_FOUND = "not found"
+    DUPLICATE = "duplicate"
+    AMBIGUOUS = "ambiguous"
+
+
+class ApiError(Exception):
+    """A request brought no task; `retry_after` is the pause that the service asks for, in seconds.
+
+    When looking a task up, AUTH and NOT_FOUND alone say something about it.
+    """
+
+    def __init__(self, kind: Kind, error: KlingError, *, retry_after: float | None = None) -> None:
+        super().__init__(error.message)
+        self.kind = kind
+        self.error = error
+        self.retry_after = retry_after
+
+
+_NO_MODEL = ("model_not_found", "model_price_error")
+# It may come after the service behind the gateway has accepted the task.
+_GATEWAY_TROUBLE = (
+    "do_request_failed",
+    "build_request_failed",
+    "read_response_body_failed",
+    "unmarshal_response_failed",
+    "get_task_failed",
+)
+# Each row: its words, where {source} stands for where the token came from, and what finds it: the
+# service's codes (numbers from 1000), its gateways' (words), and HTTP statuses that mean the same
+# where there is no code. Four of the codes that come with 429 are about the account: waiting does
+# not change them.
+_TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
+    Kind.AUTH: {
+        "token_refused": ("Token refused (from {source}).", (401, *range(1000, 1005))),
+        "permission_denied": ("Token refused (from {source}) for this API or model.", (403, 1103)),
+        "ip_not_allowed": ("This IP address is not on the service's allow-list.", (1304,)),
+    },
+    Kind.REFUSED: {
+        "account_abnormal": ("The account is in an abnormal state.", (1100,)),
+        "balance_exhausted": ("Balance or resource pack exhausted.", (402, 1101, 1102)),
+        "bad_parameter": ("The service refuses a parameter.", (1200, 1201, "invalid_request")),
+        "request_refused": ("The service refuses the request.", (400, 422, "invalid_api_platform")),
+        "policy_refused": ("The service's policy refuses the request.", (1300,)),
+        "content_refused": ("The service's content check refuses the request.", (1301,)),
+        "request_too_large": ("The service refuses this size.", (413,)),
+        "model_refused": ("The service does not offer this model.", _NO_MODEL),
+        "no_effects_route": ("There is no effects route at this base_url.", (404, 405, 1202)),
+        "proxy_refused": ("A proxy in front of the service refuses the request.", ()),
+    },
+    Kind.NOT_FOUND: {
+        "not_found": ("The service knows no such task, model or scene.", (1203, "task_not_exist")),
+    },
+    Kind.BUSY: {
+        "rate_limited": ("The service accepts no more requests at the moment.", (429, 1302)),
+        "concurrency_limit": ("Too many tasks of this account run at once.", (1303,)),
+        "service_maintenance": ("The service is under maintenance.", (5001,)),
+        "model_unavailable": ("The gateway has no channel for this model at the moment.", ()),
+    },
+    Kind.DUPLICATE: {
+        "duplicate_external_id": ("A task with this external task id exists already.", ()),
+    },
+    Kind.AMBIGUOUS: {
+        "service_error": ("The service had an internal problem.", (5000, *_GATEWAY_TROUBLE)),
+        "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
+        "redirected": ("The service answered with a redirect, which is never followed.", ()),
+        "foreign_page": ("A web page came instead of the service's answer.", ()),
+        "bad_response": ("The service's answer cannot be used.", ()),
+    },
+}
+_KINDS = {name: kind for kind, rows in _TABLE.items() for name in rows}
+_WORDS = {name: words for rows in _TABLE.values() for name, (words, _) in rows.items()}
+_NAMES = {key: name for rows in _TABLE.values() for name, (_, keys) in rows.items() for key in keys}
+_BY_CODE = {key: name for key, name in _NAMES.items() if isinstance(key, str) or key >= 1000}
+
+_ACCOUNT = ("account_abnormal", "balance_exhausted")
+_ERRORS: dict[Kind, type[KlingError]] = {
+    Kind.AUTH: SetupError,
+    Kind.BUSY: LaterError,
+    Kind.DUPLICATE: UnknownError,
+    Kind.AMBIGUOUS: UnknownError,
+}
+_FIND = "It may have been accepted: the same command looks for it and sends nothing a second time."
+_LOOK_AT_ACCOUNT = (
+    "Look at the account or resource pack at the service; this request was not charged."
+)
+# Of a row, or of the kind of those that have none.
+_HINTS = {
+    Kind.AUTH: "Set the right one: kling config set token. A signed one needs a right clock, too.",
+    "ip_not_allowed": "Add it in the service's console; waiting does not change it.",
+    Kind.REFUSED: "Change the request; the service's own words say what is wrong.",
+    "account_abnormal": _LOOK_AT_ACCOUNT,
+    "balance_exhausted": _LOOK_AT_ACCOUNT,
+    "content_refused": "Use another picture.",
+    "request_too_large": "Use a smaller picture, or pass it by URL.",
+    "model_refused": "Choose another one with --model.",
+    "no_effects_route": "kling config list shows base_url: all before /v1/videos/effects.",
+    "proxy_refused": "A web page came, not the service's answer; try another network.",
+    Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",
+    Kind.BUSY: "Nothing was charged: the same command later, a longer --timeout or fewer --jobs.",
+    Kind.DUPLICATE: "kling status looks it up; nothing was sent a second time.",
+    Kind.AMBIGUOUS: _FIND,
+    "redirected": f"Is base_url right? kling config list. {_FIND}",
+    "foreign_page": f"A network login page, or a proxy? Open the address in a browser. {_FIND}",
+}
+
+_SUCCESSES = frozenset({200, 201, 202, 203})
+_MAY_BE_DUPLICATE = frozenset({400, 409, 422}) | _SUCCESSES
+# Client errors after which nobody knows what was made.
+_DOUBTFUL = frozenset({408, 409, 425, 499})
+
+_NO_CODES = frozenset({"", "0", "200", "success", "succeed", "ok"})
+_MAX_TEXT_CODE = 100
+_MAX_REQUEST_ID = 128
+_MAX_PAGE = 200
+
+_REQUEST_ID = re.compile(r"(?i)request[\s_]id:\s*([\w.-]{1,128})")
+_TITLE = re.compile(r"(?i)<title[^>]*>([^<]+)")
+_TAG = re.compile(r"<[^>]*>")
+# Gateways quote the token that they refuse.
+_SECRET = re.compile(r"(?i)\bsk-[\w*-]{4,}|\bbearer\s+\S+")
+_ADVICE = re.compile(r"(?i)\b(?:re)?try(?:ing)?(?:\W+again)?(?:\W+later)?\b|请?稍?[后候]?[再重]试")
+
+_EXTERNAL_ID = re.compile(r"(?i)external[\s_-]*(?:task)?[\s_-]*id|外部任务")
+_EXISTS = re.compile(r"(?i)exist|duplicat|unique|already|重复|已经?存在|已被?使用|唯一")
+_MISSING = re.compile(r"(?i)(?:not|n't)[\s_]+(?:\w+[\s_]+)?(?:exist|found)|no such|不存在")
+_NO_BALANCE = re.compile(
+    r"(?i)额度不足|余额不足|额度已用尽|quota[ _](?:is[ _])?not[ _]enough|token_quota_failed"
+    r"|insufficient[ _](?:user[ _])?(?:quota|balance)"
+)
+_NO_CHANNEL = re.compile(r"(?i)model_not_found|无可用渠道|no (?:available )?channel")
+_RESOURCE = re.compile(r"(?i)^(?!.*invalid url \().*(?:task|任务|resource|资源)")
+
+
+class _Words(NamedTuple):
+    """What an answer says of itself: its code where that is no success, and its message."""
+
+    code: int | str | None
+    message: str
+    request_id: str | None = None
+
+
+def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
+    """Find what an answer means that is no success; None for a success.
+
+    Args:
+        reply: the answer.
+        token_source: where the token came from, such as `KLING_TOKEN`; never the token.
+    """
+    body = get_object(reply.body)
+    is_json = isinstance(reply.body, dict)
+    task = parse_task(body)
+    if is_json and reply.status in _SUCCESSES and _is_success(body, has_task=task is not None):
+        return None
+    words = _parse_words(body) if is_json else _parse_page(reply.text)
+    is_page = not is_json and re.match(r"(?:\\ufeff|\s)*<", reply.text) is not None
+    # The words of a page, which anybody on the way may have written, decide nothing.
+    text = f"{words.code} {words.message}" if is_json else ""
+    name = _classify(reply.status, words.code, text, is_page=is_page)
+    is_verdict = _KINDS[name] in (Kind.REFUSED, Kind.AUTH, Kind.BUSY)
+    if is_verdict and task is not None and task.task_id is not None:
+        # A refusal that contains a task contradicts itself.
+        name = _name_doubt(reply.status, None, is_page=False)
+    kind = _KINDS[name]
+    error_class = LaterError if name in _ACCOUNT else _ERRORS.get(kind, RefusedError)
+    # To follow the service's advice to send again may buy a second time.
+    said = _ADVICE.sub("[...]", words.message) if kind is Kind.AMBIGUOUS else words.message
+    request_id = words.request_id if f"id: {words.request_id}" not in said else None
+    sentences = (
+        _WORDS[name].replace("{source}", clean(token_source)),
+        reply.location and f"It leads to {reply.location}.",
+        said and f"The {'page' if is_page else 'service'} said: {said}",
+    )
+    details = (
+        f"HTTP {reply.status}",
+        f"code {words.code}" if words.code is not None else None,
+        request_id and f"request id {request_id}",
+    )
+    error = error_class(
+        name,
+        f"{' '.join(filter(None, sentences))} ({', '.join(filter(None, details))})",
+        hint=_HINTS.get(name) or _HINTS[kind],
+        charged="maybe" if error_class is UnknownError else "no",
+        http_status=reply.status,
+        service_code=words.code,
+        request_id=words.request_id,
+    )
+    return ApiError(kind, error, retry_after=reply.retry_after)
+
+
+def _is_success(body: Fields, *, has_task: bool) -> bool:
+    if _parse_code(body.get("code")) is not None or body.get("success") is False:
+        return False
+    error = body.get("error")
+    return has_task or not (get_text(error) or any(get_object(error).values()))
+
+
+def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) -> str:
+    """Return the name of the row that an answer belongs to."""
+    known = _BY_CODE.get(code) if code is not None else None
+    if status == 503:  # the one 5xx that can say that nothing was made
+        if known is not None and _KINDS[known] is Kind.BUSY:
+            return known
+        return "model_unavailable" if _NO_CHANNEL.search(text) else "service_error"
+    says_exists = _EXTERNAL_ID.search(text) and _EXISTS.search(text) and not _MISSING.search(text)
+    if status in _MAY_BE_DUPLICATE and says_exists:
+        return "duplicate_external_id"
+    if known is not None and status in _SUCCESSES:
+        return known
+    if status in _DOUBTFUL or not 400 <= status < 500:
+        return _name_doubt(status, known, is_page=is_page)
+    # A gateway's "invalid_request" with 401 is about the token.
+    is_refused = known not in (None, *_ACCOUNT) and _KINDS[known] is Kind.REFUSED
+    if known is not None and status != 413 and not (status == 401 and is_refused):
+        return known
+    if _NO_BALANCE.search(text):
+        return "balance_exhausted"
+    if is_page and status in (400, 403, 422):
+        return "proxy_refused"
+    if status == 404 and _RESOURCE.search(text):
+        return "not_found"
+    return _NAMES.get(status) or _name_doubt(status, None, is_page=is_page)
+
+
+def _name_doubt(status: int, known: str | None, *, is_page: bool) -> str:
+    """Return the name of the row of an answer after which nobody knows what was made."""
+    for name in (known, _NAMES.get(status)):
+        if name is not None and _KINDS[name] is Kind.AMBIGUOUS:
+            return name
+    if 300 <= status < 400:
+        return "redirected"
+    if status >= 500:
+        return "service_error"
+    return "foreign_page" if is_page else "bad_response"
+
+
+def _parse_words(body: Fields) -> _Words:
+    """Parse code, message and request id, wherever the service or a gateway puts them."""
+    error = get_object(body.get("error"))
+    code = _parse_code(body.get("code")) or _parse_code(error.get("code"))
+    places = (body.get(name) for name in ("error", "message", "msg", "detail"))
+    message = get_text(error.get("message"), *places)
+    quoted = _REQUEST_ID.search(message)
+    request_id = get_text(body.get("request_id"), error.get("request_id"), quoted and quoted[1])
+    # Then the gateway hands on, as a string, all that the service behind it said.
+    if code == "fail_to_fetch_task" and (upstream := unwrap_object(message)):
+        inner = _parse_words(upstream)
+        return _Words(inner.code or code, inner.message, inner.request_id or request_id or None)
+    return _Words(
+        code,
+        clean(_SECRET.sub("***", message)),
+        clean(request_id, limit=_MAX_REQUEST_ID) or None,
+    )
+
+
+def _parse_page(text: str) -> _Words:
+    """Describe a web page, or any other text, by its title or its first words."""
+    title = _TITLE.search(text)
+    words = title[1] if title else _TAG.sub(" ", text)
+    return _Words(None, clean(" ".join(words.split()), limit=_MAX_PAGE))
+
+
+def _parse_code(value: object) -> int | str | None:
+    """Return a code as a number where it is one; None where it is missing or means success."""
+    if value is None or value is True:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    code = clean(str(value).strip(), limit=_MAX_TEXT_CODE) if isinstance(value, int | str) else "?"
+    if code.lower() in _NO_CODES:
+        return None
+    return int(code) if re.fullmatch(r"[0-9]{1,9}", code) else code

@@ -1,0 +1,304 @@
+"""The service's answers, read without trust: JSON becomes a task.
+
+Native envelopes, a relay's envelope around them, flat and OpenAI-style objects are all read in one
+way: as a row of nested objects, the innermost being the service's own task.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from kling_cli.models import Task, TaskStatus, Video
+from kling_cli.text import clean
+
+Fields = Mapping[str, object]
+
+# A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
+_SHORTEST_SECRET = 8
+
+# A relay nests once or twice; more than this is no answer but an attack.
+_MAX_DEPTH = 8
+_MAX_URL = 8192
+_MAX_MESSAGE = 2000
+_MAX_WORD = 100
+_MAX_REQUEST_ID = 128
+
+# Ids look like base64, digits, UUIDs or task_...; each must survive in a URL path as it is, and
+# begin so that neither a shell reads it as an option nor a CI system as a command.
+_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
+
+# Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
+_FIRST_MILLISECONDS = 10**11
+_MAX_TIME = 10**14
+_CREATED_KEYS = ("created_at", "create_time", "submit_time")
+_UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
+
+_EXTERNAL_ID_KEYS = ("external_task_id", "external_id")
+_VIDEO_KEYS = ("outputs", "resultUrls", "result_url", "video_url", "url", "metadata")
+_STATUS_KEYS = ("task_status", "status", "state")
+_SYNONYMS = {
+    TaskStatus.SUBMITTED: "submitted queued pending not_start",
+    TaskStatus.PROCESSING: "processing in_progress running generating",
+    TaskStatus.SUCCEED: "succeed succeeded success completed finished done",
+    TaskStatus.FAILED: "failed failure fail error cancelled canceled expired",
+}
+_STATUSES = {word: status for status, words in _SYNONYMS.items() for word in words.split()}
+_ENDINGS: Mapping[str, Literal["cancelled", "expired"]] = {
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+    "expired": "expired",
+}
+# What an envelope says of the exchange, never the reason of a failed task.
+_NO_REASONS = frozenset({"succeed", "success", "ok"})
+
+
+def hide_secret(text: str, secret: str) -> str:
+    """Hide a secret in a text; gateways quote a token that they refuse."""
+    return _spellings(secret).sub("***", text) if len(secret) >= _SHORTEST_SECRET else text
+
+
+def decode_json(text: str) -> object:
+    """Decode one JSON value.
+
+    Raises:
+        ValueError: it is no JSON, or JSON that two readers may read differently: a byte-order mark,
+            NaN, a key given twice, nesting or numbers beyond all reason.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_parse_pairs)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def get_object(value: object) -> Fields:
+    """Return an object as it is, and anything else as an empty one."""
+    return cast("Fields", value) if isinstance(value, dict) else {}
+
+
+def unwrap_object(value: object) -> Fields:
+    """Return an object, also from a list of one or a string of JSON; else an empty one.
+
+    Of a list of several none is the one asked for, so it counts as empty too.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = decode_json(value)
+    if isinstance(value, list):
+        value = cast("list[object]", value)[0] if len(value) == 1 else None
+    return get_object(value)
+
+
+def get_text(*values: object) -> str:
+    """Return the first value that is text and not blank, or an empty text."""
+    texts = (value.strip() for value in values if isinstance(value, str))
+    # A lone surrogate parses as JSON, and then neither a terminal nor a database accepts it.
+    return next(filter(None, texts), "").encode("utf-8", "backslashreplace").decode()
+
+
+def parse_task(body: object) -> Task | None:
+    """Parse the one task of an answer; None where it has none with an id."""
+    layers = list(_unfold(body))
+    # An envelope's own "status": "success" is about the exchange, not about the task inside.
+    outer_first = [each for each in layers if _ids(each) or not unwrap_object(each.get("data"))]
+    inner_first = outer_first[::-1]
+    # A relay may hand out an id of its own: that outer one is what its look-up accepts.
+    task_id = next(filter(None, map(_task_id, outer_first)), None)
+    external_task_id = next(filter(None, map(_external_task_id, inner_first)), None)
+    if task_id is None and external_task_id is None:
+        return None
+    word = _choose_word(inner_first)
+    is_done = _parse_status(word) is TaskStatus.SUCCEED
+    messages = (_message(fields, is_done=is_done) for fields in inner_first)
+    videos = (_parse_videos(fields) for fields in inner_first if is_done)
+    return Task(
+        task_id=task_id,
+        status=_parse_status(word),
+        external_task_id=external_task_id,
+        word=word,
+        message=next(filter(None, messages), "")[:_MAX_MESSAGE],
+        ending=_ENDINGS.get(_normalise(word)),
+        videos=next(filter(None, videos), ()),
+        created_at=_parse_time(inner_first, _CREATED_KEYS),
+        updated_at=_parse_time(inner_first, _UPDATED_KEYS),
+        request_id=get_text(*(fields.get("request_id") for fields in layers))[:_MAX_REQUEST_ID]
+        or None,
+    )
+
+
+def collect_ids(body: object) -> frozenset[str]:
+    """Collect every id in an answer: the relay's, the service's and the external one."""
+    return frozenset(name for fields in _unfold(body) for name in _ids(fields))
+
+
+def is_safe_id(text: str) -> bool:
+    """Tell whether an id may be put into a URL, a path or a command line."""
+    return _SAFE_ID.fullmatch(text) is not None and ".." not in text
+
+
+def is_known_word(word: str) -> bool:
+    """Tell whether a status word has a meaning here; one without counts as still running."""
+    return _normalise(word) in _STATUSES
+
+
+def validate_result_url(url: str, *, allow_file: bool) -> str | None:
+    """Find what is wrong with a result URL, in words that follow "the URL".
+
+    Args:
+        url: as the service sent it.
+        allow_file: accept `file:` too, as the embedded sandbox alone may send it.
+    """
+    if len(url) > _MAX_URL:
+        return f"has {len(url)} characters; {_MAX_URL} is the most"
+    if clean(url, limit=_MAX_URL) != url or "\\" in url or any(map(str.isspace, url)):
+        return "contains a space, a backslash or a character that cannot be shown"
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return "cannot be read"
+    if parts.scheme not in ({"https", "http", "file"} if allow_file else {"https", "http"}):
+        return f"begins with {parts.scheme or 'no scheme'}, not with https"
+    if "@" in parts.netloc:
+        return "contains a user name or a password"
+    return None if has_host or parts.scheme == "file" else "has no host that can be reached"
+
+
+def is_plain_http(url: str) -> bool:
+    """Tell whether a valid URL is read without TLS, which deserves a warning."""
+    return url[:5].lower() == "http:"
+
+
+@lru_cache(maxsize=8)
+def _spellings(secret: str) -> re.Pattern[str]:
+    """Match a secret whose characters may be escaped as JSON, URLs and HTML do."""
+    patterns = (
+        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
+        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
+        for character in secret
+    )
+    return re.compile("".join(patterns), re.IGNORECASE)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parse_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key is given twice")
+    return fields
+
+
+def _unfold(body: object) -> Iterator[Fields]:
+    """List the objects that an answer nests under `data` or `resp_data`, the outermost first."""
+    fields = get_object(body)
+    for _ in range(_MAX_DEPTH):
+        if not fields:
+            return
+        yield fields
+        fields = unwrap_object(fields.get("data")) or unwrap_object(fields.get("resp_data"))
+
+
+def _parse_id(value: object) -> str | None:
+    # A 0 is what some gateways send for "none".
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        value = str(value)
+    return value if isinstance(value, str) and is_safe_id(value) else None
+
+
+def _task_id(fields: Fields) -> str | None:
+    named = _parse_id(fields.get("task_id")) or _parse_id(fields.get("taskId"))
+    # A bare `id` may be anything's; beside a status it is the task's.
+    return named or (_parse_id(fields.get("id")) if _word(fields) else None)
+
+
+def _external_task_id(fields: Fields) -> str | None:
+    info = get_object(fields.get("task_info"))
+    values = (info.get("external_task_id"), *map(fields.get, _EXTERNAL_ID_KEYS))
+    return next(filter(None, map(_parse_id, values)), None)
+
+
+def _ids(fields: Fields) -> list[str]:
+    return [name for name in (_task_id(fields), _external_task_id(fields)) if name]
+
+
+def _word(fields: Fields) -> str:
+    return get_text(*map(fields.get, _STATUS_KEYS))[:_MAX_WORD]
+
+
+def _normalise(word: str) -> str:
+    return word.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _parse_status(word: str) -> TaskStatus:
+    # A bare acceptance has an id and no word at all; an unknown word ends no wait.
+    return _STATUSES.get(_normalise(word), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
+
+
+def _choose_word(inner_first: Sequence[Fields]) -> str:
+    named = [fields for fields in inner_first if _word(fields)]
+    named = [fields for fields in named if is_known_word(_word(fields))] or named
+    words = [_word(fields) for fields in named]
+    innermost = words[0] if words else ""
+    for fields, word in zip(named, words, strict=True):
+        if _parse_status(word) is TaskStatus.SUCCEED and _parse_videos(fields):
+            return word
+    # A relay gives up on, and refunds, a task that the service still counts as running.
+    given_up = [word for word in words if _parse_status(word) is TaskStatus.FAILED]
+    return given_up[0] if given_up and not _parse_status(innermost).is_final else innermost
+
+
+def _message(fields: Fields, *, is_done: bool) -> str:
+    """Return why a task stands as it does; once it is done, `fail_reason` is no reason."""
+    error = fields.get("error")
+    message = get_text(
+        fields.get("task_status_msg"),
+        None if is_done else fields.get("fail_reason"),
+        error if isinstance(error, str) else get_object(error).get("message"),
+        fields.get("failMsg"),
+        fields.get("message"),
+    )
+    return "" if message.lower() in _NO_REASONS else message
+
+
+def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
+    numbers = (parse_number(fields.get(key)) for fields in layers for key in keys)
+    seconds = next((each for each in numbers if each and each < _MAX_TIME), None)
+    return seconds / 1000 if seconds and seconds >= _FIRST_MILLISECONDS else seconds
+
+
+def parse_number(value: object) -> float | None:
+    """Return a number that is finite and not negative, also from a text; else None."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            return number if 0 <= (number := float(value)) < math.inf else None
+    return None
+
+
+def _parse_videos(fields: Fields) -> tuple[Video, ...]:
+    """Return the finished videos, each URL once, from the first place that has any.
+
+    A further place is a relay's own copy of the same clips, and no second video.
+    """
+    result = get_object(fields.get("task_result"))
+    # Older relays put the URL of a finished video where the reason of a failed one stands.
+    reason = get_text(fields.get("fail_reason"))
+    url_as_reason = reason if re.match(r"(?i)https?://", reason) else None
+    places = (result.get("videos"), *map(fields.get, _VIDEO_KEYS), url_as_reason)
+    for place in places:
+        entries = cast("list[object]", place) if isinstance(place, list) else [place]
+        videos: dict[str, Video] = {}
+        for entry in entries:
+            video = {"url": entry} if isinstance(entry, str) else get_object(entry)
+            if url := get_text(video.get("url")):
+                name, duration = get_text(video.get("id")), parse_number(video.get("duration"))
+                videos.setdefault(url, Video(url=url, id=name or None, duration=duration))
+        if videos:
+            return tuple(videos.values())
+    return ()

@@ -1,0 +1,401 @@
+"""HTTP exchanges; the only user of httpx.
+
+No redirects where a token goes, no cookies, no content encoding, at most 1 MiB of an answer, one
+deadline for the whole exchange. Whether a request has left this machine is known from the
+connection itself, never guessed from the kind of an error.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from kling_cli import __version__
+from kling_cli.api.parse import decode_json, hide_secret
+from kling_cli.errors import SetupError
+from kling_cli.text import clean, without_query
+
+if TYPE_CHECKING:
+    import ssl
+    from wsgiref.types import WSGIApplication
+
+    import httpx
+
+_CONNECT_SECONDS = 10.0
+# From the last byte of a submission to the end of its answer.
+_ANSWER_SECONDS = 120.0
+_STILL_SECONDS = 120.0
+# Above the longest pause between two looks, so that one connection lasts a whole wait.
+_KEEPALIVE_SECONDS = 150.0
+_MAX_BYTES = 1024 * 1024
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+# By the kinds of an error and of its causes; the first that is found decides.
+_REASONS = {
+    "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail}); "
+    "SSL_CERT_FILE can name the authorities to trust, and a wrong clock can cause it",
+    "SSLError": "no TLS connection with {host}",
+    "ProxyError": "{peer} refused the way to {host} ({status})",
+    "gaierror": "cannot resolve {peer}",
+    "UnicodeError": "cannot resolve {peer}",
+    "TimeoutException": "{peer} did not answer in time",
+    "ConnectionRefusedError": "{peer} refused the connection",
+    "ConnectError": "cannot connect to {peer}",
+    "TooManyRedirects": "{host} redirects too often",
+    "ProtocolError": "{peer} broke off or sent no proper HTTP",
+    "Exception": "the connection to {peer} broke",
+}
+
+_Result = TypeVar("_Result")
+# Given the status, the headers and the pieces of an answer; it need not read to the end.
+Read = Callable[[int, Mapping[str, str], Iterator[bytes]], _Result]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer: its decoded JSON, None where that cannot be read, and the beginning of its text.
+
+    `retry_after` is in seconds, as the service asked for it, not yet capped; `location` is the
+    host that a redirect leads to.
+    """
+
+    status: int
+    body: object = None
+    text: str = ""
+    retry_after: float | None = None
+    location: str | None = None
+
+
+class ExchangeError(Exception):
+    """No usable reply came.
+
+    `sent` tells whether any byte of the request may have left, `is_refusal` whether another try
+    would end the same way.
+    """
+
+    def __init__(self, reason: str, *, sent: bool, is_refusal: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+        self.is_refusal = is_refusal
+
+
+class Transport:
+    """A connection to one service, kept between exchanges; for one thread at a time.
+
+    Each exchange raises ExchangeError where no usable reply came in time, and SetupError where a
+    proxy or certificate variable cannot be used. What a callback raises comes out unchanged.
+
+    Args:
+        environ: where these variables are.
+        log: gets one line for each exchange, never a header or a body.
+        application: a WSGI application in the network's place (the sandbox).
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        log: Callable[[str], None] = lambda _line: None,
+        application: "WSGIApplication | None" = None,
+    ) -> None:
+        self._environ = environ
+        self._log = log
+        self._application = application
+        self._client: httpx.Client | None = None
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+        self._client = self._socket = None
+
+    def get(self, url: str, *, headers: Mapping[str, str], seconds: float) -> Reply:
+        """Ask the service, for so many seconds at most."""
+        return self._exchange(url, headers, partial(_read_reply, headers), seconds)
+
+    def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Iterable[bytes],
+        before_first_byte: Callable[[], None],
+    ) -> Reply:
+        """Send what must not be sent twice; the answer has 120 s from the last byte on.
+
+        It has a connection of its own: one that sat idle may be dead without a sign, and then
+        nobody could tell whether the request arrived.
+
+        The headers have the exact Content-Length; `before_first_byte` is called when nothing has
+        left yet, and stops the request if it raises.
+        """
+        self.close()
+        read = partial(_read_reply, headers)
+        return self._exchange(url, headers, read, _ANSWER_SECONDS, body, before_first_byte)
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        read: Read[_Result],
+        seconds: float | None,
+        follow_redirects: bool = True,
+    ) -> _Result:
+        """Ask another host than the service, where no token goes, over a connection of its own.
+
+        It ends after `seconds` in all, if that is not None, or after 120 s without a byte. Up to
+        five redirects are followed, unless the caller looks at each.
+        """
+        self.close()
+        try:
+            return self._exchange(url, headers, read, seconds, follow_redirects=follow_redirects)
+        finally:
+            self.close()
+
+    def _exchange(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        read: Read[_Result],
+        seconds: float | None,
+        body: Iterable[bytes] | None = None,
+        before_first_byte: Callable[[], None] = lambda: None,
+        *,
+        follow_redirects: bool = False,
+    ) -> _Result:
+        import httpx
+
+        if self._client is None:
+            self._client = self._open_client(
+                is_secure=url.startswith("https:") or follow_redirects,
+                has_token="Authorization" in headers,
+            )
+        method = "GET" if body is None else "POST"
+        host = _parse_host(url) or "an address that cannot be read"
+        exchange = _Exchange(host, self._socket, seconds, before_first_byte)
+        connect_seconds = min(_CONNECT_SECONDS, seconds or _CONNECT_SECONDS)
+        if body is None:
+            exchange.start_timer()
+        end = "stopped"
+        try:
+            if self._application is not None:
+                exchange.begin()  # no connection will report it
+            with self._client.stream(
+                method,
+                url,
+                headers=headers,
+                content=body,
+                timeout=httpx.Timeout(_STILL_SECONDS, connect=connect_seconds),
+                follow_redirects=follow_redirects,
+                extensions={"trace": exchange.trace},
+            ) as response:
+                end = f"HTTP {response.status_code}"
+                return read(response.status_code, response.headers, response.iter_raw())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+            # The network's errors come as httpx's: an OSError is the callback's or the sandbox's.
+            if isinstance(error, OSError) and self._application is None:
+                raise
+            self.close()
+            failure = self._explain(error, exchange)
+            end = failure.reason
+            raise failure from None
+        finally:
+            exchange.stop_timer()
+            self._socket = exchange.socket
+            self._log(f"{method} {without_query(url)}: {end}")
+
+    def _open_client(self, *, is_secure: bool, has_token: bool) -> "httpx.Client":
+        import http.cookiejar
+        import ssl
+
+        import httpx
+
+        no_cookies = http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
+        # Loading the authorities is costly, and without one no server is trusted.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if is_secure:
+                context = _make_tls_context(*map(self._environ.get, _CERTIFICATES))
+            return httpx.Client(
+                verify=context,
+                transport=self._application and httpx.WSGITransport(app=self._application),
+                # Without TLS a proxy would read the token.
+                trust_env=is_secure or not has_token,
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    "User-Agent": f"kling-cli/{__version__}",
+                },
+                cookies=http.cookiejar.CookieJar(no_cookies),
+                limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
+                max_redirects=5,
+            )
+        except (httpx.InvalidURL, ImportError, OSError, ValueError):
+            raise SetupError(
+                "environment_invalid",
+                "The proxy or certificate settings of the environment cannot be used: "
+                f"{self._list_variables(*_PROXIES, 'NO_PROXY', *_CERTIFICATES)}. Nothing was sent.",
+                hint="A proxy is http://host:port (SOCKS is not supported), NO_PROXY is a list of "
+                "hosts with commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable.",
+            ) from None
+
+    def _list_variables(self, *names: str) -> str:
+        """List those that are set, never their values: they may hold passwords."""
+        named = [name for each in names for name in (each, each.lower()) if self._environ.get(name)]
+        return " or ".join(named) or "those of the system"
+
+    def _explain(self, error: Exception, exchange: "_Exchange") -> ExchangeError:
+        """Put a failure into our own words: a library's may quote what was sent, also the token."""
+        causes: list[BaseException] = [error]
+        while cause := causes[-1].__cause__ or causes[-1].__context__:
+            causes.append(cause)
+        kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+        words = next(words for name, words in _REASONS.items() if name in kinds)
+        status = str(error)[:3] if "ProxyError" in kinds else ""
+        is_login = status == "407"
+        peer = exchange.peer or exchange.host
+        if peer != exchange.host:
+            peer = f"the proxy {peer} ({self._list_variables(*_PROXIES)})"
+        reason = words.format(
+            host=exchange.host,
+            peer=peer,
+            status=f"{status}: it wants a user and password" if is_login else status,
+            detail=clean("".join(getattr(cause, "verify_message", "") for cause in causes)),
+        )
+        reason = "no full answer came in time" if exchange.expired else reason
+        return ExchangeError(reason, sent=exchange.sent, is_refusal=is_login)
+
+
+@dataclass
+class _Exchange:
+    """One exchange as its connection shows it.
+
+    The time-outs of httpx count each read anew: an answer that trickles in byte by byte passes them
+    all. So a timer shuts the socket when the time is over.
+
+    `peer` is whom the connection was made to: another than the host is a proxy. `sent` tells
+    whether any byte of the request may have left, `expired` whether its seconds were over.
+    """
+
+    host: str
+    socket: socket.socket | None
+    seconds: float | None
+    before_first_byte: Callable[[], None]
+    peer: str = ""
+    sent: bool = False
+    expired: bool = False
+    timer: threading.Timer | None = None
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note one event of httpx."""
+        # Behind the first dot, because the protocol's version stands before it.
+        step = event.partition(".")[2]
+        if step == "connect_tcp.started":
+            self.peer = clean(info["host"])
+        elif step in {"connect_tcp.complete", "start_tls.complete"}:
+            self.socket = info["return_value"].get_extra_info("socket")
+            if self.expired:
+                self.expire()
+        elif "request" in info and info["request"].method == b"CONNECT":
+            return  # a proxy's tunnel is a request too, but not ours
+        elif step == "send_request_headers.started":
+            self.begin()
+        # The body is sent by then, also where the other side has stopped reading it.
+        elif step == "receive_response_headers.started":
+            self.start_timer()
+
+    def begin(self) -> None:
+        """Take the step after which nobody can say that nothing was sent."""
+        self.before_first_byte()
+        self.sent = True
+
+    def start_timer(self) -> None:
+        """Let the time run, unless it does already."""
+        if self.seconds is not None and self.timer is None:
+            self.timer = threading.Timer(self.seconds, self.expire)
+            self.timer.daemon = True
+            self.timer.start()
+
+    def stop_timer(self) -> None:
+        """Leave the connection alone from now on."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def expire(self) -> None:
+        """End a read or a handshake."""
+        self.expired = True
+        if self.socket is not None:
+            with suppress(OSError):
+                # An SSLSocket's own method forgets the TLS state that a read still uses.
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+def parse_retry_after(text: str) -> float | None:
+    """Parse a Retry-After: seconds, or a date (RFC 9110, section 10.2.3); else None."""
+    from email.utils import parsedate_to_datetime
+
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return max(seconds, 0.0)
+
+
+def _read_reply(
+    sent: Mapping[str, str], status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
+) -> Reply:
+    """Read an answer; the token is hidden if it quotes that."""
+    secret = sent.get("Authorization", "").removeprefix("Bearer ")
+    content = bytearray()
+    # Some gateways compress although `identity` was asked for, and a few kB can hold gigabytes.
+    is_plain = headers.get("Content-Encoding", "").lower() in ("", "identity")
+    for piece in pieces if is_plain else ():
+        content += piece
+        if len(content) > _MAX_BYTES:
+            break
+    body: object = None
+    if is_plain and len(content) <= _MAX_BYTES:
+        with suppress(ValueError):
+            body = decode_json(hide_secret(content.decode(), secret))
+    # Hidden before it is cut, or the beginning of a secret could stand at the end.
+    text = hide_secret(content.decode("utf-8", "backslashreplace"), secret)
+    target = headers.get("Location", "") if 300 <= status < 400 else ""
+    return Reply(
+        status=status,
+        body=body,
+        text=clean(text),
+        retry_after=parse_retry_after(headers.get("Retry-After", "")),
+        location=_parse_host(hide_secret(target, secret)),
+    )
+
+
+def _parse_host(url: str) -> str | None:
+    try:
+        return clean(urlsplit(url).hostname or "") or None
+    except ValueError:
+        return None
+
+
+@cache
+def _make_tls_context(file: str | None, directory: str | None) -> "ssl.SSLContext":
+    import ssl
+
+    import httpx
+
+    if directory and not os.path.isdir(directory):
+        raise NotADirectoryError(directory)  # the library would trust nobody, without a word
+    if file or directory:
+        return ssl.create_default_context(cafile=file or None, capath=directory or None)
+    return httpx.create_ssl_context(trust_env=False)

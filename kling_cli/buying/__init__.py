@@ -1,1 +1,0 @@
-"""One request on its way to its video, bought once."""

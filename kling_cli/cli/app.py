@@ -1,0 +1,197 @@
+"""The Typer app, and the one place where an error becomes words and an exit code."""
+
+import os
+import re
+import signal
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from kling_cli import __version__
+from kling_cli.cli.config import config
+from kling_cli.cli.effect import effect
+from kling_cli.cli.help import completion, show_help
+from kling_cli.cli.options import MISTAKES, require_command
+from kling_cli.cli.sandbox import sandbox
+from kling_cli.cli.scenes import scenes
+from kling_cli.cli.tasks import status, tasks, wait
+from kling_cli.console import can_style
+from kling_cli.context import Context, open_context
+from kling_cli.errors import (
+    ExitCode,
+    Interrupted,
+    KlingError,
+    LocalError,
+    StoppedError,
+    UsageError,
+)
+from kling_cli.models import TaskResult
+from kling_cli.output import Output, format_result
+from kling_cli.runner import listen
+from kling_cli.text import clean
+
+# Typer forces colour into a pipe where a CI system asks for it, but for this variable.
+_NO_STYLE = "_TYPER_FORCE_DISABLE_TERMINAL"
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    name="kling",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=_SETTINGS,
+)
+for command in (effect, status, wait, tasks, scenes, sandbox, completion):
+    app.command()(command)
+app.add_typer(config, context_settings=_SETTINGS)
+app.command("help")(show_help)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"kling {__version__}", flush=True)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def describe(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn photos into short effect videos through the Kling video-effects API.
+
+    kling effect squish photo.jpg --sandbox   try it: no token, no cost
+    kling config set token                    then store your token
+    kling effect squish photo.jpg             and print the video's URL
+
+    Further topics of kling help: exit-codes, environment, schema.
+    """
+    require_command(context)
+
+
+def main(argv: Sequence[str], context: Context | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: the arguments, without the program's name.
+        context: streams, environment and clock; those of the process if not given.
+
+    Returns:
+        The exit code.
+    """
+    if context is None:
+        with open_context() as opened:
+            return main(argv, opened)
+    with listen():
+        try:
+            code = _run(argv, context)
+        except Interrupted as interruption:
+            code = interruption.exit_code
+            if not interruption.is_reported:
+                _report(StoppedError("Stopped. Nothing was sent.", exit_code=code), argv, context)
+        for stream in (context.stdout, context.stderr):
+            _drop_unwritten(stream)
+    return code
+
+
+def _run(argv: Sequence[str], context: Context) -> ExitCode:
+    """Run one command line, and turn every way in which it ends into an exit code."""
+    try:
+        # The parser writes help where Python's own standard output is.
+        with redirect_stdout(context.stdout):
+            return ExitCode(_call(argv, context))
+    except KlingError as error:
+        return _report(error, argv, context)
+    except BrokenPipeError:
+        return ExitCode.PIPE
+    except Exception as error:
+        return _report(_internal_error(error, argv), argv, context)
+
+
+def _call(argv: Sequence[str], context: Context) -> int:
+    if "_KLING_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined] # no __all__
+
+        completion_init()
+        os.environ["COLUMNS"] = "1000"  # or descriptions would break where the terminal ends
+    os.environ[_NO_STYLE] = "1"
+    if all(can_style(stream, context.environ) for stream in (context.stdout, context.stderr)):
+        del os.environ[_NO_STYLE]
+    command = typer.main.get_command(app)
+    try:
+        return (
+            command.main(args=list(argv), prog_name="kling", standalone_mode=False, obj=context)
+            or 0
+        )
+    except typer.Abort:
+        raise Interrupted(signal.SIGINT) from None
+    except SystemExit as end:
+        # Typer turns a broken pipe into exit code 1; without a cause it has answered a shell.
+        if end.__context__ is None:
+            return int(end.code or 0)
+        raise end.__context__ from None
+    except Exception as error:
+        # Typer keeps its usage errors private; this is their public behaviour.
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        raise _usage_error(error, format_message()) from None
+
+
+def _usage_error(error: Exception, message: str) -> UsageError:
+    """Make our error of the parser's, with the command that people mean by what does not exist."""
+    hint = f"{getattr(getattr(error, 'ctx', None), 'command_path', 'kling')} --help"
+    named = re.match(r"No such (?:command|option):? '?([^' .]+)", message)
+    if named:
+        from kling_cli.scenes import catalogue
+
+        hint = MISTAKES.get(named[1], hint)
+        if any(named[1] in (scene.name, scene.title) for scene in catalogue()):
+            hint = f"kling effect {named[1]} IMAGE"
+        if named[1] == "--token":
+            message = "There is no --token: other users could read it in the process list."
+    return UsageError("usage", clean(message), hint=hint)
+
+
+def _report(error: KlingError, argv: Sequence[str], context: Context) -> ExitCode:
+    """Show a failure before any task came about, in words and, under --json, as an object."""
+    context.console.error(error)
+    if "--json" in argv:
+        result = format_result(TaskResult(error=error), sandbox="--sandbox" in argv)
+        with suppress(OSError, LocalError):
+            Output(context.stdout, is_json=True).record(result)
+    return error.exit_code
+
+
+def _internal_error(error: Exception, argv: Sequence[str]) -> KlingError:
+    """Describe what nobody foresaw, without any value that may be a secret."""
+    import traceback
+
+    place = ""
+    if {"-v", "--verbose"} & set(argv):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = " at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    hint = "kling tasks lists what was bought, where a journal is kept."
+    name = type(error).__name__
+    if isinstance(error, OSError):
+        message = f"A system call failed: {error.strerror or name}{place}."
+        return LocalError("local_failure", message, hint=hint, charged="maybe")
+    message = f"Internal error: {name}{place}. Please report it."
+    return KlingError("bug", message, hint=f"{hint} -v shows where it happened.", charged="maybe")
+
+
+def _drop_unwritten(stream: TextIO) -> None:
+    """Discard what cannot be written: Python would end with exit code 120 because of it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)

@@ -1,0 +1,103 @@
+"""The command `kling effect`."""
+
+from dataclasses import fields
+from typing import Annotated
+
+import typer
+
+from kling_cli.cli import options
+from kling_cli.cli.options import option
+
+INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
+
+
+def effect(
+    context: typer.Context,
+    scene: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENE",
+            help="A scene of kling scenes: its name or Chinese title.",
+            autocompletion=options.complete_scene,
+        ),
+    ],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE...]",
+            help="A file, a directory, an http(s) URL, or - for standard input.",
+        ),
+    ] = None,
+    *,
+    from_list: Annotated[
+        str | None,
+        option("--from", "Read more images from a list, one per line; - is stdin.", INPUT, "FILE"),
+    ] = None,
+    fix: Annotated[bool, option("--fix", "Repair pictures before sending.", INPUT)] = False,
+    no_check_url: Annotated[
+        bool, option("--no-check-url", "Do not check image URLs.", INPUT)
+    ] = False,
+    any_scene: Annotated[
+        bool, option("--any-scene", "Send a scene or value that the catalogue lacks.", INPUT)
+    ] = False,
+    pair: Annotated[
+        bool, option("--pair", "With --any-scene: it takes two pictures.", INPUT)
+    ] = False,
+    model: Annotated[
+        str | None, option("--model", "Model, such as kling-v1-6.", EFFECT, "NAME")
+    ] = None,
+    duration: Annotated[
+        str | None, option("--duration", "Length of the video: 5 or 10.", EFFECT, "SECONDS")
+    ] = None,
+    mode: Annotated[
+        str | None, option("--mode", "std or pro, for two people.", EFFECT, "MODE")
+    ] = None,
+    callback_url: Annotated[
+        str | None,
+        option("--callback-url", "URL that the service calls at each change.", EFFECT, "URL"),
+    ] = None,
+    external_task_id: Annotated[
+        str | None, option("--external-task-id", "Your own id for the task.", EFFECT, "ID")
+    ] = None,
+    dry_run: Annotated[
+        bool, option("--dry-run", "Check everything, send nothing.", BUYING)
+    ] = False,
+    new: Annotated[bool, option("--new", "Buy again what was bought before.", BUYING)] = False,
+    yes: Annotated[bool, option("--yes -y", "Buy several tasks without asking.", BUYING)] = False,
+    jobs: Annotated[
+        str | None, option("--jobs -j", "Number of parallel tasks. [default: 4]", BUYING, "N")
+    ] = None,
+    no_wait: Annotated[
+        bool, option("--no-wait", "Print the task id as soon as the task is accepted.", BUYING)
+    ] = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    base_url: options.BaseUrl = None,
+    sandbox: options.Sandbox = False,
+    timeout: options.Timeout = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Make effect videos from photos, and print their URLs.
+
+    kling effect squish photo.jpg
+    kling effect squish photo.jpg -o clip.mp4
+    kling effect squish left.jpg right.jpg -o clips/
+    kling effect hug_pro left.jpg right.jpg
+    kling effect squish photo.jpg --json | jq -r '.videos[0].url'
+    id=$(kling effect squish photo.jpg --no-wait); kling wait "$id"
+    kling effect squish photo.jpg --sandbox
+
+    The pictures are checked before anything is sent: JPEG or PNG, at most
+    10 MB, sides of at least 300 pixels, aspect ratio at most 2.5 to 1. A scene
+    for two people takes two pictures (left, right) and makes one task; every
+    other scene makes one task per picture.
+
+    The same request is bought once: run again, the command goes on waiting, or
+    prints the result at no cost.
+    """
+    from kling_cli.effect import EffectOptions, run
+
+    given = {field.name: context.params[field.name] for field in fields(EffectOptions)}
+    return run(options.configure(context), EffectOptions(**given))

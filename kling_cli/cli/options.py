@@ -1,0 +1,127 @@
+"""The options that commands share, declared once, and what people type by mistake."""
+
+import os
+import re
+from contextlib import redirect_stdout, suppress
+from typing import Annotated, Any
+
+import typer
+
+from kling_cli.context import Context
+from kling_cli.errors import ExitCode, KlingError, UsageError
+
+RESULT, SERVICE, GENERAL = "Result", "Service", "General"
+
+
+def option(names: str, help_text: str, panel: str | None = None, metavar: str | None = None) -> Any:
+    """Declare an option: its names, such as `--output -o`, and how help shows it."""
+    shown = help_text.replace("[", "\\[")  # or rich takes it for markup
+    return typer.Option(*names.split(), help=shown, rich_help_panel=panel, metavar=metavar)
+
+
+Json = Annotated[bool, option("--json", "Print JSON, one object per line.", RESULT)]
+Quiet = Annotated[bool, option("--quiet -q", "Print errors only.", GENERAL)]
+Verbose = Annotated[bool, option("--verbose -v", "Print every HTTP request.", GENERAL)]
+BaseUrl = Annotated[str | None, option("--base-url", "API base URL, or sandbox.", SERVICE, "URL")]
+Force = Annotated[bool, option("--force", "Replace existing files.", RESULT)]
+Output = Annotated[
+    str | None,
+    option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
+]
+Sandbox = Annotated[
+    bool, option("--sandbox", "Use the embedded sandbox: no token, no network, no cost.", SERVICE)
+]
+Timeout = Annotated[
+    str | None,
+    option(
+        "--timeout",
+        "How long to wait for each task: 90s, 20m, 1h; 0 is no limit. A check under way is cut off "
+        "then; a submission is given up 120 s after its last byte. [default: 30m]",
+        SERVICE,
+        "DURATION",
+    ),
+]
+# Options that are settings by the same name.
+_SETTINGS = ("base_url", "model", "timeout", "jobs", "output")
+
+# What people type first, and the command that does it.
+MISTAKES = {
+    "login": "kling config set token",
+    "auth": "kling config set token",
+    "list": "kling tasks",
+    "ls": "kling tasks",
+    "download": "kling wait TASK -o FILE",
+    "open": "kling wait TASK -o FILE",
+    "models": "kling scenes",
+    "run": "kling effect SCENE IMAGE",
+    "version": "kling --version",
+    "--wait": "kling effect waits by default; --no-wait does not",
+    "--token": "Set KLING_TOKEN, or store it: kling config set token",
+    "-V": "kling --version",
+}
+
+# Ids and scenes that a shell is offered consist of these: the shell evaluates them.
+_HARMLESS = re.compile(r"[\w'-]+", re.ASCII)
+_START = """\
+kling turns photos into short effect videos.
+
+  kling effect squish photo.jpg --sandbox   try it: no token, no cost
+  kling config set token                    store your token
+  kling effect squish photo.jpg             your first video: prints its URL
+  kling help                                everything else"""
+
+
+def require_command(context: typer.Context) -> None:
+    """Show the way on standard error where a command is missing: nothing was asked for."""
+    if context.invoked_subcommand is None:
+        with suppress(OSError, ValueError), redirect_stdout(context.obj.stderr):
+            print(context.get_help() if context.parent else _START)
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def configure(context: typer.Context) -> Context:
+    """Configure the run's context by the options of this command that others share."""
+    given = context.params
+    flags = {name: given.get(name) for name in _SETTINGS}
+    if given.get("sandbox"):
+        if flags["base_url"]:
+            raise UsageError("usage", "--sandbox and --base-url name two services; give one.")
+        flags["base_url"] = "sandbox"
+    if given["quiet"] and given["verbose"]:
+        raise UsageError("usage", "--quiet and --verbose contradict each other.")
+    run: Context = context.obj
+    run.configure(json=given["json"], quiet=given["quiet"], verbose=given["verbose"], flags=flags)
+    context.call_on_close(run.close)
+    return run
+
+
+def complete_scene(incomplete: str) -> list[tuple[str, str]]:
+    """List the scenes with their titles, and the titles once one is begun."""
+    from kling_cli.scenes import catalogue
+
+    scenes = [(scene.name, scene.title or "") for scene in catalogue()]
+    return scenes + [(title, name) for name, title in scenes if incomplete and title]
+
+
+def complete_task(context: typer.Context) -> list[tuple[str, str]]:
+    """List the tasks of this machine's journal that are not on the command line yet."""
+    import time
+    from contextlib import closing
+
+    from kling_cli.journal import open_journal
+    from kling_cli.settings import STATE_VARIABLE, find_directory
+
+    try:
+        directory = find_directory(os.environ, STATE_VARIABLE)
+        if directory is None or not (directory / "journal.sqlite3").exists():
+            return []
+        with closing(open_journal(directory, now=time.time, warn=lambda _: None)) as journal:
+            purchases = journal.list_purchases()
+    except (KlingError, OSError):
+        return []  # pressing Tab is no time for an error
+    given = context.params["tasks"] or ()
+    return [
+        (purchase.name, f"{purchase.effect_scene}, {purchase.status}")
+        for purchase in purchases
+        if purchase.name not in given and _HARMLESS.fullmatch(purchase.name + purchase.effect_scene)
+    ]

@@ -1,0 +1,56 @@
+"""The command `kling sandbox`."""
+
+from typing import Annotated
+
+import typer
+
+from kling_cli.cli import options
+
+Port = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one.")
+]
+
+
+def sandbox(
+    context: typer.Context,
+    *,
+    port: Port = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Serve the embedded sandbox over HTTP, until stopped.
+
+    kling sandbox --port 8808
+      KLING_TOKEN=sandbox kling effect squish photo.jpg \\
+        --base-url http://127.0.0.1:8808
+      curl -H 'Authorization: Bearer sandbox' \\
+        http://127.0.0.1:8808/v1/videos/effects
+
+    It listens on this machine alone, speaks as the service does, takes the
+    token sandbox, and makes a clip that says so. Other tokens choose trouble,
+    to try out how a script copes; --sandbox takes them too, from KLING_TOKEN:
+
+      sandbox-failed      the task is accepted and fails after 3 seconds
+      sandbox-slow        the task is accepted and goes on for an hour
+      sandbox-busy        one task at a time: the next submission meets the
+                          limit (1303)
+      sandbox-lost-reply  the task is accepted, but the reply is lost
+      sandbox-no-lookup   as sandbox-lost-reply, and no look-up by external
+                          task id finds it
+      sandbox-lag         the task is accepted, but look-ups do not find it
+                          for 3 seconds
+      sandbox-CODE        refused with this code of the service: 1000 1001
+                          1002 1003 1004 1100 1101 1102 1103 1200 1201 1202
+                          1203 1300 1301 1302 1303 1304 5000 5001 5002
+    """
+    from kling_cli.sandbox.server import serve
+
+    run = options.configure(context)
+    with serve(run.sandbox, port, run.console.log) as server:
+        if json:
+            run.output.record({"url": server.url})
+        else:
+            run.output.line(server.url)
+        run.console.info(f"KLING_TOKEN=sandbox kling effect SCENE IMAGE --base-url {server.url}")
+        server.serve_forever()

@@ -1,1 +1,0 @@
-"""One module for each command: parse, call, print; no logic of their own."""

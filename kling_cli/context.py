@@ -1,0 +1,247 @@
+"""What one run works with, each part made when it is first used."""
+
+import os
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
+
+from kling_cli.clock import Clock
+from kling_cli.console import Console, Row
+from kling_cli.errors import SetupError
+from kling_cli.models import Purchase, is_sandbox
+from kling_cli.output import Output
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from kling_cli.api.client import Client
+    from kling_cli.api.transport import Transport
+    from kling_cli.journal import Journal
+    from kling_cli.poll import Poll, Schedule
+    from kling_cli.settings import Settings, Token
+
+_SANDBOX_URL = "http://sandbox.invalid"
+# A task of the sandbox takes three seconds; nobody should wait longer before that was seen.
+_SANDBOX_MEDIAN_SECONDS = 3.0
+
+
+class Context:
+    """What one run works with.
+
+    Args:
+        stdin, stdout, stderr: the streams, whatever state they are in.
+        environ: the environment.
+        clock: time and randomness.
+
+    Attributes:
+        stopped: set when a signal ends the run; nothing is submitted from then on.
+    """
+
+    def __init__(
+        self,
+        *,
+        stdin: TextIO,
+        stdout: TextIO,
+        stderr: TextIO,
+        environ: Mapping[str, str] = os.environ,
+        clock: Clock | None = None,
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.environ = environ
+        self.clock = clock or Clock()
+        self.stopped = threading.Event()
+        self._options = {"quiet": False, "verbose": False}
+        self._json = False
+        self._flags: Mapping[str, str | None] = {}
+        self._clients = threading.local()
+
+    def configure(
+        self, *, json: bool, quiet: bool, verbose: bool, flags: Mapping[str, str | None]
+    ) -> None:
+        """Set the options that commands share; `flags` are settings, above all other sources."""
+        self._options = {"quiet": quiet, "verbose": verbose}
+        self._json, self._flags = json, flags
+
+    def close(self) -> None:
+        """Close the connections of this thread, and the journal."""
+        self.close_clients()
+        if "journal" in vars(self):
+            self.journal.close()
+
+    @cached_property
+    def output(self) -> Output:
+        """Standard output."""
+        return Output(self.stdout, is_json=self._json)
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard error."""
+        return Console(
+            self.stderr,
+            environ=self.environ,
+            clock=self.clock,
+            shares_screen=self.stdout.isatty(),
+            **self._options,
+        )
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """The settings in force; doubts about them are shown once."""
+        from kling_cli.settings import load
+
+        settings = load(self.environ, flags=self._flags)
+        for warning in settings.warnings:
+            self.console.warn(warning)
+        return settings
+
+    @property
+    def base_url(self) -> str:
+        """The base URL in force; each token of the sandbox is an account of its own there."""
+        value = self.settings.base_url.value
+        if self.settings.is_sandbox and self.token.reveal() != value:
+            return f"{value}:{self.token.reveal()}"
+        return value
+
+    @cached_property
+    def token(self) -> "Token":
+        """The token for the base URL in force."""
+        return self.settings.find_token(self.any_token)
+
+    @cached_property
+    def any_token(self) -> "Token":
+        """The token in force, wherever it may be sent: where a task was bought with it."""
+        return self.settings.read_token()
+
+    @cached_property
+    def journal(self) -> "Journal":
+        """What this machine bought."""
+        from kling_cli.journal import open_journal
+
+        directory = self.settings.state_directory
+        return open_journal(directory, now=self.clock.time, warn=self.console.warn)
+
+    @cached_property
+    def schedule(self) -> "Schedule":
+        """When to look, learned from this machine's finished tasks."""
+        from kling_cli.poll import PRIOR_MEDIAN_SECONDS, learn
+
+        durations = self.journal.list_durations(self.base_url)
+        prior = _SANDBOX_MEDIAN_SECONDS if self.settings.is_sandbox else PRIOR_MEDIAN_SECONDS
+        schedule = learn(durations, prior=prior)
+        self.console.usual = schedule.median if durations else None
+        return schedule
+
+    @cached_property
+    def sandbox(self) -> "WSGIApplication":
+        """The embedded service.
+
+        Raises:
+            SetupError: this user has no home directory, and no variable names one.
+        """
+        from kling_cli.sandbox.app import create_app
+
+        directory = self.settings.state_directory
+        if directory is None:
+            message = "The sandbox cannot keep its tasks: this user has no home directory."
+            hint = "Name a directory in KLING_STATE_DIR."
+            raise SetupError("state_directory_unknown", message, hint=hint)
+        self.console.info("This is the sandbox: no effect is made, nothing is charged.")
+        return create_app(directory / "sandbox.sqlite3", now=self.clock.time)
+
+    def prepare(self) -> None:
+        """Make what all threads share before any of them starts, so that faults are shown once."""
+        self.output.check()
+        _ = self.journal, self.schedule
+        if self.settings.is_sandbox:
+            _ = self.sandbox
+
+    def deadline(self) -> float:
+        """Return when a wait that starts now has to end, in the clock's monotonic seconds."""
+        timeout = self.settings.timeout.value
+        return float("inf") if timeout is None else self.clock.monotonic() + timeout
+
+    def reaches_local(self) -> bool:
+        """Tell whether the service runs on this machine, and so reaches what only this one does."""
+        from kling_cli.images.remote import is_loopback
+
+        host = urlsplit(self.settings.base_url.value).hostname or ""
+        return self.settings.is_sandbox or is_loopback(host)
+
+    def client(self, base_url: str) -> "Client":
+        """Return this thread's client of a service; a connection is kept for each."""
+        from kling_cli.api.client import Client
+        from kling_cli.api.transport import Transport
+        from kling_cli.settings import Token
+
+        clients: dict[str, Client] = self._clients.__dict__
+        if base_url not in clients:
+            application, url = None, base_url
+            if is_sandbox(base_url):
+                application, url = self.sandbox, _SANDBOX_URL
+                token = Token(base_url.partition(":")[2] or base_url, source=base_url)
+            else:
+                is_own = base_url == self.settings.base_url.value
+                token = self.token if is_own else self.any_token
+            transport = Transport(
+                environ=self.environ, log=self.console.log, application=application
+            )
+            clients[base_url] = Client(transport, base_url=url, token=token)
+        return clients[base_url]
+
+    def open_poll(self, purchase: Purchase, *, deadline: float, row: Row) -> "Poll":
+        """Open the looks at a task; the deadline is in the clock's monotonic seconds."""
+        from kling_cli.poll import Poll
+
+        client = self.client(purchase.base_url)
+        return Poll(
+            purchase,
+            lambda seen, left: client.get_task(seen.name, seen.external_task_id, seconds=left),
+            journal=self.journal,
+            clock=self.clock,
+            deadline=deadline,
+            schedule=self.schedule,
+            row=row,
+        )
+
+    def close_clients(self) -> None:
+        """Close the connections of this thread."""
+        clients: dict[str, Client] = self._clients.__dict__
+        while clients:
+            clients.popitem()[1].close()
+
+    def open_transport(self) -> "Transport":
+        """Open a connection to other hosts than the service, where no token goes."""
+        from kling_cli.api.transport import Transport
+
+        return Transport(environ=self.environ, log=self.console.log)
+
+
+@contextmanager
+def open_context() -> Generator[Context]:
+    """Use the streams and the environment of this process, whatever state it was started in."""
+    for descriptor in range(3):
+        # A closed one is filled, or the journal could be opened as standard output.
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
+    # A stream that was closed is None; what stands for it is read-only, and so refused.
+    with open(os.devnull, encoding="utf-8") as nothing:
+        stdin, stdout, stderr = (
+            stream or nothing for stream in (sys.stdin, sys.stdout, sys.stderr)
+        )
+        # What an encoding lacks must not end a run that has bought something.
+        for stream in (stdin, stdout, stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(
+                    errors="surrogateescape" if stream is stdin else "backslashreplace"
+                )
+        yield Context(stdin=stdin, stdout=stdout, stderr=stderr)

@@ -1,0 +1,428 @@
+"""One `kling effect` run: options → pictures → requests → confirm → runner."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from kling_cli import runner
+from kling_cli.api.parse import is_plain_http, is_safe_id
+from kling_cli.concurrency import ConcurrencyLimit
+from kling_cli.console import Row
+from kling_cli.context import Context
+from kling_cli.download import Downloads
+from kling_cli.errors import (
+    ExitCode,
+    InputError,
+    KlingError,
+    LaterError,
+    PendingError,
+    SetupError,
+    StoppedError,
+    UsageError,
+)
+from kling_cli.models import EffectRequest, Picture, Purchase, Stage, TaskResult
+from kling_cli.naming import name_clip
+from kling_cli.poll import Poll
+from kling_cli.runner import Job
+from kling_cli.scenes import Scene, find
+from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_group
+from kling_cli.submit import Plan, Submission, plan
+from kling_cli.text import clean, without_query
+
+# The service's own default for two people is the oldest model, and one gateway names none at all:
+# so the model is always sent.
+_PREFERRED_MODEL = "kling-v1-6"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectOptions:
+    """The options of `kling effect` that are no settings."""
+
+    scene: str
+    images: tuple[str, ...]
+    from_list: str | None
+    fix: bool
+    no_check_url: bool
+    any_scene: bool
+    pair: bool
+    duration: str | None
+    mode: str | None
+    callback_url: str | None
+    external_task_id: str | None
+    dry_run: bool
+    new: bool
+    yes: bool
+    no_wait: bool
+    force: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One task to be made: its sources, and what the preflight has found."""
+
+    sources: Group
+    pictures: tuple[Picture, ...] = ()
+    error: InputError | None = None
+    path: Path | None = None
+
+
+def run(context: Context, options: EffectOptions) -> ExitCode:
+    """Make one task of each picture, or of each pair, and print what becomes of it.
+
+    Raises:
+        UsageError: the options contradict the scene, or each other.
+        SetupError: settings or token cannot be used.
+        StoppedError: the user did not agree to buy.
+    """
+    scene = find(options.scene, any_scene=options.any_scene, pair=options.pair)
+    sources = list_sources(options.images, options.from_list, context.stdin)
+    if not sources:
+        context.console.info("The list names no picture, so there is nothing to do.")
+        return ExitCode.OK
+    groups = _group(scene, sources)
+    _check_options(context, options, scene, tasks=len(groups))
+    fields = _choose_fields(context, options, scene)
+    # A picture that is given twice is one item.
+    known = {group: _Item(group) for group in groups}
+    items = [known[group] for group in groups]
+    effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
+    effect.check()
+    if not (options.dry_run or options.yes or context.settings.is_sandbox):
+        effect.confirm()
+    format_rows: runner.FormatRows = runner.format_locations
+    if options.dry_run:
+        context.console.info("This is a dry run: nothing is sent.")
+        format_rows = _format_plan
+    elif options.no_wait:
+        format_rows = _format_id
+    elif effect.downloads and effect.downloads.is_stream:
+        format_rows = runner.format_nothing
+    jobs, workers = effect.jobs(), context.settings.jobs.value
+    context.console.scene = scene.name
+    try:
+        return runner.run(context, jobs, workers=workers, format_rows=format_rows, is_status=False)
+    finally:
+        if effect.downloads:
+            effect.downloads.abandon()
+
+
+@dataclass(eq=False)
+class _Effect:
+    """The pictures of one run on their way to requests, and what its jobs share."""
+
+    context: Context
+    options: EffectOptions
+    scene: Scene
+    fields: Mapping[str, str]
+    items: Sequence[_Item]
+    limit: ConcurrencyLimit
+    downloads: Downloads | None = None
+
+    def check(self) -> None:
+        """Check every picture, and where the videos would be saved.
+
+        What is refused is reported when its turn comes.
+        """
+        context, items = self.context, dict.fromkeys(self.items)
+        row = context.console.start("checking pictures")
+        try:
+            for number, item in enumerate(items, start=1):
+                row.state = f"{number}/{len(items)}"
+                try:
+                    item.pictures = self._prepare(item.sources)
+                except InputError as error:
+                    item.error = error
+                if len(items) > 1 and STDIN not in item.sources:
+                    # The bytes of many files are read again, each in its turn.
+                    item.pictures = tuple(replace(each, content=None) for each in item.pictures)
+        finally:
+            context.console.finish(row)
+        context.prepare()
+        refused = [item.error for item in items if item.error]
+        if len(refused) < len(items):
+            try:
+                _ = context.token  # or each thread would find out that there is none
+            except SetupError:
+                for problem in refused:  # what is free is reported first
+                    context.console.error(problem)
+                raise
+        if not self.options.no_wait:
+            tasks, force = len(self.items), self.options.force
+            self.downloads = runner.open_downloads(context, tasks=tasks, force=force)
+        if self.downloads:
+            self._check_paths(self.downloads)
+
+    def confirm(self) -> None:
+        """Ask the user, where there is one, whether to buy several tasks."""
+        context = self.context
+        if not (context.stdin.isatty() and context.stderr.isatty()):
+            return
+        requests = [
+            self._request(item.pictures) for item in dict.fromkeys(self.items) if not item.error
+        ]
+        # The same picture under two names is one task.
+        plans = {request.fingerprint: self._plan(request) for request in requests}
+        new = sum(each.action == "buy" for each in plans.values())
+        question = f"{len(self.items)} photos, {new} new tasks"
+        if made := len(plans) - new:
+            question += f", {made} already made"
+        if refused := sum(item.error is not None for item in self.items):
+            question += f", {refused} refused"
+        if new > 1 and not context.console.confirm(f"{question}. Buy?", context.stdin):
+            raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
+
+    def jobs(self) -> list[Job]:
+        """List the jobs; what is refused comes first, so that nobody waits to learn of it."""
+        return [
+            Job(name=name_group(item.sources), work=partial(self._work, item))
+            for item in sorted(self.items, key=lambda item: item.error is None)
+        ]
+
+    def _work(self, item: _Item, job: Job, row: Row) -> TaskResult:
+        """Do one job: buy the task unless it is known, wait, and save its videos."""
+        context, options = self.context, self.options
+        started, deadline = context.clock.monotonic(), context.deadline()
+        images = tuple(map(describe_source, item.sources))
+        error: KlingError | None = None
+        files: tuple[str, ...] = ()
+        purchase: Purchase | None = None
+        submission: Submission | None = None
+        poll: Poll | None = None
+        try:
+            request = self._load(item, row)
+            images = tuple(picture.describe() for picture in request.pictures)
+            if options.dry_run:
+                return self._describe(request)
+            submission = Submission(
+                request,
+                journal=context.journal,
+                client=context.client(request.base_url),
+                clock=context.clock,
+                limit=self.limit,
+                row=row,
+                deadline=deadline,
+                stopped=context.stopped,
+            )
+            job.stop = submission.stop
+            purchase = submission.run()
+            if not submission.bought:
+                note = f"Task {purchase.name} was bought before; this run costs nothing."
+                if options.new and options.external_task_id:
+                    note += " --new needs another --external-task-id."
+                elif purchase.stage is Stage.SUCCEED:
+                    note += " --new buys it again."
+                row.note(note)
+            if not options.no_wait or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
+                poll = context.open_poll(purchase, deadline=deadline, row=row)
+                poll.wait(is_new=submission.bought)
+                submission.release()
+                if self.downloads and item.path:
+                    files = self.downloads.save(poll.purchase, item.path, row)
+        except KlingError as caught:
+            error = caught
+            if isinstance(error, PendingError | LaterError):
+                self.limit.close(_not_started)
+        finally:
+            if submission:
+                submission.release()
+        if poll:
+            purchase = poll.purchase
+        elif submission and error:
+            purchase = submission.find_doubtful()
+        return TaskResult(
+            purchase=purchase,
+            error=error,
+            images=images,
+            effect_scene=self.scene.name,
+            reused=purchase is not None and not (submission and submission.bought),
+            elapsed=context.clock.monotonic() - started,
+            files=files,
+            warnings=tuple(row.warnings),
+        )
+
+    def _describe(self, request: EffectRequest) -> TaskResult:
+        """Describe what would be done and sent, for a dry run."""
+        found = self._plan(request)
+        shown = tuple(
+            without_query(each.url) if each.url else {"bytes": each.size, "sha256": each.sha256}
+            for each in request.pictures
+        )
+        body = request.body(found.external_task_id, shown)
+        if request.callback_url is not None:
+            body["callback_url"] = without_query(request.callback_url)
+        return TaskResult(
+            purchase=found.purchase,
+            images=tuple(picture.describe() for picture in request.pictures),
+            effect_scene=self.scene.name,
+            external_task_id=found.external_task_id,
+            reused=found.purchase is not None,
+            plan=found.action,
+            request={"url": self.context.client(request.base_url).url, "body": body},
+        )
+
+    # Pictures and requests
+
+    def _prepare(self, sources: Group) -> tuple[Picture, ...]:
+        from kling_cli.images.preflight import is_url, merge_errors, prepare
+
+        stdin = getattr(self.context.stdin, "buffer", None)
+        pictures: dict[str, Picture] = {}
+        errors: list[InputError] = []
+        for source in dict.fromkeys(sources):
+            try:
+                if is_url(source):
+                    pictures[source] = self._prepare_url(source)
+                else:
+                    (pictures[source],) = prepare([source], stdin=stdin, fix=self.options.fix)
+            except InputError as error:
+                errors.append(error)
+        if errors:
+            raise merge_errors(errors, "\n".join(map(str, errors)))
+        return tuple(pictures[source] for source in sources)
+
+    def _prepare_url(self, url: str) -> Picture:
+        from kling_cli.images.remote import prepare_url
+
+        context = self.context
+        with closing(context.open_transport()) as transport:
+            return prepare_url(
+                url,
+                transport=transport,
+                allow_private=context.reaches_local(),
+                # The sandbox promises to need no network.
+                check=not (self.options.no_check_url or context.settings.is_sandbox),
+            )
+
+    def _load(self, item: _Item, row: Row) -> EffectRequest:
+        """Make a request with the bytes of its pictures."""
+        from kling_cli.images.preflight import read_again
+
+        if item.error:
+            raise item.error
+        if self._plan(self._request(item.pictures)).action == "buy":
+            self.limit.check()  # before a picture is read for an account that was refused
+        pictures = tuple(filter(None, map(read_again, item.pictures)))
+        if len(pictures) < len(item.pictures):
+            # One that was changed meanwhile is another picture, and is checked again.
+            pictures = self._prepare(item.sources)
+        for picture in pictures:
+            for note in (*picture.fixes, *picture.notes):
+                row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
+        return self._request(pictures)
+
+    def _request(self, pictures: tuple[Picture, ...]) -> EffectRequest:
+        context, options = self.context, self.options
+        request = EffectRequest(
+            base_url=context.base_url,
+            scene=self.scene.name,
+            pictures=pictures,
+            fields=self.fields,
+            callback_url=options.callback_url,
+            external_task_id=options.external_task_id or "",
+            custom_id=options.external_task_id is not None,
+            new=options.new,
+            tag=context.token.tag(context.base_url),
+        )
+        if options.external_task_id:
+            return request
+        return replace(request, external_task_id=context.token.derive(request.fingerprint))
+
+    def _plan(self, request: EffectRequest) -> Plan:
+        return plan(request, self.context.journal, now=self.context.clock.time())
+
+    def _check_paths(self, downloads: Downloads) -> None:
+        downloads.prepare(dry_run=self.options.dry_run)
+        items = list(dict.fromkeys(self.items))
+        inputs = [source for item in items for source in item.sources]
+        inputs += filter(None, [self.options.from_list])
+        paths = downloads.assign(name_clip(item.sources, self.scene.name) for item in items)
+        for item, path in zip(items, paths, strict=True):
+            item.path = path
+            try:
+                if not item.error:
+                    known = self._plan(self._request(item.pictures)).purchase
+                    downloads.check(path, known, inputs=inputs)
+            except InputError as error:
+                item.error = error
+
+
+def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:
+    """Check the options that contradict the scene, or each other."""
+    if options.pair and not scene.is_pair:
+        raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
+    if options.no_wait and context.settings.output.source == "--output":
+        message = "--no-wait does not stay to save the video: leave --output out."
+        raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
+    name = options.external_task_id
+    if name is not None and tasks > 1:
+        message = f"--external-task-id names one task, and there are {tasks} to make."
+        raise UsageError("usage", message)
+    if name is not None and not is_safe_id(name):
+        message = f"--external-task-id {clean(name, limit=80)} cannot be an id."
+        hint = "An id has 1 to 128 of A-Z a-z 0-9 and . _ ~ + = : @ -"
+        raise UsageError("invalid_external_task_id", message, hint=hint)
+    if options.callback_url is not None:
+        from kling_cli.images.remote import validate_url
+
+        is_local = context.reaches_local()
+        problem = validate_url(options.callback_url, allow_private=is_local)
+        if problem:
+            message = f"--callback-url cannot be used: {problem.message}."
+            raise UsageError(
+                "invalid_callback_url", message, hint="It takes a public https:// URL."
+            )
+        if is_plain_http(options.callback_url) and not is_local:
+            context.console.warn("--callback-url is http: others can read and change the calls.")
+
+
+def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
+    """Choose the fields of the input: scenes of the older catalogue take some, newer ones none."""
+    model = context.settings.model
+    # A model from settings is meant for the scenes that take one; a flag is meant for this one.
+    is_meant = scene.models or model.source == "--model"
+    fields = {}
+    for name, value, allowed, source in (
+        ("model", model.value if is_meant else None, scene.models, model.source),
+        ("mode", options.mode, scene.modes, "--mode"),
+        # A string even for whole seconds: the documented type.
+        ("duration", options.duration, scene.durations, "--duration"),
+    ):
+        if value is None:
+            value = _PREFERRED_MODEL if _PREFERRED_MODEL in allowed else next(iter(allowed), None)
+        elif value not in allowed and not options.any_scene:
+            takes = f"takes {', '.join(allowed)}" if allowed else f"takes no {name}"
+            message = f"{scene.name} {takes}; {source} says {clean(value, limit=80)}."
+            hint = "Leave it out, or send it as it is with --any-scene."
+            raise UsageError(f"invalid_{name}", message, hint=hint)
+        if value is not None:
+            fields["model_name" if name == "model" else name] = value
+    return fields
+
+
+def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
+    """Group the pictures: two for one task of a scene for two people, else one for each task."""
+    if not scene.is_pair:
+        return [(source,) for source in sources]
+    if len(sources) != 2:
+        message = f"{clean(scene.name)} takes two pictures, left and right, not {len(sources)}."
+        raise UsageError("two_pictures_needed", message)
+    return [tuple(sources)]
+
+
+def _not_started() -> LaterError:
+    message = "Not submitted, because another task of this run ran into --timeout."
+    return LaterError("not_started", message, hint="Run the same command again to go on.")
+
+
+def _format_id(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
+    if result.error is None and result.purchase is not None:
+        yield tuple(filter(None, (result.purchase.name, name)))
+
+
+def _format_plan(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
+    if result.request is not None:
+        body = json.dumps(result.request["body"], ensure_ascii=False)
+        yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))

@@ -1,0 +1,237 @@
+"""What the program works with: pictures, requests, tasks, purchases, results. Frozen data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+from kling_cli.errors import ExitCode, KlingError, LocalError
+from kling_cli.text import without_query
+
+
+class TaskStatus(StrEnum):
+    """The service's four words for a task, and ours for one whose submission got no answer."""
+
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCEED = "succeed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the service has ended the task."""
+        return self in (TaskStatus.SUCCEED, TaskStatus.FAILED)
+
+
+class Stage(StrEnum):
+    """How far a purchase has come; the last four are the service's own words."""
+
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCEED = "succeed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """A finished clip at the service; its duration is in seconds."""
+
+    url: str
+    id: str | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as one answer of the service shows it.
+
+    Times are seconds since the epoch. `word` is the status as the service spelt it; `ending`
+    distinguishes a cancelled or expired task from one that failed.
+    """
+
+    task_id: str | None
+    status: TaskStatus
+    external_task_id: str | None = None
+    word: str = ""
+    message: str = ""
+    ending: Literal["cancelled", "expired"] | None = None
+    videos: tuple[Video, ...] = ()
+    created_at: float | None = None
+    updated_at: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that passed the preflight; `content` is the one buffer that is hashed and sent.
+
+    Sides are in pixels, `size` in bytes. A picture given by URL has no content, and where its
+    check was left out no format, size or hash either. `repaired_from` is the SHA-256 of the file as
+    it was given, where that was repaired.
+    """
+
+    source: str
+    kind: Literal["file", "stdin", "url"]
+    content: bytes | None = field(default=None, repr=False)
+    url: str | None = field(default=None, repr=False)
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    fixes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    repaired_from: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the picture counts as when two requests are compared: its URL, or its hash.
+
+        A repaired one counts as what it was made from: another release of the library that repairs
+        it may make other bytes, and the same command would buy again.
+        """
+        if self.url is not None:
+            return self.url
+        return f"repaired:{self.repaired_from}" if self.repaired_from else f"sha256:{self.sha256}"
+
+    def describe(self) -> Mapping[str, object]:
+        """Describe the picture as results and journal show it: its source without any secret."""
+        return {
+            "source": self.source if self.url is None else without_query(self.url),
+            "kind": self.kind,
+            "format": self.format,
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "fixes": list(self.fixes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectRequest:
+    """One task to be made.
+
+    `external_task_id` is derived from the request, or the user's own (`custom_id`); `new` buys even
+    what was bought before.
+    """
+
+    base_url: str
+    scene: str
+    pictures: tuple[Picture, ...]
+    fields: Mapping[str, str]
+    callback_url: str | None = field(default=None, repr=False)
+    external_task_id: str = ""
+    custom_id: bool = False
+    new: bool = False
+    tag: str | None = None
+
+    def body(self, external_task_id: str | None, images: tuple[object, ...]) -> dict[str, object]:
+        """Build the JSON body, with whatever stands for the pictures in their place."""
+        body: dict[str, object] = {"effect_scene": self.scene, "input": self._input(images)}
+        if self.callback_url is not None:
+            body["callback_url"] = self.callback_url
+        return {**body, "external_task_id": external_task_id}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash by which the journal recognises this request."""
+        # Looks and lists need neither library.
+        import hashlib
+        import json
+
+        inputs = self._input(tuple(picture.identity for picture in self.pictures))
+        named = {"base_url": self.base_url, "effect_scene": self.scene, "input": inputs}
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+    def _input(self, images: tuple[object, ...]) -> dict[str, object]:
+        return {**self.fields, **({"images": images} if images[1:] else {"image": images[0]})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """One row of the journal. Times are seconds since the epoch.
+
+    A task that this machine did not buy has no fingerprint. `tag` recognises the token that
+    bought it, without revealing anything of it.
+    """
+
+    external_task_id: str
+    fingerprint: str
+    base_url: str
+    effect_scene: str
+    stage: Stage = Stage.UNKNOWN
+    sender: str | None = None
+    task_id: str | None = None
+    message: str = ""
+    images: tuple[Mapping[str, object], ...] = ()
+    videos: tuple[Video, ...] = ()
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    finished_at: float | None = None
+    tag: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The id by which a user goes on with it."""
+        return self.task_id or self.external_task_id
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the service has ever shown it; else nobody knows whether it was accepted."""
+        return self.stage not in (Stage.CLAIMED, Stage.SENDING, Stage.UNKNOWN)
+
+    @property
+    def status(self) -> TaskStatus:
+        """The status in the service's words."""
+        return TaskStatus(self.stage.value) if self.is_seen else TaskStatus.UNKNOWN
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the embedded sandbox made it."""
+        return is_sandbox(self.base_url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """What became of one request or one task.
+
+    `images`, `effect_scene` and `external_task_id` stand in for a purchase that did not come about.
+    `reused` means that this run bought nothing, `elapsed` is in seconds, `files` has the path of
+    each saved clip. `plan` and `request` are filled by a dry run alone.
+    """
+
+    purchase: Purchase | None = None
+    error: KlingError | None = None
+    images: tuple[Mapping[str, object], ...] = ()
+    effect_scene: str | None = None
+    external_task_id: str | None = None
+    reused: bool = False
+    elapsed: float = 0.0
+    files: tuple[str, ...] = ()
+    plan: str | None = None
+    request: Mapping[str, object] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of this task alone."""
+        return self.error.exit_code if self.error else ExitCode.OK
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """What the user gets: the file of each clip, or its URL where it was not saved."""
+        delivered = self.error is None or isinstance(self.error, LocalError)
+        if self.purchase is None or self.plan is not None or not delivered:
+            return ()
+        return self.files or tuple(video.url for video in self.purchase.videos)
+
+
+def is_sandbox(base_url: str) -> bool:
+    """Tell whether a base URL stands for the embedded sandbox; `sandbox:TOKEN` chooses trouble."""
+    return base_url.partition(":")[0] == "sandbox"

@@ -1,0 +1,363 @@
+"""When to look at a task again, and until when.
+
+A failed look is never a verdict. Only the task's own status ends a wait, or the deadline, or five
+minutes without one good answer.
+
+Looks cost the service something, and a late look costs the user time. The spacing that balances
+both is √(2λ/h), where the hazard h is the chance per second that a task which is not done yet ends
+now. How long tasks take follows a log-normal law well.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from kling_cli.api.errors import ApiError, Kind
+from kling_cli.api.parse import is_known_word, is_plain_http, validate_result_url
+from kling_cli.clock import Clock
+from kling_cli.console import Row
+from kling_cli.errors import (
+    Charged,
+    KlingError,
+    PendingError,
+    RefusedError,
+    SetupError,
+    TaskFailedError,
+    UnknownError,
+    UnreachableError,
+)
+from kling_cli.journal import Journal
+from kling_cli.models import Purchase, Stage, Task
+from kling_cli.purchase import get_charged, is_expired, make_unknown, observe, wait_command
+from kling_cli.text import clean, end_sentence, without_query
+
+PRIOR_MEDIAN_SECONDS = 120.0
+# Users of the service report 100 to 250 seconds, and much more at peak hours.
+_PRIOR_SPREAD = 0.6
+# How many tasks of its own a machine needs before they outweigh the prior.
+_PRIOR_WEIGHT = 2.0
+_SMALLEST_SPREAD = 0.15
+_LAMBDA = 0.1
+_SHORTEST_SPACING = 1.0
+_LONGEST_SPACING = 15.0
+_JITTER = 0.1
+_LONGEST_RETRY_AFTER = 120.0
+
+_FIRST_PAUSE = 2.0
+# A relay stores its tasks late; what it does not know after this was never there.
+_LAG_SECONDS = 120.0
+# A video's URL may come so long after the task is called done.
+_RESULT_SECONDS = 60.0
+_LONGEST_SILENCE = 300.0
+# A machine that slept for an hour has to find its network again first.
+_FEWEST_FAILURES = 3
+_MOST_MISSING = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The law of how long tasks take: its median in seconds, and the spread of its logarithm."""
+
+    median: float = PRIOR_MEDIAN_SECONDS
+    spread: float = _PRIOR_SPREAD
+
+    def spacing(self, age: float) -> float:
+        """Return the seconds from a look at a task of this age, in seconds, to the next look."""
+        hazard = self._hazard(max(age, 0.1))
+        return min(max(math.sqrt(2 * _LAMBDA / hazard), _SHORTEST_SPACING), _LONGEST_SPACING)
+
+    def _hazard(self, age: float) -> float:
+        distance = math.log(age / self.median) / self.spread
+        survival = math.erfc(distance / math.sqrt(2)) / 2
+        density = math.exp(-(distance**2) / 2) / (age * self.spread * math.sqrt(2 * math.pi))
+        # Far beyond the median both vanish; their quotient tends to this.
+        tail = distance / (age * self.spread)
+        return max(density / survival if survival > 1e-9 else tail, 1e-9)
+
+
+def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) -> Schedule:
+    """Learn the law from the durations of finished tasks, in seconds; `prior` is a median."""
+    logs = [math.log(seconds) for seconds in durations]
+    weight = _PRIOR_WEIGHT + len(logs)
+    centre = (_PRIOR_WEIGHT * math.log(prior) + sum(logs)) / weight
+    squares = sum((log - centre) ** 2 for log in logs)
+    spread = math.sqrt((_PRIOR_WEIGHT * _PRIOR_SPREAD**2 + squares) / weight)
+    return Schedule(median=math.exp(centre), spread=max(spread, _SMALLEST_SPREAD))
+
+
+class Poll:
+    """Looks at one task, once or until it has ended.
+
+    Args:
+        purchase: the task as last seen.
+        fetch: looks once, within so many seconds.
+        journal: keeps what a look has shown.
+        clock: time and randomness.
+        deadline: in the clock's monotonic seconds.
+        schedule: when the end is likely.
+        row: shows every look.
+    """
+
+    def __init__(
+        self,
+        purchase: Purchase,
+        fetch: Callable[[Purchase, float], Task],
+        *,
+        journal: Journal,
+        clock: Clock,
+        deadline: float,
+        schedule: Schedule,
+        row: Row,
+    ) -> None:
+        self.purchase = purchase
+        self._fetch = fetch
+        self._journal = journal
+        self._clock = clock
+        self._deadline = deadline
+        self._schedule = schedule
+        self._row = row
+        self._task: Task | None = None
+        self._warned: set[str] = set()
+        self._last_answer = self._accepted = clock.monotonic()
+        self._is_age_known = False
+        self._done: float | None = None
+        self._failures = 0
+        self._missing = 0
+
+    def look(self) -> Purchase:
+        """Look once, unless the journal knows the end.
+
+        Raises:
+            KlingError: the task is not done, or its end is not what was hoped for.
+        """
+        purchase = self.purchase
+        if not self._is_over:
+            try:
+                self._observe(self._fetch(purchase, self._deadline - self._clock.monotonic()))
+            except ApiError as failure:
+                is_lag = self._clock.time() - purchase.created_at < _LAG_SECONDS
+                if failure.kind is not Kind.NOT_FOUND or not (is_lag and purchase.is_seen):
+                    raise self._failed_look(failure) from None
+            purchase = self.purchase
+            age = self._clock.time() - (purchase.finished_at or 0.0)
+            if purchase.stage is Stage.SUCCEED and not purchase.videos and age < _RESULT_SECONDS:
+                raise _pending(purchase, is_kept=self._journal.is_kept)
+        return self._check()
+
+    def wait(self, *, is_new: bool) -> Purchase:
+        """Look until the task has ended, or has been done for a minute without a video.
+
+        Args:
+            is_new: it was accepted just now.
+
+        Raises:
+            KlingError: the wait ended before the task, or its end is not what was hoped for.
+        """
+        pause = 0.0
+        if is_new or self.purchase.created_at:
+            age = 0.0 if is_new else max(self._clock.time() - self.purchase.created_at, 0.0)
+            self._accepted, self._is_age_known = self._clock.monotonic() - age, True
+            pause = _FIRST_PAUSE - age
+        while not self._is_over:
+            self._clock.sleep(max(min(pause, self._deadline - self._clock.monotonic()), 0.0))
+            # Compared when the look begins, so that a machine that slept past the deadline looks
+            # once more when it is awake.
+            left = self._deadline - self._clock.monotonic()
+            failure: ApiError | None = None
+            try:
+                task = self._fetch(self.purchase, left)
+                self._observe(task)
+                self._row.look(task)
+            except ApiError as error:
+                failure = error
+                self._count_failure(error)
+            is_late = left <= 0 or self._clock.monotonic() >= self._deadline
+            if is_late and not self._is_over:
+                if failure is not None and not self.purchase.is_seen:
+                    raise self._failed_look(failure)
+                raise _pending(self.purchase, is_kept=self._journal.is_kept)
+            pause = self._choose_pause((failure and failure.retry_after) or 0.0)
+        return self._check()
+
+    def _choose_pause(self, retry_after: float) -> float:
+        if self._missing and not self.purchase.fingerprint:
+            return _FIRST_PAUSE  # most likely a typing error in the id: say so soon
+        spacing = self._schedule.spacing(self._age)
+        spacing *= 1 + _JITTER * (2 * self._clock.random() - 1)
+        return max(spacing, min(retry_after, _LONGEST_RETRY_AFTER))
+
+    @property
+    def _age(self) -> float:
+        """Seconds since the task was accepted, or since it was first asked for."""
+        return self._clock.monotonic() - self._accepted
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether it has failed, has its video, or was done for a minute and still has none."""
+        if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
+            done = self._done
+            return done is not None and self._clock.monotonic() - done >= _RESULT_SECONDS
+        return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
+
+    # What a look has shown
+
+    def _observe(self, task: Task) -> None:
+        now = self._clock.monotonic()
+        self._last_answer, self._failures, self._missing = now, 0, 0
+        if not self._is_age_known and task.created_at is not None:
+            self._accepted = now - max(self._clock.time() - task.created_at, 0.0)
+        self._task = task
+        if task.word and not is_known_word(task.word) and task.word not in self._warned:
+            self._warned.add(task.word)
+            word = clean(task.word)
+            self._row.warn(f"The task has an unknown status '{word}'; it counts as still running.")
+        if not self.purchase.fingerprint:
+            self._identify(task)
+        purchase = self.purchase
+        seen = observe(purchase, task, now=self._clock.time())
+        if seen.stage is Stage.SUCCEED:
+            self._done = self._done or now
+        is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
+        # Another's task may have the external id of one of ours, whose row it must not change.
+        if is_news and purchase.fingerprint:
+            seen = self._journal.record(purchase, task, warn=self._row.warn)
+        self.purchase = seen
+
+    def _identify(self, task: Task) -> None:
+        """Learn which task was asked for by an id that the journal does not know."""
+        own = self._journal.find(task.external_task_id) if task.external_task_id else None
+        if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
+            self.purchase = own  # its submission got no answer, so its task id was not known
+            return
+        self.purchase = replace(
+            self.purchase,
+            task_id=task.task_id or self.purchase.task_id,
+            external_task_id=task.external_task_id or "",
+            created_at=task.created_at or 0.0,
+        )
+
+    def _count_failure(self, failure: ApiError) -> None:
+        """Count a failed look; raise where it was one too many."""
+        now = self._clock.monotonic()
+        if failure.kind is Kind.NOT_FOUND:
+            self._last_answer, self._failures = now, 0
+            self._missing += not self.purchase.fingerprint or self._age >= _LAG_SECONDS
+        elif failure.kind is not Kind.AUTH:
+            self._failures += 1
+            self._row.miss(self._failures, failure.error.message)
+        is_silent = now - self._last_answer >= _LONGEST_SILENCE
+        is_silent = is_silent and self._failures >= _FEWEST_FAILURES
+        if failure.kind is Kind.AUTH or self._missing >= _MOST_MISSING or is_silent:
+            raise self._failed_look(failure) from None
+
+    # How a wait ends
+
+    def _check(self) -> Purchase:
+        purchase = self.purchase
+        is_kept = self._journal.is_kept
+        error = check_result(purchase, now=self._clock.time(), task=self._task, is_kept=is_kept)
+        if error is not None:
+            raise error
+        is_plain = any(is_plain_http(video.url) for video in purchase.videos)
+        if is_plain and not is_plain_http(purchase.base_url):
+            self._row.warn("The video's URL is http: anybody on the way can change the video.")
+        return purchase
+
+    def _failed_look(self, failure: ApiError) -> KlingError:
+        """Make the error for a look that did not show the task, and ends the wait."""
+        purchase, error = self.purchase, failure.error
+        hint = wait_command(purchase, is_kept=self._journal.is_kept)
+        if failure.kind is not Kind.NOT_FOUND:
+            silence = self._clock.monotonic() - self._last_answer
+            message = end_sentence(error.message)
+            if silence >= _LONGEST_SILENCE:
+                message = f"No good answer for {silence / 60:.0f} minutes. {message}"
+            fate = f"{_goes_on(purchase)}." if purchase.is_seen else "may or may not exist."
+            kind = SetupError if failure.kind is Kind.AUTH else UnreachableError
+            return kind(
+                error.code,
+                f"{message} Task {purchase.name} {fate}",
+                hint=f"{error.hint} Then: {hint}" if error.hint else hint,
+                charged=get_charged(purchase),
+                cause=error,
+            )
+        message = f"The service does not know task {purchase.name}."
+        if not purchase.fingerprint:
+            hint = "Check the id, the base URL and the token."
+            return RefusedError("task_not_found", message, hint=hint, cause=error)
+        if not purchase.is_seen:
+            return _unknown(purchase, is_kept=self._journal.is_kept, cause=error)
+        message = f"{message[:-1]} ({purchase.external_task_id})."
+        charged: Charged = "no" if purchase.is_sandbox else "maybe"
+        hint += " looks again."
+        return UnknownError("task_not_found", message, hint=hint, charged=charged, cause=error)
+
+
+def check_result(
+    purchase: Purchase, *, now: float, task: Task | None = None, is_kept: bool = True
+) -> KlingError | None:
+    """Check a task as last seen; None where its videos can be used.
+
+    Args:
+        purchase: the task.
+        now: seconds since the epoch.
+        task: the last answer about it, which may say more than the journal keeps.
+        is_kept: whether a journal knows it.
+    """
+    if not purchase.is_seen:
+        return _unknown(purchase, is_kept=is_kept)
+    if purchase.stage is Stage.FAILED:
+        return _failed(purchase, task)
+    if purchase.stage is not Stage.SUCCEED:
+        return _pending(purchase, is_kept=is_kept)
+    name = purchase.name
+    urls = [video.url for video in purchase.videos]
+    faults = [validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls]
+    if is_expired(purchase, now=now):
+        code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
+        message = f"The service keeps results for 30 days; that of task {name} is deleted."
+    elif not urls:
+        code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
+        message = f"The service calls task {name} done, but names no video."
+    elif any(faults):
+        code, hint = "invalid_result_url", "Ask the service's support."
+        fault, url = next((fault, url) for fault, url in zip(faults, urls, strict=True) if fault)
+        message = f"Task {name} is done, but its video's URL {fault}: {without_query(url)}"
+    else:
+        return None
+    charged, request_id = get_charged(purchase), task.request_id if task else None
+    message += "" if purchase.is_sandbox else " It is paid for."
+    return RefusedError(code, message, hint=hint, charged=charged, request_id=request_id)
+
+
+def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
+    return PendingError(
+        "pending",
+        f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}.",
+        hint=wait_command(purchase, is_kept=is_kept),
+        charged=get_charged(purchase),
+    )
+
+
+def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
+    shown = ", and the service shows no such task" if cause else ""
+    message = f"its submission got no readable answer{shown}."
+    message = f"{purchase.name} may or may not have been accepted: {message}"
+    return make_unknown(purchase, message, is_kept=is_kept, cause=cause)
+
+
+def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
+    reason = clean(purchase.message)
+    said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
+    ending = (task and task.ending) or "failed"
+    verb = "was cancelled" if ending == "cancelled" else ending
+    return TaskFailedError(
+        f"task_{ending}",
+        f"Task {purchase.name} {verb} at the service{said}",
+        hint="Failed tasks are not charged. The same kling effect command buys a new one.",
+        request_id=task.request_id if task else None,
+    )
+
+
+def _goes_on(purchase: Purchase) -> str:
+    return "goes on" if purchase.is_sandbox else "goes on and is paid for"

@@ -1,1 +1,0 @@
-"""Result clips become files, or go to standard output: whole, or not at all."""

@@ -1,1 +1,0 @@
-"""The settings in force, and the file and directories that they come from."""

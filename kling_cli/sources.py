@@ -1,0 +1,70 @@
+"""The pictures that a command line names: paths, directories, URLs, lists, standard input."""
+
+import codecs
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from kling_cli.errors import InputError, UsageError
+from kling_cli.models import Picture
+from kling_cli.text import clean
+
+STDIN = "-"
+
+# The sources of one task's pictures, as the user gave them.
+Group = tuple[str, ...]
+
+
+def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
+    """List the pictures of the command line and of a list with one path or URL per line.
+
+    Args:
+        images: those of the command line.
+        list_name: the path of the list, or `-` for standard input; None where there is none.
+        stdin: standard input.
+
+    Raises:
+        UsageError: nothing is named, or standard input would have to be read twice.
+        InputError: `list_unreadable`, or a directory without pictures.
+    """
+    from kling_cli.images.preflight import expand
+
+    if list_name is None and not images:
+        raise UsageError(
+            "usage", "Missing argument 'IMAGE...'.", hint="kling effect --help shows examples."
+        )
+    named = images if list_name is None else (*images, *_read_list(list_name, stdin))
+    if (*named, list_name).count(STDIN) > 1:
+        raise UsageError("usage", "Standard input (-) can be read only once.")
+    return tuple(expand(named))
+
+
+def name_group(group: Group) -> str:
+    """Name the pictures of one task as the user gave them, without any secret."""
+    return " ".join(str(describe_source(source)["source"]) for source in group)
+
+
+def describe_source(source: str) -> Mapping[str, object]:
+    """Describe a picture of which nothing is known but what the user gave."""
+    from kling_cli.images.preflight import is_url
+
+    if is_url(source):
+        return Picture(source=source, url=source, kind="url").describe()
+    return Picture(source=source, kind="stdin" if source == STDIN else "file").describe()
+
+
+def _read_list(name: str, stdin: TextIO) -> list[str]:
+    """Read a list; names may hold any byte but the one that ends a line."""
+    try:
+        content = stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        shown = "standard input" if name == STDIN else clean(name) or "''"
+        reason = clean(getattr(error, "strerror", None) or str(error))
+        raise InputError("list_unreadable", f"--from {shown} cannot be read: {reason}.") from None
+    if b"\0" in content:  # of `find -print0`, whose names may hold any other byte
+        names = [name for name in content.split(b"\0") if name]
+    else:
+        lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+        names = [line.removesuffix(b"\r") for line in lines if line.strip()]
+    return list(map(os.fsdecode, names))

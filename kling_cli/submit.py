@@ -1,0 +1,407 @@
+"""Bought once: claim, send, find.
+
+    claim   one durable row before any connection is made
+    send    one POST; the row says `sending` before the first byte leaves
+    find    look-ups by external task id, where nobody knows what became of the POST
+
+Every run of the same request enters here and goes on from the row that it meets.
+"""
+
+import secrets
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from kling_cli.api.client import Client
+from kling_cli.api.errors import ApiError, Kind
+from kling_cli.clock import Clock
+from kling_cli.concurrency import ConcurrencyLimit
+from kling_cli.console import Row
+from kling_cli.errors import (
+    KlingError,
+    LaterError,
+    LocalError,
+    SetupError,
+    UnknownError,
+    UnreachableError,
+    UsageError,
+)
+from kling_cli.journal import Journal
+from kling_cli.models import EffectRequest, Purchase, Stage, Task
+from kling_cli.purchase import NO_JOURNAL, Event, Step, make_unknown, next_step
+from kling_cli.text import end_sentence
+
+_FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
+# Three tries within 30 s: enough for a blip of the network, short enough for a script.
+_FIRST_LOOK_PAUSES = (0.0, 2.0, 4.0)
+_NOT_SENT_PAUSES = (3.0, 12.0)
+# "At least one second, growing" is the provider's advice; a slot frees only when a task ends.
+_SHORTEST_BUSY_PAUSE = 1.0
+_BUSY_PAUSE = 2.0
+_LONGEST_BUSY_PAUSE = 60.0
+_LONGEST_RETRY_AFTER = 120.0
+# A task takes minutes; checking for a free slot more often would cost more than it gains.
+_SLOT_PAUSE = 0.25
+
+_PLANS = {Step.FIND: "look", Step.WAIT: "resume", Step.ANSWER: "reuse"}
+
+
+class Plan(NamedTuple):
+    """What a run would do about a request: `buy`, `resume`, `reuse` or `look`.
+
+    The external task id is None where it would be random; the purchase is what the journal knows,
+    unless something new would be bought.
+    """
+
+    action: str
+    external_task_id: str | None
+    purchase: Purchase | None = None
+
+
+class _StepLostError(Exception):
+    """Another process took the step from `claimed` to `sending`, or this run was stopped."""
+
+
+def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
+    """Plan what a run would do about a request, without changing anything.
+
+    Raises:
+        UsageError: the user's own id belongs to another request.
+        LocalError: the journal cannot be read.
+    """
+    name = request.external_task_id
+    same_id = journal.find(name)
+    if same_id and same_id.fingerprint != request.fingerprint:
+        raise UsageError(
+            "external_task_id_in_use",
+            f"The external task id {name} belongs to another request. Nothing was sent.",
+            hint="Choose another id, or leave --external-task-id out.",
+        )
+    known = same_id if request.custom_id and same_id else journal.find_current(request.fingerprint)
+    if known is None or known.stage is Stage.CLAIMED:
+        return Plan("buy", name)
+    is_named = request.custom_id and known is same_id
+    step = Step.RENEW if request.new and not is_named else next_step(known, now=now)
+    if step is Step.RENEW:
+        return Plan("buy", name if request.custom_id and not is_named else None)
+    return Plan(_PLANS[step], known.external_task_id, known)
+
+
+class Submission:
+    """One request on its way to an accepted task; its worker shares it with the main thread.
+
+    Attributes:
+        purchase: the journal's row as last seen; None before it was claimed.
+        bought: whether this submission's own POST was accepted, or may have been.
+    """
+
+    def __init__(
+        self,
+        request: EffectRequest,
+        *,
+        journal: Journal,
+        client: Client,
+        clock: Clock,
+        limit: ConcurrencyLimit,
+        row: Row,
+        deadline: float,
+        stopped: threading.Event,
+    ) -> None:
+        self.purchase: Purchase | None = None
+        self.bought = False
+        self._request = request
+        self._journal = journal
+        self._client = client
+        self._clock = clock
+        self._limit = limit
+        self._row = row
+        self._deadline = deadline
+        self._stopped = stopped
+        self._has_slot = False
+        self._was_duplicate = False
+        self._doubt: KlingError | None = None
+        self._not_sent_pauses = iter(_NOT_SENT_PAUSES)
+        self._busy_pause = _BUSY_PAUSE
+
+    def run(self) -> Purchase:
+        """Go on until the task is accepted, or known from before.
+
+        Raises:
+            KlingError: it was refused, was not sent, or stays unknown.
+        """
+        self.purchase = self._claim()
+        while True:
+            purchase = self.purchase
+            step = next_step(purchase, now=self._clock.time())
+            if step is Step.SEND:
+                # None means that another process has dropped the claim meanwhile.
+                self.purchase = self._send(purchase) or self._claim()
+            elif step is Step.FIND:
+                found = self._find(purchase)
+                self.purchase = found or self._claim()
+                if found and found.stage is Stage.FAILED and not self._was_duplicate:
+                    return found  # our own task: how it ended answers this run
+            elif step is Step.RENEW and purchase.external_task_id not in self._journal.claimed:
+                self.purchase = self._renew(purchase)
+            else:
+                if step is Step.WAIT and not self._has_slot:
+                    self._limit.add()
+                    self._has_slot = True
+                return purchase
+
+    def stop(self) -> Purchase | None:
+        """Update the row when the run is stopped; what is provably unsent is dropped.
+
+        Returns:
+            What is or may be bought; None if nothing was sent.
+        """
+        if self.purchase is None:
+            return None
+        self._drop(self.purchase)
+        return self._apply(self.purchase, Event.AMBIGUOUS)
+
+    def release(self, *, refused: bool = False) -> bool:
+        """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
+        had_slot, self._has_slot = self._has_slot, False
+        return had_slot and self._limit.release(refused=refused)
+
+    def find_doubtful(self) -> Purchase | None:
+        """Find what may have been bought although no task was seen."""
+        row = self.purchase and self._recall(self.purchase)
+        return row if row is not None and row.stage is not Stage.CLAIMED else None
+
+    # Claim
+
+    def _claim(self) -> Purchase:
+        """Claim the request, or meet the purchase that already has it."""
+        if self._stopped.is_set():  # the user was told that nothing was sent, and so it stays
+            raise KlingError("interrupted", "Stopped. Nothing was sent.")
+        request, journal = self._request, self._journal
+        same_id = journal.find(request.external_task_id) if request.custom_id else None
+        if same_id and same_id.stage is not Stage.CLAIMED:
+            return same_id  # its own id was given: --new cannot mean yet another one
+        claimed = journal.claim(self._draft(request.external_task_id))
+        if claimed.stage is Stage.CLAIMED:
+            claimed = self._look_first(claimed)
+        name = claimed.external_task_id
+        is_named = request.custom_id and name == request.external_task_id
+        is_earlier = name not in journal.claimed
+        return self._replace(claimed) if request.new and is_earlier and not is_named else claimed
+
+    def _renew(self, purchase: Purchase) -> Purchase:
+        """Claim the request again, after a purchase that failed or whose result is deleted."""
+        renewed = self._replace(purchase)
+        ended = "failed" if purchase.stage is Stage.FAILED else "is over 30 days old and deleted"
+        self._row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
+        return renewed
+
+    def _replace(self, purchase: Purchase) -> Purchase:
+        name = self._request.external_task_id
+        if not self._request.custom_id or self._journal.find(name) is not None:
+            name = "kling-" + secrets.token_hex(13)
+        claimed = self._journal.claim(self._draft(name), replacing=purchase.external_task_id)
+        return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
+
+    def _draft(self, external_task_id: str) -> Purchase:
+        request, now = self._request, self._clock.time()
+        return Purchase(
+            external_task_id=external_task_id,
+            fingerprint=request.fingerprint,
+            base_url=request.base_url,
+            effect_scene=request.scene,
+            stage=Stage.CLAIMED,
+            images=tuple(picture.describe() for picture in request.pictures),
+            created_at=now,
+            updated_at=now,
+            tag=request.tag,
+        )
+
+    def _look_first(self, claimed: Purchase) -> Purchase:
+        """Look up an id that may stand for a task of which this journal knows nothing.
+
+        That is the user's own id, which another machine may have used, and each derived id where no
+        journal is kept.
+        """
+        request, name, is_kept = self._request, claimed.external_task_id, self._journal.is_kept
+        if name != request.external_task_id or (is_kept and not request.custom_id):
+            return claimed
+        for pause in _FIRST_LOOK_PAUSES if request.custom_id else (0.0,):
+            self._pause(pause)
+            try:
+                task = self._look(name)
+            except ApiError as error:
+                failure = error
+                # A gateway may refuse to look up by this id.
+                if error.kind is Kind.NOT_FOUND or (error.kind is Kind.REFUSED and not is_kept):
+                    return claimed
+                if error.kind is Kind.AUTH or self._is_late:
+                    break
+            else:
+                self._journal.disown(name)
+                self._row.note(f"The service already has a task with the external id {name}.")
+                return self._accept(claimed, task)
+        self._drop(claimed)
+        if failure.kind is Kind.AUTH:
+            raise failure.error
+        message = f"Could not check whether the service already has a task {name}. "
+        message += f"{end_sentence(failure.error.message)} Nothing was sent."
+        hint = "The same command is safe to run again later."
+        raise UnreachableError("not_sent", message, hint=hint, cause=failure.error)
+
+    # Send
+
+    def _send(self, purchase: Purchase) -> Purchase | None:
+        name = purchase.external_task_id
+        self._wait_for_slot(purchase)
+        if not self._journal.is_kept:
+            self._row.warn(f"{NO_JOURNAL} Keep its id: {name}")
+        try:
+            task = self._client.create_effect(
+                self._request,
+                name,
+                before_first_byte=lambda: self._begin_sending(name),
+                progress=partial(self._row.transfer, "uploading"),
+            )
+        except _StepLostError:
+            self.release()
+            return self._recall(purchase)
+        except ApiError as failure:
+            return self._handle(purchase, failure)
+        self.bought = True
+        return self._accept(purchase, task)
+
+    def _wait_for_slot(self, purchase: Purchase) -> None:
+        try:
+            while not self._limit.acquire():
+                if self._is_late:
+                    message = "No running task ended within the timeout. Nothing was sent for this."
+                    hint = "Run the same command again later, or with a longer --timeout."
+                    raise LaterError("concurrency_limit", message, hint=hint)
+                self._row.wait_for_slot()
+                self._pause(_SLOT_PAUSE)
+        except KlingError:
+            self._drop(purchase)
+            raise
+        self._has_slot = True
+
+    def _begin_sending(self, name: str) -> None:
+        """Take the durable step from `claimed` to `sending`; an error here stops the POST."""
+        tag = self._request.tag
+        if self._stopped.is_set() or self._journal.apply(name, Event.SEND, tag=tag) is None:
+            raise _StepLostError
+
+    def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
+        """Write down what became of a POST that brought no task, and pause before another."""
+        is_refused = failure.kind in (Kind.REFUSED, Kind.AUTH, Kind.NOT_FOUND)
+        error, event = failure.error, Event.REFUSED if is_refused else Event(failure.kind)
+        is_limit = error.code == "concurrency_limit"
+        others_run = self.release(refused=is_limit)
+        following = self._apply(purchase, event)
+        if event in (Event.AMBIGUOUS, Event.DUPLICATE):
+            name = purchase.external_task_id
+            self._doubt, self._was_duplicate = error, event is Event.DUPLICATE
+            self.bought = not self._was_duplicate
+            if self._was_duplicate:
+                self._journal.disown(name)
+            self._row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
+            return following
+        pause = self._choose_pause(failure, for_slot=is_limit and others_run)
+        if pause is None or self._is_late:
+            if is_refused and isinstance(error, LaterError | SetupError):
+                message = f"Not sent, because the account was refused before. {error.message}"
+                self._limit.close(
+                    lambda: type(error)(error.code, message, hint=error.hint, cause=error)
+                )
+            self._drop(purchase)
+            raise error
+        if pause:
+            pause = max(min(pause, self._deadline - self._clock.monotonic()), 0.0)
+            self._row.retry_in(pause, end_sentence(error.message))
+            self._pause(pause)
+        else:
+            self._row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
+        return following
+
+    def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
+        """Choose the seconds until the request is sent again; None where it is not."""
+        if failure.kind is Kind.NOT_SENT:
+            return next(self._not_sent_pauses, None)
+        if failure.kind is not Kind.BUSY:
+            return None
+        if failure.retry_after is not None:
+            # Each try sends the whole picture, so 0 seconds are not taken literally.
+            return max(min(failure.retry_after, _LONGEST_RETRY_AFTER), _SHORTEST_BUSY_PAUSE)
+        if for_slot:
+            return 0.0
+        pause = self._busy_pause * (0.9 + 0.2 * self._clock.random())
+        self._busy_pause = min(2 * self._busy_pause, _LONGEST_BUSY_PAUSE)
+        return pause
+
+    # Find
+
+    def _find(self, purchase: Purchase) -> Purchase | None:
+        for pause in _FIND_PAUSES:
+            self._pause(pause)
+            current = self._recall(purchase)
+            if current is None or current.stage not in (Stage.SENDING, Stage.UNKNOWN):
+                return current
+            try:
+                return self._accept(current, self._look(purchase.external_task_id))
+            except ApiError as error:
+                failure = error
+                if error.kind is Kind.AUTH or self._is_late:
+                    break
+        raise self._unknown(purchase, failure)
+
+    def _unknown(self, purchase: Purchase, failure: ApiError) -> UnknownError:
+        name, first = purchase.external_task_id, ""
+        answer = f"Looking up {name} failed: {end_sentence(failure.error.message)}"
+        if failure.kind is Kind.NOT_FOUND:
+            answer = f"The service shows no task {name} so far."
+        elif failure.kind is Kind.AUTH:
+            first = f"{failure.error.hint} Then: "
+        doubt = "An earlier run began to send this request, and got no readable answer."
+        if self._doubt is not None:
+            doubt = end_sentence(self._doubt.message)
+        message = f"{doubt} It may or may not have been accepted. {answer}"
+        is_kept = self._journal.is_kept
+        return make_unknown(purchase, message, is_kept=is_kept, first=first, cause=self._doubt)
+
+    # The journal, the service and the clock
+
+    def _accept(self, purchase: Purchase, task: Task) -> Purchase:
+        accepted = self._journal.record(purchase, task, warn=self._row.warn)
+        self._row.accept(accepted)
+        return accepted
+
+    def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
+        # A row that could not be changed says `sending`, so that only looks are left: no worse.
+        with suppress(LocalError):
+            self._journal.apply(purchase.external_task_id, event)
+        return self._recall(purchase)
+
+    def _drop(self, purchase: Purchase) -> None:
+        """Forget a claim that was not sent; if that fails, the next run takes it up."""
+        self._apply(purchase, Event.DROP)
+
+    def _recall(self, purchase: Purchase) -> Purchase | None:
+        """Read the row as it stands now."""
+        try:
+            return self._journal.find(purchase.external_task_id)
+        except LocalError:
+            # What may have been sent goes on without the journal, by looks alone.
+            is_unsent = purchase.stage is Stage.CLAIMED
+            return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
+
+    def _look(self, name: str) -> Task:
+        return self._client.get_task(name, seconds=self._deadline - self._clock.monotonic())
+
+    @property
+    def _is_late(self) -> bool:
+        return self._clock.monotonic() >= self._deadline
+
+    def _pause(self, seconds: float) -> None:
+        left = self._deadline - self._clock.monotonic()
+        self._clock.sleep(max(min(seconds, left), 0.0))

@@ -1,0 +1,205 @@
+"""One look at tasks, or a wait for them: what `status`, `wait` and `tasks` do."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from kling_cli import runner
+from kling_cli.api.parse import is_safe_id
+from kling_cli.console import Row
+from kling_cli.context import Context
+from kling_cli.download import Downloads
+from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
+from kling_cli.models import Purchase, Stage, TaskResult, is_sandbox
+from kling_cli.naming import name_clip, name_task
+from kling_cli.output import format_result
+from kling_cli.poll import check_result
+from kling_cli.runner import Job
+from kling_cli.text import clean, format_time
+
+# A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
+_MOST_WAITS = 32
+_HEADER = ("TASK", "STATUS", "SCENE", "TIME", "PICTURES")
+
+
+def look(context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False) -> ExitCode:
+    """Look at tasks, or at all unfinished ones of this machine: once, or until they have ended.
+
+    Args:
+        context: what to work with.
+        names: task ids or external task ids.
+        wait: until each has ended, and save its videos.
+        force: whether files may be replaced.
+    """
+    # One deadline for all, however many have to wait for their turn.
+    deadline = context.deadline() if wait else None
+    purchases = _choose(context, names)
+    if not purchases:
+        return ExitCode.OK
+    downloads: Downloads | None = None
+    paths: list[Path | None] = [None] * len(purchases)
+    workers = _MOST_WAITS if wait else 1
+    rows: runner.FormatRows = runner.format_locations if wait else _format_status
+    if wait:
+        downloads = runner.open_downloads(context, tasks=len(purchases), force=force)
+    if downloads:
+        downloads.prepare()
+        paths = list(downloads.assign(map(_name_clip, purchases)))
+        rows = runner.format_nothing if downloads.is_stream else rows
+    jobs = [
+        Job(name=purchase.name, work=partial(_work, context, purchase, deadline, downloads, path))
+        for purchase, path in zip(purchases, paths, strict=True)
+    ]
+    try:
+        return runner.run(context, jobs, workers=workers, format_rows=rows, is_status=not wait)
+    except BaseException:
+        if downloads:
+            downloads.abandon()
+        raise
+
+
+def list_tasks(context: Context, *, unfinished: bool) -> ExitCode:
+    """List what this machine has submitted, newest first, without asking any service."""
+    purchases = context.journal.list_purchases(unfinished=unfinished)
+    if not purchases and context.journal.is_kept:
+        context.console.info(f"This machine has no {'unfinished ' if unfinished else ''}task.")
+    if context.output.is_json:
+        for purchase in purchases:
+            error = check_result(purchase, now=context.clock.time())
+            result = TaskResult(purchase=purchase, error=error, reused=True)
+            context.output.record(format_result(result, sandbox=purchase.is_sandbox))
+        return ExitCode.OK
+    rows = [
+        (
+            purchase.task_id or "-",
+            purchase.status,
+            purchase.effect_scene,
+            format_time(purchase.created_at) or "-",
+            " ".join(str(image["source"]) for image in purchase.images),
+            purchase.external_task_id,
+        )
+        for purchase in purchases
+    ]
+    context.output.table(_HEADER, rows)
+    return ExitCode.OK
+
+
+def _work(
+    context: Context,
+    purchase: Purchase,
+    deadline: float | None,
+    downloads: Downloads | None,
+    path: Path | None,
+    job: Job,
+    row: Row,
+) -> TaskResult:
+    """Look at a task: until it has ended and its videos are saved, or once without a deadline."""
+    started = context.clock.monotonic()
+    limit = math.inf if deadline is None else deadline
+    poll = context.open_poll(purchase, deadline=limit, row=row)
+    job.stop = lambda: poll.purchase
+    error: KlingError | None = None
+    files: tuple[str, ...] = ()
+    try:
+        if downloads and path:
+            downloads.check(path, purchase)
+        if deadline is None:
+            poll.look()
+        else:
+            poll.wait(is_new=False)
+        if downloads and path:
+            files = downloads.save(poll.purchase, path, row)
+    except KlingError as caught:
+        error = caught
+    elapsed = context.clock.monotonic() - started
+    result = TaskResult(purchase=poll.purchase, error=error, files=files, reused=True)
+    return replace(result, elapsed=elapsed, warnings=tuple(row.warnings))
+
+
+def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
+    """Choose the tasks to look at; one that is named by both of its ids counts once."""
+    if names:
+        found = [_find(context, name) for name in names]
+        return list({(purchase.base_url, purchase.name): purchase for purchase in found}.values())
+    base_url, chosen = context.base_url, list[Purchase]()
+    others: defaultdict[str, list[str]] = defaultdict(list)
+    for purchase in context.journal.list_purchases(unfinished=True):
+        # The sandbox and what is outside are kept apart.
+        is_apart = purchase.is_sandbox or context.settings.is_sandbox or _is_named(context)
+        if is_apart and purchase.base_url != base_url:
+            continue
+        if _has_buyers_token(context, purchase):
+            chosen.append(purchase)
+        else:
+            others[purchase.base_url].append(purchase.name)
+    for url, ids in others.items():
+        context.console.info(
+            f"Not looked at, bought with another token at {url}: {' '.join(ids)}. "
+            f"If this token is for it, too: kling wait --base-url {url}"
+        )
+    if not chosen and not others and context.journal.is_kept:
+        context.console.info("No task of this machine is unfinished.")
+    return chosen
+
+
+def _find(context: Context, name: str) -> Purchase:
+    base_url, is_kept = context.base_url, context.journal.is_kept
+    if not is_safe_id(name):
+        message = f"{clean(name, limit=80)!r} is not a task id."
+        hint = "kling tasks lists the tasks of this machine." if is_kept else ""
+        raise UsageError("invalid_task_id", message, hint=hint)
+    purchase = context.journal.find(name)
+    if purchase is None or purchase.stage is Stage.CLAIMED:
+        # A mere claim was never sent; what has its name at the service is somebody else's.
+        nobodys = Purchase(external_task_id="", fingerprint="", base_url=base_url, effect_scene="")
+        purchase = replace(nobodys, task_id=name)
+    url = purchase.base_url
+    are_sandboxes = is_sandbox(base_url) and purchase.is_sandbox
+    if _is_named(context) and url != base_url and not are_sandboxes:
+        raise UsageError(
+            "other_service",
+            f"Task {name} was bought at {url}, not at {base_url}.",
+            hint=f"Leave {context.settings.base_url.source} out: kling wait {name}",
+        )
+    if not _has_buyers_token(context, purchase):
+        raise SetupError(
+            "token_mismatch",
+            f"Task {purchase.name} was bought at {url}, with another token than the one from "
+            f"{context.any_token.source}. Nothing was sent there.",
+            hint=f"If this token is for it, too: kling wait {purchase.name} --base-url {url}",
+        )
+    return purchase
+
+
+def _is_named(context: Context) -> bool:
+    """Tell whether an option names the service."""
+    return context.settings.base_url.source in ("--base-url", "--sandbox")
+
+
+def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
+    """Tell whether the token in force may go where a task was bought, and make it ready."""
+    if purchase.is_sandbox:
+        return context.sandbox is not None
+    if purchase.base_url == context.base_url:
+        return context.token is not None
+    is_buyers = context.any_token.tag(purchase.base_url) == purchase.tag
+    return is_buyers and not context.settings.is_sandbox
+
+
+def _name_clip(purchase: Purchase) -> str:
+    sources = [str(image["source"]) for image in purchase.images]
+    if sources and purchase.effect_scene:
+        return name_clip(sources, purchase.effect_scene)
+    return name_task(purchase.name)
+
+
+def _format_status(result: TaskResult, _name: str) -> Iterable[tuple[str, ...]]:
+    """Format id, status, and each URL or the reason; nothing of a status that may have changed."""
+    purchase, error = result.purchase, result.error
+    is_status = error is None or error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+    if purchase is not None and (is_status or not purchase.is_seen):
+        for text in [video.url for video in purchase.videos] or [purchase.message]:
+            yield (purchase.name, purchase.status, text)

@@ -1,1 +1,0 @@
-"""HTTP exchanges done well."""

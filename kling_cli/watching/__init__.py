@@ -1,1 +1,0 @@
-"""Tasks looked at, waited for and followed to their end."""

@@ -1,0 +1,99 @@
+"""Every way that a run can go: choices taken in turn until none is left, processes interleaved."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True)
+class Choices:
+    """One way through all choices: it follows `path`, then takes the first option each time."""
+
+    path: list[int] = field(default_factory=list)
+    trail: list[tuple[int, int]] = field(default_factory=list)
+
+    def choose(self, options: int) -> int:
+        """Choose one of so many options."""
+        place = len(self.trail)
+        chosen = self.path[place] if place < len(self.path) else 0
+        self.trail.append((chosen, options))
+        return chosen
+
+
+def enumerate_ways() -> Iterator[Choices]:
+    """Yield each way once; the caller runs it to its end before asking for the next."""
+    path: list[int] = []
+    while True:
+        ways = Choices(path=path)
+        yield ways
+        trail = ways.trail
+        while trail and trail[-1][0] + 1 >= trail[-1][1]:
+            trail.pop()
+        if not trail:
+            return
+        path = [chosen for chosen, _ in trail]
+        path[-1] += 1
+
+
+class Interleaving:
+    """Several processes of which one runs at a time; who goes on at a pause is a choice.
+
+    Args:
+        choices: decides.
+        switches: how often a process may be put aside although it could go on.
+    """
+
+    def __init__(self, choices: Choices, *, switches: int) -> None:
+        self._choices = choices
+        self._switches = switches
+        self._turns: dict[int, threading.Semaphore] = {}
+        self._waiting: list[int] = []
+        self._handed_back = threading.Semaphore(0)
+        self._names = threading.local()
+
+    def run(self, bodies: Sequence[Callable[[], object]]) -> None:
+        """Run all to their ends."""
+        threads: list[threading.Thread] = []
+        for name, body in enumerate(bodies):
+            self._turns[name] = threading.Semaphore(0)
+            self._waiting.append(name)
+            thread = threading.Thread(target=self._live, args=(name, body), daemon=True)
+            thread.start()
+            threads.append(thread)
+        running: int | None = None
+        while self._waiting:
+            running = self._choose(running)
+            self._waiting.remove(running)
+            self._turns[running].release()
+            assert self._handed_back.acquire(timeout=10)
+        for thread in threads:
+            thread.join()
+
+    def pause(self) -> None:
+        """Let another process go on, if that is what is chosen."""
+        name = getattr(self._names, "name", None)
+        if name is None:
+            return
+        self._waiting.append(name)
+        self._handed_back.release()
+        assert self._turns[name].acquire(timeout=10)
+
+    def _choose(self, running: int | None) -> int:
+        options = sorted(self._waiting)
+        if running in options:
+            if not self._switches:
+                return running
+            # To go on is the first option, so that the ways without a switch come first.
+            options.sort(key=lambda name: name != running)
+        chosen = options[self._choices.choose(len(options))]
+        if running in options and chosen != running:
+            self._switches -= 1
+        return chosen
+
+    def _live(self, name: int, body: Callable[[], object]) -> None:
+        self._names.name = name
+        assert self._turns[name].acquire(timeout=10)
+        try:
+            body()
+        finally:
+            self._handed_back.release()

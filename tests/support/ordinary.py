@@ -1,0 +1,68 @@
+"""The program run with no more rights to files than an ordinary user has, and disks that fail."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.run import Run
+
+_TESTS = Path(__file__).parents[1]
+# Without them the superuser, too, is bound by the modes of files. Linux numbers them so.
+_LOSE_RIGHTS = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    for override in (1, 2):
+        if ctypes.CDLL(None).prctl(24, override, 0, 0, 0):
+            sys.exit("no rights can be given up here")
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def run_ordinary(
+    *argv: str | Path, environ: Mapping[str, str], prefix: tuple[str, ...] = ()
+) -> Run:
+    """Run `kling`, on a clock that is a hundred times as fast, as an ordinary user would.
+
+    Args:
+        argv: its arguments.
+        environ: further variables.
+        prefix: a program that runs it, with that program's arguments.
+    """
+    words = ("-m", "support.quick", "100", *map(str, argv))
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", _LOSE_RIGHTS, *words],
+        capture_output=True,
+        env={**os.environ, **environ, "PYTHONPATH": str(_TESTS)},
+        timeout=60,
+        check=False,
+    )
+    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+@contextmanager
+def mount_disk(path: Path) -> Generator[Path]:
+    """Mount a small disk of its own, where this user may."""
+    path.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)]
+    try:
+        subprocess.run(mounted, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(reason="this user may mount no disk")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill_disk(path: Path) -> None:
+    """Write until there is no room left."""
+    with (path / "filler").open("ab", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(4096))
+        except OSError:
+            pass

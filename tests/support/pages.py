@@ -1,0 +1,118 @@
+"""The pages for users: the code that stands in them, and a desk on which it can be tried."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.clock import VirtualClock
+from support.run import OTHER_PHOTO, PHOTO, Program, Run
+
+ROOT = Path(__file__).parents[2]
+# The sandbox's clip, in whichever state directory a test has.
+CLIP = "file:///state/sandbox.mp4"
+_BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block of code: its mark (empty if none), language, the heading above it, and its text."""
+
+    mark: str
+    language: str
+    heading: str
+    text: str
+
+
+def read_page(name: str) -> str:
+    """Read a page of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def find_blocks(page: str) -> list[Block]:
+    """Find every block of code of a page."""
+    return [
+        Block(
+            mark=found[1] or "",
+            language=found[2],
+            heading=_HEADING.findall(_without_code(page[: found.start()]))[-1],
+            text=found[3],
+        )
+        for found in _BLOCK.finditer(page)
+    ]
+
+
+def name_examples(page: str) -> dict[str, str]:
+    """Find the examples of a page, by the headings that they stand under."""
+    examples: dict[str, str] = {}
+    for block in find_blocks(page):
+        if block.mark == "example":
+            name = block.heading
+            examples[name if name not in examples else f"{name}, again"] = block.text
+    return examples
+
+
+def make_desk(directory: Path) -> Path:
+    """Make a directory with the photographs that examples name; two of three are the same."""
+    desk = directory / "desk"
+    desk.mkdir()
+    for name, photo in (("photo", PHOTO), ("left", PHOTO), ("right", OTHER_PHOTO)):
+        shutil.copyfile(photo, desk / f"{name}.jpg")
+    (desk / "photos.txt").write_text("photo.jpg\nleft.jpg\nright.jpg\n", encoding="utf-8")
+    return desk
+
+
+def buy_before(desk: Path, *argv: str) -> str:
+    """Buy at the sandbox, a minute ago, what an example would have to wait for; tell its id."""
+    photos = [str(desk / word) if word.endswith(".jpg") else word for word in argv]
+    long_ago = VirtualClock(start=time.time() - 60)
+    run = Program(clock=long_ago)("effect", *photos, "--sandbox", "--json")
+    task_id: str = run.json["task_id"]
+    return task_id
+
+
+def run_script(
+    script: str, desk: Path, *, stdin: str = "", environ: Mapping[str, str] | None = None
+) -> Run:
+    """Run a script as a newcomer would paste it, at the sandbox instead of the service."""
+    for tool in ("jq", "curl"):
+        if re.search(rf"\b{tool} ", script) and shutil.which(tool) is None:
+            pytest.skip(reason=f"{tool} is not installed")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        input=stdin.encode(),
+        capture_output=True,
+        cwd=desk,
+        env={**os.environ, "PATH": path, "KLING_BASE_URL": "sandbox", **(environ or {})},
+        timeout=110,
+        check=False,
+    )
+    out = name_clip(done.stdout.decode())
+    return Run(code=done.returncode, out=out, err=done.stderr.decode())
+
+
+def name_clip(text: str) -> str:
+    """Write `CLIP` for the URL of the sandbox's clip."""
+    return re.sub(r"file:///[^\s\"]*/sandbox\.mp4", CLIP, text)
+
+
+def lint_script(script: str) -> str:
+    """Tell what the linter of shell scripts has to say."""
+    if shutil.which("shellcheck") is None:
+        pytest.skip(reason="shellcheck is not installed")
+    done = subprocess.run(
+        ["shellcheck", "-s", "sh", "-"], input=script, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def _without_code(page: str) -> str:
+    return _BLOCK.sub("", page)

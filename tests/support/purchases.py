@@ -1,0 +1,139 @@
+"""What tests of purchases share: a clock that lets things happen, a journal with faults in it."""
+
+import io
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from support.clock import VirtualClock
+from support.replies import Reply, describe, wrap
+from support.run import PHOTO
+from support.service import LoopbackService
+from support.shop import Purchase as Sale
+
+from kling_cli.api.client import Client
+from kling_cli.api.transport import Transport
+from kling_cli.concurrency import ConcurrencyLimit
+from kling_cli.console import Console
+from kling_cli.images.preflight import prepare
+from kling_cli.journal import Journal
+from kling_cli.models import EffectRequest, Stage
+from kling_cli.settings import Token
+from kling_cli.submit import Submission
+
+TOKEN = "sk-test-0123456789abcdef"
+DAY = 24 * 3600.0
+
+
+class HookClock(VirtualClock):
+    """A clock on which other things happen while somebody sleeps, one at each sleep."""
+
+    def __init__(self, *hooks: Callable[[], object]) -> None:
+        super().__init__()
+        self._hooks = list(hooks)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass, and then let the next thing happen."""
+        super().sleep(seconds)
+        if self._hooks:
+            self._hooks.pop(0)()
+
+
+@contextmanager
+def open_submission(
+    base_url: str,
+    *,
+    journal: Journal,
+    clock: VirtualClock,
+    stopped: threading.Event | None = None,
+) -> Generator[tuple[Submission, io.StringIO]]:
+    """Open a submission of its own, and what it writes on standard error."""
+    err = io.StringIO()
+    client = Client(Transport(environ={}), base_url=base_url, token=Token(TOKEN, source="a test"))
+    request = EffectRequest(
+        base_url=base_url,
+        scene="squish",
+        pictures=prepare([str(PHOTO)]),
+        fields={"model_name": "kling-v1-6", "duration": "5"},
+        external_task_id="kling-of-this-test",
+    )
+    submission = Submission(
+        request,
+        journal=journal,
+        client=client,
+        clock=clock,
+        limit=ConcurrencyLimit(clock),
+        row=Console(err, environ={}, clock=clock).start("photo.jpg"),
+        deadline=clock.monotonic() + 1800,
+        stopped=stopped or threading.Event(),
+    )
+    try:
+        yield submission, err
+    finally:
+        client.close()
+
+
+def show(status: str, **fields: object) -> Reply:
+    """Answer a look with this status, and further fields of the task."""
+
+    def write(sale: Sale | None) -> object:
+        assert sale is not None
+        return wrap({**describe(sale), "task_status": status, **fields})
+
+    return Reply(json=write)
+
+
+def find_video(service: LoopbackService, number: int = 0) -> str:
+    """Spell the URL of the video of a purchase, as standard output tells it."""
+    return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
+
+
+def journal_path() -> Path:
+    """Name the journal of the machine that the test plays."""
+    return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
+
+
+def make_journal() -> None:
+    """Let the machine have a journal already, with nothing in it."""
+    Journal(journal_path(), now=lambda: 0.0).close()
+
+
+def list_stages() -> list[Stage]:
+    """List the stages in the journal, oldest first."""
+    with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
+        # A claim that is still there would be listed nowhere else.
+        with closing(sqlite3.connect(journal_path())) as connection:
+            rows = connection.execute("SELECT external_task_id FROM purchases ORDER BY rowid")
+            names = [name for (name,) in rows]
+        found = [journal.find(name) for name in names]
+    return [row.stage for row in found if row is not None]
+
+
+def break_journal(*statements: str) -> None:
+    """Change the journal's file from outside, as a full disk or a fault of it would."""
+    with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+# SQLite tells an overflow as an operational error, which is what a full or failing disk is too.
+_FAULT = "abs(-9223372036854775807 - 1)"
+_FULL = f"BEGIN SELECT {_FAULT}; END"
+FULL_AT_CLAIM = f"CREATE TRIGGER full_claim BEFORE INSERT ON purchases {_FULL}"
+
+
+def full_at(stage: Stage) -> str:
+    """Spell the trigger by which the disk is full when this stage is to be written."""
+    return (
+        f"CREATE TRIGGER full_{stage} BEFORE UPDATE OF stage ON purchases "
+        f"WHEN NEW.stage = '{stage}' {_FULL}"
+    )
+
+
+UNREADABLE = (
+    "ALTER TABLE purchases RENAME COLUMN message TO kept",
+    f"ALTER TABLE purchases ADD COLUMN message TEXT AS ({_FAULT})",
+)

@@ -1,0 +1,38 @@
+"""`kling` as a process whose clock runs faster: python -m support.quick SPEED ARGUMENT..."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+from kling_cli.cli.app import main
+from kling_cli.clock import Clock
+from kling_cli.context import open_context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuickClock(Clock):
+    """A clock on which each real second counts as many."""
+
+    speed: float
+
+    def monotonic(self) -> float:
+        """Tell the time."""
+        return time.monotonic() * self.speed
+
+    def time(self) -> float:
+        """Tell the date, which goes on as everywhere."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let the seconds pass, quickly."""
+        time.sleep(seconds / self.speed)
+
+    def random(self) -> float:
+        """Draw no surprise."""
+        return 0.5
+
+
+if __name__ == "__main__":
+    with open_context() as context:
+        context.clock = QuickClock(speed=float(sys.argv[1]))
+        sys.exit(main(sys.argv[2:], context))

@@ -1,0 +1,100 @@
+"""The program under test, run inside this process or as a user runs it."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from support.clock import VirtualClock
+
+from kling_cli.cli.app import main
+from kling_cli.clock import Clock
+from kling_cli.context import Context
+
+PHOTOS = Path(__file__).parent.parent / "photos"
+PHOTO = PHOTOS / "astronaut.jpg"
+OTHER_PHOTO = PHOTOS / "hopper.jpg"
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "kling_cli" / "result.schema.json").read_text(encoding="utf-8")
+)
+_VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a run ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.out.splitlines()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The JSON objects of standard output, each held against the shipped schema."""
+        records = [json.loads(line) for line in self.out.splitlines()]
+        for record in records:
+            _VALIDATOR.validate(record)
+        return records
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object of standard output."""
+        (record,) = self.records
+        return record
+
+
+@dataclass(kw_only=True)
+class Program:
+    """`kling`, with a clock that costs no time; called, it runs a command line in this process."""
+
+    clock: Clock = field(default_factory=VirtualClock)
+
+    def __call__(self, *argv: str | Path, stdin: bytes = b"") -> Run:
+        """Run one command line."""
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        context = Context(
+            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
+            stdout=out,
+            stderr=err,
+            clock=self.clock,
+        )
+        code = main([str(argument) for argument in argv], context)
+        return Run(code=code, out=_read(out), err=_read(err))
+
+
+def run_installed(
+    *argv: str | Path, stdin: bytes = b"", environ: Mapping[str, str] | None = None
+) -> Run:
+    """Run `kling` as a process of its own."""
+    done = subprocess.run(
+        command(*argv),
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **(environ or {})},
+        timeout=60,
+        check=False,
+    )
+    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def command(*argv: str | Path) -> Sequence[str]:
+    """Spell the installed program's command line."""
+    return [str(Path(sys.executable).with_name("kling")), *map(str, argv)]
+
+
+def _read(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode()

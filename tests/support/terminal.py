@@ -1,0 +1,112 @@
+"""A pseudo-terminal around the installed program: what a person sees, and can type."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pexpect
+import pyte
+from support.run import command
+
+_PATIENCE = 20.0
+_GLANCE = 0.05
+
+
+class Terminal:
+    """A terminal of 100 columns in which the program runs, as a context manager.
+
+    Args:
+        argv: the arguments of `kling`.
+        environ: further variables; TERM is xterm unless told otherwise.
+        columns: how wide the terminal is.
+        directory: where the program is started.
+    """
+
+    def __init__(
+        self,
+        *argv: str | Path,
+        environ: Mapping[str, str] | None = None,
+        columns: int = 100,
+        directory: Path | None = None,
+    ) -> None:
+        self.raw = b""
+        self.screen = pyte.Screen(columns, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        program, *arguments = command(*argv)
+        self._child: pexpect.spawn[bytes] = pexpect.spawn(
+            program,
+            arguments,
+            cwd=directory,
+            env={**os.environ, "TERM": "xterm", **(environ or {})},
+            dimensions=(24, columns),
+            timeout=_PATIENCE,
+            echo=True,
+        )
+        self._child.delaybeforesend = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._child.close(force=True)
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on the screen, without the empty lines at its end."""
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip("\n").split("\n")
+
+    @property
+    def is_cursor_hidden(self) -> bool:
+        """Whether the program has taken the cursor away."""
+        return self.screen.cursor.hidden
+
+    def wait_for(self, text: str) -> str:
+        """Wait until a line of the screen holds a text, and give the line."""
+        give_up = time.monotonic() + _PATIENCE
+        while time.monotonic() < give_up:
+            for line in self.lines:
+                if text in line:
+                    return line
+            self._read()
+        raise AssertionError(f"{text!r} never came; the screen: {self.lines}")
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        self._child.send(text)
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the program alone."""
+        self._child.kill(number)
+
+    def resize(self, columns: int) -> None:
+        """Give the terminal another width, as a person does with the mouse."""
+        self.screen.resize(columns=columns)
+        self._child.setwinsize(24, columns)  # pyright: ignore[reportUnknownMemberType] - no stub
+
+    def finish(self) -> int:
+        """Wait for the program's end, and tell its exit code."""
+        give_up = time.monotonic() + _PATIENCE
+        while self._child.isalive():
+            if time.monotonic() > give_up:
+                raise AssertionError(f"it does not end; the screen: {self.lines}")
+            self._read()
+        while self._read():
+            pass
+        return self._child.exitstatus if self._child.exitstatus is not None else -1
+
+    def _read(self) -> bytes:
+        try:
+            data = self._child.read_nonblocking(65536, timeout=_GLANCE)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return b""
+        self.raw += data
+        self._stream.feed(data)
+        return data

@@ -1,0 +1,414 @@
+"""Answers of any shape, and of any malice, become the right task, or no task at all."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.replies import Reply
+from support.run import PHOTO, Program
+from support.service import LoopbackService
+
+from kling_cli.api.parse import (
+    collect_ids,
+    is_known_word,
+    is_safe_id,
+    parse_task,
+    validate_result_url,
+)
+from kling_cli.models import Task, TaskStatus
+
+CLIP = "https://clips.example/a.mp4"
+COPY = "https://relay.example/copy.mp4"
+MILLISECONDS = 1727338013674
+SECONDS = 1727338013.674
+
+
+def wrap(data: object) -> dict[str, object]:
+    """Put a task into the service's own envelope."""
+    return {"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}
+
+
+def finish(task_id: object = "8602", **more: object) -> dict[str, object]:
+    """Make a finished task with one video, as the service tells it."""
+    videos = [{"id": "v-1", "url": CLIP, "duration": "5.041"}]
+    return {
+        "task_id": task_id,
+        "task_status": "succeed",
+        "task_status_msg": "",
+        "task_result": {"videos": videos},
+        **more,
+    }
+
+
+def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
+    """Put what the service said into a relay's envelope."""
+    told = {"task_id": "task_7", "status": status, "data": data, **more}
+    return {"code": "success", "message": "", "data": told}
+
+
+def read(body: object) -> Task:
+    """Read a body that has a task."""
+    task = parse_task(body)
+    assert task is not None
+    return task
+
+
+def test_an_acceptance_is_read_whole() -> None:
+    """The service's own answer to a submission gives id, status, times and request id."""
+    data = {
+        "task_id": "CmYgjmbyMToAAAAAAF6svw",
+        "task_status": "submitted",
+        "task_info": {"external_task_id": "kling-abc"},
+        "created_at": MILLISECONDS,
+        "updated_at": MILLISECONDS + 1000,
+    }
+    assert read(wrap(data)) == Task(
+        task_id="CmYgjmbyMToAAAAAAF6svw",
+        status=TaskStatus.SUBMITTED,
+        external_task_id="kling-abc",
+        word="submitted",
+        created_at=SECONDS,
+        updated_at=SECONDS + 1,
+        request_id="r-1",
+    )
+
+
+@pytest.mark.parametrize(("inner", "word"), [({}, ""), ({"status": "running"}, "running")])
+def test_an_envelope_status_is_no_verdict(inner: dict[str, object], word: str) -> None:
+    """The word around a task is about the exchange; an id without one was accepted."""
+    task = read({"status": "success", "data": {"task_id": "5", **inner}})
+    status = TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED
+    assert (task.status, task.word) == (status, word)
+
+
+SUCCESSES = {
+    "native": wrap(finish()),
+    "array of one": wrap([finish()]),
+    "callback, bare": finish(),
+    "relay around an envelope": relay("SUCCESS", wrap(finish("8602")), progress="100%"),
+    "relay around a bare task": relay("SUCCESS", finish("8602")),
+    "relay inside a relay": relay("SUCCESS", relay("SUCCESS", wrap(finish("8602")))),
+    "string of JSON": {"data": {"status": "SUCCESS", "resp_data": json.dumps(wrap(finish()))}},
+    "URL as the reason": relay("SUCCESS", None, fail_reason=CLIP),
+    "result_url": relay("SUCCESS", None, fail_reason="", result_url=CLIP),
+    "video_url": {"data": {"task_id": "1", "status": "SUCCESS", "video_url": CLIP}},
+    "simple": {"data": {"task_id": "1", "status": "succeeded", "url": CLIP, "error": None}},
+    "flat": {"task_id": "1", "status": "completed", "url": CLIP, "metadata": {"duration": 5}},
+    "OpenAI style": {"id": "1", "status": "completed", "metadata": {"url": CLIP}},
+    "200 style": {"data": {"taskId": "1", "state": "completed", "resultUrls": [CLIP]}},
+    "new style": wrap([{"id": "1", "status": "succeeded", "outputs": [{"id": "o", "url": CLIP}]}]),
+}
+
+
+FAILURES = {
+    "native": wrap({"task_id": "1", "task_status": "failed", "task_status_msg": "Image bad"}),
+    "relay": relay("FAILURE", None, fail_reason="Image bad"),
+    "relay, raw refusal inside": relay("FAILURE", {"code": 1301, "message": "Image bad"}),
+    "simple": {"data": {"task_id": "1", "status": "failed", "error": {"message": "Image bad"}}},
+    "error as text": {"task_id": "1", "status": "error", "error": "Image bad"},
+    "200 style": {"code": 200, "data": {"taskId": "1", "state": "failed", "failMsg": "Image bad"}},
+    "new style": wrap([{"id": "1", "status": "failed", "message": "Image bad"}]),
+    "no reason": relay("FAILURE", {"code": 0, "message": "SUCCEED", "data": None}),
+}
+
+
+@pytest.mark.parametrize("body", FAILURES.values(), ids=FAILURES)
+def test_every_shape_of_failure_gives_the_reason(body: object) -> None:
+    """A failed task is failed even at code 0 and "SUCCEED", which is no reason (faults 42, 43)."""
+    task = read(body)
+    reason = "Image bad" if "Image bad" in json.dumps(body) else ""
+    assert (task.status, task.message, task.videos) == (TaskStatus.FAILED, reason, ())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "ending"),
+    [
+        ("SUBMITTED queued NOT_START pending", TaskStatus.SUBMITTED, None),
+        ("in-progress In_Progress generating Running", TaskStatus.PROCESSING, None),
+        ("SUCCESS done finished", TaskStatus.SUCCEED, None),
+        ("Fail", TaskStatus.FAILED, None),
+        ("canceled CANCELLED", TaskStatus.FAILED, "cancelled"),
+        ("Expired", TaskStatus.FAILED, "expired"),
+    ],
+)
+def test_synonyms_are_understood(words: str, status: TaskStatus, ending: str | None) -> None:
+    """Status words count in any case, and a cancelled or expired task is told apart (fault 44)."""
+    for word in words.split():
+        task = read(wrap({"task_id": "1", "task_status": word}))
+        assert (task.status, task.ending, task.word) == (status, ending, word)
+        assert is_known_word(task.word)
+
+
+@pytest.mark.parametrize("word", ["UNKNOWN", "paused by staff", "x" * 5000])
+def test_an_unknown_word_is_still_running(word: str) -> None:
+    """A word without a meaning here is no verdict, and is kept for the warning (fault 37)."""
+    task = read(wrap({"task_id": "1", "task_status": word}))
+    assert (task.status, task.word) == (TaskStatus.PROCESSING, word[:100])
+    assert not is_known_word(task.word)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "status"),
+    [
+        ("IN_PROGRESS", finish(), TaskStatus.SUCCEED),
+        ("FAILURE", finish(), TaskStatus.SUCCEED),
+        ("FAILURE", {"task_id": "1", "task_status": "processing"}, TaskStatus.FAILED),
+        ("SUCCESS", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
+        ("SUCCESS", {"task_id": "1", "task_status": "failed"}, TaskStatus.FAILED),
+        ("SUCCESS", finish(task_status="odd"), TaskStatus.SUCCEED),
+        ("QUEUED", {}, TaskStatus.SUBMITTED),
+        ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
+    ],
+)
+def test_relay_and_service_may_disagree(
+    outer: str, inner: dict[str, object], status: TaskStatus
+) -> None:
+    """The service's verdict counts; the relay's failure ends what the service has running."""
+    assert read(relay(outer, inner)).status is status
+
+
+@pytest.mark.parametrize("task_id", [815336894036197446, "CjNQ+w==", "task_Ab-9", "a" * 128])
+def test_ids_of_any_make_are_kept(task_id: object) -> None:
+    """Digits, also as a number, base64, UUIDs and a relay's ids lose no character (fault 36)."""
+    assert read(wrap({"task_id": task_id})).task_id == str(task_id)
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        "a/b", "..", ".", "a..b", "a\x1b[0m", "a?b", "", " ", "é", "x" * 10_240, "a\n",
+        True, None, 1.5, 0, -1, 10**128, ["1"], {"a": 1},
+    ],
+)  # fmt: skip
+def test_an_unsafe_id_is_no_id(task_id: object) -> None:
+    """An id that could escape from a URL or a path never gets anywhere (fault 36)."""
+    body = wrap({"task_id": task_id, "task_status": "submitted"})
+    assert parse_task(body) is None
+    assert collect_ids(body) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None, True, 0, 1.5, "", '{"task_id": "1"}', [], [{"task_id": "1"}], {}, {"data": None},
+        {"code": 0, "data": []}, {"code": 0, "data": "not JSON"}, {"id": "chatcmpl-1"},
+        {"code": 1203, "message": "task not found", "request_id": "r"},
+        wrap([{"task_id": "1"}, {"task_id": "2"}]),
+        wrap('{"task_id": "1", "task_id": "2"}'), wrap("\ud800"), wrap("[" * 100_000),
+    ],
+)  # fmt: skip
+def test_what_tells_of_no_single_task_is_none(body: object) -> None:
+    """Without one task that has an id there is none (faults 34, 36)."""
+    assert parse_task(body) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "urls"),
+    [
+        (wrap(finish(task_result={"videos": [{"url": CLIP}, {"url": COPY}]})), [CLIP, COPY]),
+        (wrap(finish(task_result={"videos": [{"url": CLIP, "id": n} for n in "ab"]})), [CLIP]),
+        (relay("SUCCESS", wrap(finish()), result_url=COPY), [CLIP]),
+        (relay("SUCCESS", None, fail_reason="none"), []),
+        ({"task_id": "1", "status": "processing", "url": CLIP}, []),
+        (wrap(finish(task_result=None)), []),
+        (wrap(finish(task_result={"videos": None})), []),
+        (wrap(finish(task_result={"videos": [{}, {"url": ""}, {"url": 5}]})), []),
+        (wrap(finish(task_result={"images": [{"url": "https://x.example/a.png"}]})), []),
+    ],
+)
+def test_each_video_of_a_finished_task_is_delivered_once(body: object, urls: list[str]) -> None:
+    """Two videos stay two, a relay's copy is no second, images are none (faults 38, 39)."""
+    assert [video.url for video in read(body).videos] == urls
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("5.041", 5.041), (5, 5.0), ("0", 0.0), ("nan", None), ("inf", None), ("-2", None),
+        (-1, None), ("five", None), (None, None), (True, None), ([5], None), (10**400, None),
+        ("9" * 5000, None),
+    ],
+)  # fmt: skip
+def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -> None:
+    """A duration comes as a string of seconds; what is none is left out."""
+    videos = [{"url": CLIP, "duration": told}]
+    assert read(wrap(finish(task_result={"videos": videos}))).videos[0].duration == seconds
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (MILLISECONDS, SECONDS), (1727338013, 1727338013.0), (99_999_999_999, 99_999_999_999.0),
+        (100_000_000_000, 100_000_000.0), ("1727338014", 1727338014.0),
+        (0, None), (-5, None), (10**20, None), (10**400, None), ("soon", None), (True, None),
+    ],
+)  # fmt: skip
+def test_times_are_told_apart_by_size(told: object, seconds: float | None) -> None:
+    """Milliseconds and seconds both come out as seconds; nonsense as nothing."""
+    assert read({"task_id": "1", "created_at": told}).created_at == seconds
+    # A relay's own times stand in for the service's.
+    assert read(relay("SUCCESS", submit_time=told)).created_at == seconds
+    assert read(relay("SUCCESS", start_time=1, finish_time=told)).updated_at == (seconds or 1.0)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://clips.example/a.mp4", None),
+        ("HTTPS://clips.example:8443/a.mp4?x-kcdn-pid=112452", None),
+        ("javascript:alert(1)", "begins with javascript"),
+        ("file:///etc/passwd", "begins with file"),
+        ("a.mp4", "no scheme"),
+        ("https://me:secret@clips.example/a.mp4", "user name"),
+        ("https://clips.example/\u202egpj", "cannot be shown"),
+        ("https://clips.example/a b", "space"),
+        ("https://clips.example\\@evil.example/", "backslash"),
+        ("https:///a.mp4", "no host"),
+        ("https://clips.example:0/", "no host"),
+        ("https://clips.example:99999/", "cannot be read"),
+        ("https://clips.example/" + "a" * 8200, "8192"),
+    ],
+)
+def test_a_result_url_is_validated(url: str, words: str | None) -> None:
+    """Only a web address that shows what it is may be printed or opened (fault 40)."""
+    problem = validate_result_url(url, allow_file=False)
+    assert (problem is None) if words is None else (problem is not None and words in problem)
+    assert problem is None or "secret" not in problem
+    # The sandbox may hand out a file.
+    assert not url.startswith("file:") or validate_result_url(url, allow_file=True) is None
+
+
+KEYS = st.sampled_from(
+    [
+        "task_id", "taskId", "id", "data", "resp_data", "task_status", "status", "state",
+        "task_status_msg", "fail_reason", "error", "failMsg", "message", "msg", "task_result",
+        "videos", "images", "outputs", "resultUrls", "result_url", "video_url", "url",
+        "metadata", "duration", "created_at", "updated_at", "submit_time", "finish_time",
+        "task_info", "external_task_id", "external_id", "request_id", "code",
+    ]
+)  # fmt: skip
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([CLIP, "succeed", "failed", "odd", "1", "../x", "\ud800", 10**400, "\x1b[2J"])
+    | st.sampled_from(list(SUCCESSES.values())).map(json.dumps)
+)
+BODIES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner), max_leaves=25
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(BODIES)
+def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
+    """Whatever JSON arrives, reading it ends, and every text and id in the result is sound."""
+    task = parse_task(body)
+    if task is not None:
+        assert task.task_id or task.external_task_id
+        urls = [video.url for video in task.videos]
+        texts = [task.word, task.message, task.request_id or "", *urls]
+        assert all(text.encode().decode() == text for text in texts)
+        times = (task.created_at, task.updated_at, *(video.duration for video in task.videos))
+        assert all(time is None or 0 <= time < float("inf") for time in times)
+    assert all(is_safe_id(one) for one in collect_ids(body))
+
+
+# --- through the program ------------------------------------------------------------------------
+
+TOKEN = "sk-test-0123456789abcdef"
+
+
+@pytest.mark.parametrize("body", SUCCESSES.values(), ids=SUCCESSES)
+def test_a_finished_task_of_any_shape_is_delivered(
+    kling: Program, service: LoopbackService, body: object
+) -> None:
+    """Whatever wraps the answer, the id that was asked for is recognised in it (fault 41)."""
+    asked = "8602" if "8602" in json.dumps(body) else "1"
+    asked = "task_7" if "task_7" in json.dumps(body) else asked
+    service.on_look(Reply(json=body))
+    run = kling("status", asked)
+    assert (run.code, run.lines) == (0, [f"{asked}\tsucceed\t{CLIP}"])
+
+
+@pytest.mark.parametrize("asked", ["task_7", "8602", "kling-abc"])
+def test_any_of_its_ids_is_the_task(kling: Program, service: LoopbackService, asked: str) -> None:
+    """A relay answers with an id of its own, and around the service's two (fault 41)."""
+    info = {"external_task_id": "kling-abc"}
+    service.on_look(Reply(json=relay("SUCCESS", wrap(finish("8602", task_info=info)))))
+    assert kling("status", asked).code == 0
+
+
+def test_an_id_is_quoted_into_the_path(kling: Program, service: LoopbackService) -> None:
+    """An id of base64 is one step of a path, and asks for nothing else (fault 36)."""
+    service.on_look(Reply(json=wrap(finish("CjNQ+w=="))))
+    assert kling("status", "CjNQ+w==").code == 0
+    (visit,) = service.visits
+    assert visit.path == "/kling/v1/videos/effects/CjNQ%2Bw%3D%3D"
+
+
+QUOTES = {
+    "plain": json.dumps({"message": f"bad {TOKEN}"}),
+    "as a key": json.dumps({"error": {"message": "no", TOKEN: TOKEN}, "code": TOKEN}),
+    "escaped": '{"message": "\\u0073k\\u002dtest-0123456789abcdef"}',
+    "in a string of JSON": json.dumps(
+        {"code": "fail_to_fetch_task", "message": json.dumps({"message": TOKEN})}
+    ),
+    "as hexadecimal entities": f"<p>{''.join(f'&#x{ord(each):02X};' for each in TOKEN)}</p>",
+    "in a URL, quoted twice": f"GET /?token={TOKEN.replace('-', '%252D')}",
+    "with a backslash": TOKEN.replace("-", "\\-"),
+    "at the cut": "x" * 490 + TOKEN,
+    "of somebody else": json.dumps({"message": "invalid token sk-ab****3456, go"}),
+    "in a header": json.dumps({"message": "invalid Bearer very.secret"}),
+}
+
+
+@pytest.mark.parametrize("body", QUOTES.values(), ids=QUOTES)
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_quoted_token_is_hidden(
+    kling: Program, service: LoopbackService, status: int, body: str
+) -> None:
+    """However an answer spells the token, and wherever its text is cut (fault 76)."""
+    service.on_create(Reply(status=status, body=body.encode()))
+    run = kling("effect", "squish", PHOTO, "--json")
+    shown = f"{run.out}{run.err}".lower()
+    assert not any(part in shown for part in (TOKEN[:8], TOKEN[8:], "3456,", "very.secret"))
+    assert not any(part in shown for part in ("u0073", "%73", "&#115", "&#x73"))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [{"task_info": {"external_task_id": "e"}}, {"external_task_id": "e"}, {"external_id": "e"}],
+)
+def test_an_answer_with_the_external_id_alone_is_looked_up(
+    kling: Program, service: LoopbackService, ids: dict[str, object]
+) -> None:
+    """A task without an id of its own is accepted, but cannot be followed (fault 36)."""
+    task = parse_task(wrap(ids))
+    assert task is not None
+    assert (task.task_id, task.external_task_id) == (None, "e")
+    service.on_create(Reply(json=wrap(ids)), purchase=True)
+    run = kling("effect", "squish", PHOTO, "--no-wait")
+    assert (run.code, run.lines) == (0, [service.ledger[0].task_id])
+    assert "without a task id" in run.err
+
+
+@pytest.mark.parametrize("size", [1024 * 1024, 1024 * 1024 + 1])
+def test_the_largest_answer_is_a_mebibyte(
+    kling: Program, service: LoopbackService, size: int
+) -> None:
+    """Up to 1 MiB is read; a longer answer is a failed look (fault 104)."""
+    body = json.dumps(wrap(finish("8602"))).encode()
+    service.on_look(Reply(body=body + b" " * (size - len(body))))
+    assert kling("status", "8602").code == (0 if size <= 1024 * 1024 else 10)
+
+
+def test_a_failed_look_quotes_the_service(kling: Program, service: LoopbackService) -> None:
+    """What the service said of its trouble is told, with status and code (fault 24)."""
+    service.on_look(Reply(status=500, json={"code": 5000, "message": "out of order"}))
+    run = kling("status", "8602")
+    assert run.code == 10
+    assert "The service said: out of order (HTTP 500, code 5000)" in run.err

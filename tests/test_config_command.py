@@ -1,0 +1,404 @@
+"""The commands `kling config ...`, and the check of a token that costs nothing."""
+
+from pathlib import Path
+
+import pytest
+from support.replies import DROP, Reply
+from support.run import Program, Run, run_installed
+from support.service import LoopbackService
+from support.terminal import Terminal
+
+TOKEN = "sk-test-0123456789abcdef"
+MASKED = "****cdef"
+LOOK = "/v1/videos/effects/kling-check-0"
+SUBSCRIPTION = "/v1/dashboard/billing/subscription"
+USAGE = "/v1/dashboard/billing/usage"
+QUOTA = "/api/usage/token"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The settings file."""
+    return tmp_path / "config" / "config.toml"
+
+
+@pytest.fixture
+def home(service: LoopbackService, kling: Program, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The service as the stored base URL, and no token yet."""
+    monkeypatch.delenv("KLING_TOKEN")
+    monkeypatch.delenv("KLING_BASE_URL")
+    assert kling("config", "set", "base_url", service.base_url).code == 0
+    return service.base_url
+
+
+# --- list, get, set, unset, path ----------------------------------------------------------------
+
+
+def test_every_setting_is_listed_with_its_source(
+    kling: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row for each setting, an object under --json, the token masked, a value alone with get."""
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    lines = kling("config", "list").lines
+    assert lines[0] == f"token\t{MASKED}\tKLING_TOKEN"
+    keys = [line.split("\t")[0] for line in lines]
+    assert keys == ["token", "base_url", "model", "timeout", "jobs", "output"]
+    records = kling("config", "list", "--json").records
+    assert [record["key"] for record in records] == keys
+    assert records[2] == {
+        "schema": "kling/1",
+        "key": "model",
+        "value": None,
+        "source": "default",
+        "problem": None,
+    }
+    assert kling("config", "get", "base-url").out == "https://api.gpt.ge/kling\n"
+    assert kling("config", "get", "jobs", "--json").json["value"] == "4"
+
+
+def test_a_problem_is_listed_and_stops_nothing(
+    kling: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 70: a token that cannot be one is described in its row, not shown."""
+    monkeypatch.setenv("KLING_TOKEN", "sk bad token")
+    run = kling("config", "list")
+    assert run.code == 0
+    assert "contains character U+0020 at 3" in run.lines[0]
+    one = kling("config", "get", "token")
+    assert (one.code, one.out) == (0, "\n")
+    assert "warning: The token from KLING_TOKEN contains" in one.err
+    assert "U+0020" in kling("config", "get", "token", "--json").json["problem"]
+    assert "bad token" not in run.out + run.err + one.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (("get", "tokn"), "unknown_setting", "The settings are token, base_url"),
+        (("set", "tokn", "x"), "unknown_setting", "The settings are token, base_url"),
+        (("unset", "\x1bzzzz"), "unknown_setting", r"No setting is called '\x1bzzzz'."),
+        (("set", "jobs", "many"), "invalid_setting", "whole number from 1 to 64"),
+        (("set", "base_url", "https://u:pass@h"), "invalid_setting", "without user name"),
+        (("set", "model", "kling", "v1"), "usage", "put quotes around"),
+        (("set", "token", TOKEN), "token_in_arguments", "process list"),
+        (("set", "token", "Bearer", TOKEN), "token_in_arguments", "kling config set token asks"),
+        (("set", TOKEN), "unknown_setting", "No setting is called that."),
+    ],
+)
+def test_a_slip_is_a_usage_error(
+    kling: Program, file: Path, argv: tuple[str, ...], code: str, words: str
+) -> None:
+    """Fault 76: an unknown key, a wrong value or a token as an argument changes nothing."""
+    run = kling("config", *argv, "--json")
+    assert (run.code, run.json["error"]["code"]) == (2, code)
+    assert words in run.err
+    assert "pass@" not in run.err
+    assert TOKEN not in run.out + run.err
+    assert not file.exists()
+
+
+def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
+    """A setting is stored, used, shown, and removed again; what was not there is no error."""
+    assert kling("config", "set", "timeout", "90s").err == f"timeout stored in {file}.\n"
+    assert kling("config", "get", "timeout").out == "90s\n"
+    assert kling("config", "unset", "timeout").err == f"timeout removed from {file}.\n"
+    run = kling("config", "unset", "timeout")
+    assert (run.code, run.err) == (0, f"timeout not in {file}.\n")
+    stored = kling("config", "set", "jobs", "3", "--json").json
+    assert (stored["key"], stored["value"], stored["source"]) == ("jobs", "3", str(file))
+    gone = kling("config", "unset", "jobs", "--json").json
+    assert (gone["key"], gone["value"], gone["source"]) == ("jobs", None, None)
+
+
+def test_the_path_is_printed_before_the_file_exists(kling: Program, file: Path) -> None:
+    """`config path` prints where the settings go, whether or not there are any."""
+    assert kling("config", "path").out == f"{file}\n"
+    assert kling("config", "path", "--json").json == {"schema": "kling/1", "path": str(file)}
+    assert not file.exists()
+
+
+# --- the token ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [TOKEN, f"Bearer {TOKEN}\r\n", f"{TOKEN}\nand more\n"])
+def test_a_token_comes_from_standard_input(
+    kling: Program, file: Path, home: str, service: LoopbackService, content: str
+) -> None:
+    """A script pipes the token in; it is stored, and the service there is asked about it."""
+    run = kling("config", "set", "token", stdin=content.encode())
+    assert (run.code, run.out) == (0, "")
+    assert run.err == f"token stored in {file}.\n{home} accepts it.\n"
+    assert file.read_text() == f'base_url = "{home}"\ntoken = "{TOKEN}"\n'
+    assert {visit.token for visit in service.visits} == {TOKEN}
+    assert service.count("POST") == 0
+
+
+def test_a_token_that_the_service_refuses_is_stored_all_the_same(
+    kling: Program, file: Path, home: str, service: LoopbackService
+) -> None:
+    """Whatever the service says, the token is stored; under --json it says it in the object."""
+    refusal = Reply(status=401, json={"code": 1002, "message": "no", "request_id": "r"})
+    service.on_look(refusal, times=2)
+    run = kling("config", "set", "token", stdin=TOKEN.encode())
+    assert run.code == 0
+    assert "warning: " in run.err
+    assert "accepts" not in run.err
+    record = kling("config", "set", "token", "--json", stdin=TOKEN.encode())
+    assert (record.code, record.json["value"]) == (0, MASKED)
+    assert record.json["problem"]
+    assert record.err == f"token stored in {file}.\n"
+    assert kling("config", "set", "token", "--json", stdin=TOKEN.encode()).json["problem"] is None
+    assert home in file.read_text()
+
+
+def test_the_stored_token_is_checked_where_it_will_be_sent(
+    kling: Program, home: str, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 74: variables of this run change neither the token nor the host that is asked."""
+    monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable-01")
+    monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
+    assert f"{home} accepts it." in kling("config", "set", "token", stdin=TOKEN.encode()).err
+    assert {visit.token for visit in service.visits} == {TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('base_url = "sandbox"', ""),
+        ('base_url = "http://127.0.0.1:9"', "Could not check the token."),
+        ('jobs = "many"', "jobs must be"),
+    ],
+)
+def test_a_check_that_cannot_be_made_fails_nothing(
+    kling: Program, file: Path, line: str, words: str
+) -> None:
+    """Nobody answers, or other settings are wrong: the token is stored and exit is 0."""
+    file.parent.mkdir()
+    file.write_text(f"{line}\n")
+    file.chmod(0o600)
+    run = kling("config", "set", "token", stdin=TOKEN.encode())
+    assert run.code == 0
+    assert words in run.err
+    assert f'token = "{TOKEN}"' in file.read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"sk bad\n", b"sk-\xff\n", b"s" * 3_000_000])
+def test_a_wrong_token_is_not_stored(file: Path, content: bytes) -> None:
+    """Fault 70: what cannot be a token is described, not shown, and not stored."""
+    run = run_installed("config", "set", "token", stdin=content)
+    assert (run.code, run.out) == (4, "")
+    assert "The token from your input" in run.err
+    assert "sss" not in run.err
+    assert not file.exists()
+
+
+def test_a_person_is_asked_without_echo(file: Path, home: str) -> None:
+    """At a terminal a token is asked for and never shown; any other setting is seen."""
+    with Terminal("config", "set", "token") as terminal:
+        terminal.wait_for("token:")
+        terminal.type(f"{TOKEN}\r")
+        assert terminal.finish() == 0
+        assert TOKEN.encode() not in terminal.raw
+        assert f"{home} accepts it." in "".join(terminal.lines)
+    with Terminal("config", "set", "timeout") as terminal:
+        terminal.wait_for("timeout:")
+        terminal.type("20m\r")
+        assert terminal.finish() == 0
+        assert terminal.lines[0] == "timeout: 20m"
+    assert file.read_text() == f'base_url = "{home}"\ntoken = "{TOKEN}"\ntimeout = "20m"\n'
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
+def test_a_question_can_be_left(file: Path, key: str) -> None:
+    """Fault 75: who leaves the question has changed nothing, and exit is 130."""
+    with Terminal("config", "set", "token") as terminal:
+        terminal.wait_for("token:")
+        terminal.type(key)
+        assert terminal.finish() == 130
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "argv", "after"),
+    [
+        (None, ("set", "base_url", "https://other.example"), "https://other.example"),
+        ("https://one.example", ("unset", "base_url"), "https://api.gpt.ge/kling"),
+        ("ftp://nonsense", ("set", "base-url", "https://one.example"), "https://one.example"),
+        ("https://one.example", ("set", "base_url", "sandbox"), None),
+        ("https://one.example", ("set", "base_url", "https://ONE.example/"), None),
+        ("https://one.example", ("set", "base_url", "http://wrong.example"), None),
+        ("https://one.example", ("unset", "token"), None),
+        ("https://one.example", ("set", "jobs", "3"), None),
+    ],
+)
+def test_a_stored_token_that_moves_is_a_warning(
+    kling: Program, file: Path, before: str | None, argv: tuple[str, ...], after: str | None
+) -> None:
+    """Fault 74: the warning names the base URL that the stored token goes to from now on."""
+    file.parent.mkdir()
+    lines = {"base_url": before, "token": TOKEN}
+    file.write_text("".join(f'{name} = "{text}"\n' for name, text in lines.items() if text))
+    file.chmod(0o600)
+    run = kling("config", *argv)
+    assert ("warning" in run.err) == (after is not None)
+    if after:
+        assert run.code == 0
+        assert f"The stored token will now be sent to {after}." in run.err
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+def rows(run: Run) -> dict[str, tuple[str, str]]:
+    """Read the lines: what they are about, value, and remark."""
+    cells = [line.split("\t") for line in run.lines]
+    assert [row[0] for row in cells] == ["token", "base_url", "reachable", "accepted", "balance"]
+    return {what: (value, remark) for what, value, remark in cells}
+
+
+def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
+    """A service that knows no such task has accepted the token; nothing is bought."""
+    run = kling("config", "check")
+    assert (run.code, run.err) == (0, "")
+    assert run.lines == [
+        f"token\t{MASKED}\tKLING_TOKEN",
+        f"base_url\t{service.base_url}\tKLING_BASE_URL",
+        "reachable\tyes\t",
+        "accepted\tyes\t",
+        "balance\tunknown\tnot reported by the service",
+    ]
+    assert service.requests[("GET", LOOK)] == 1
+    assert service.count("POST") == 0
+    assert kling("config", "check", "--json").json == {
+        "schema": "kling/1",
+        "ok": True,
+        "exit_code": 0,
+        "sandbox": False,
+        "token": MASKED,
+        "source": "KLING_TOKEN",
+        "base_url": service.base_url,
+        "base_url_source": "KLING_BASE_URL",
+        "reachable": True,
+        "accepted": True,
+        "balance": None,
+        "error": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "error", "reachable"),
+    [
+        (Reply(status=400, json={"code": "task_not_exist", "message": ""}), 0, None, True),
+        (Reply(json={"task_id": "kling-check-0", "task_status": "submitted"}), 0, None, True),
+        (Reply(status=401, json={"code": 1002, "message": "no"}), 4, "token_refused", True),
+        (Reply(status=403, json={"code": 1103, "message": "no"}), 4, "permission_denied", True),
+        (Reply(status=429, json={"code": 1304, "message": "no"}), 4, "ip_not_allowed", True),
+        (DROP, 10, "unreachable", False),
+        (Reply(status=500), 10, "unreachable", True),
+        (Reply(body=b"<html>Log in"), 10, "unreachable", True),
+        (Reply(status=404, body=b"<html>Not Found"), 10, "unreachable", True),
+        (Reply(status=302, headers={"Location": "https://example.com/"}), 10, "unreachable", True),
+    ],
+)
+def test_the_answer_decides(
+    kling: Program,
+    service: LoopbackService,
+    *,
+    reply: Reply,
+    code: int,
+    error: str | None,
+    reachable: bool,
+) -> None:
+    """Fault 17: accepted is 0, refused is 4, what is neither is 10 and leads to the base URL."""
+    service.on_look(reply, times=2)
+    run = kling("config", "check", "--json")
+    assert (run.code, run.json["exit_code"], run.json["reachable"]) == (code, code, reachable)
+    assert run.json["accepted"] is {0: True, 4: False, 10: None}[code]
+    assert (run.json["error"] or {"code": None})["code"] == error
+    assert TOKEN not in run.out + run.err
+    assert f"It is {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
+    shown = rows(kling("config", "check"))
+    assert shown["reachable"] == (("yes", "") if reachable else ("no", "unreachable"))
+    assert shown["accepted"] == ({0: "yes", 4: "no", 10: "unknown"}[code], error or "")
+
+
+@pytest.mark.usefixtures("service")
+def test_without_a_token_nobody_is_asked(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 68: what is known is reported, and the error leads on."""
+    monkeypatch.delenv("KLING_TOKEN")
+    run = kling("config", "check")
+    assert run.code == 4
+    assert "kling config set token" in run.err
+    shown = rows(run)
+    assert shown["token"] == ("none", "token_missing")
+    assert shown["reachable"] == shown["accepted"] == ("unknown", "token_missing")
+    record = kling("config", "check", "--json").json
+    assert (record["token"], record["source"], record["reachable"]) == (None, None, None)
+
+
+def test_the_sandbox_can_be_checked(
+    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox accepts its own token, refuses as the service does, and has no balance."""
+    run = kling("config", "check", "--sandbox")
+    assert run.code == 0
+    assert rows(run)["base_url"] == ("sandbox", "--sandbox")
+    assert rows(run)["token"] == ("****", "sandbox")
+    monkeypatch.setenv("KLING_TOKEN", "sandbox-1002")
+    run = kling("config", "check", "--sandbox", "--json")
+    assert (run.code, run.json["sandbox"], run.json["accepted"]) == (4, True, False)
+    assert service.visits == []
+
+
+POINTS = {"code": True, "data": {"total_available": 2_100_000, "unlimited_quota": False}}
+UNLIMITED = {"code": True, "data": {"total_available": 0, "unlimited_quota": True}}
+
+
+@pytest.mark.parametrize(
+    ("replies", "balance", "shown"),
+    [
+        ({SUBSCRIPTION: {"hard_limit_usd": 5}, USAGE: {"total_usage": 80.0}}, 4.2, "4.20 left"),
+        ({SUBSCRIPTION: {"hard_limit_usd": 1}, USAGE: {"total_usage": 250}}, -1.5, "-1.50 left"),
+        ({SUBSCRIPTION: {"hard_limit_usd": 10**14}}, None, "unlimited"),
+        ({SUBSCRIPTION: {"hard_limit_usd": 5}}, ..., "unknown"),
+        ({QUOTA: POINTS}, 2_100_000, "2100000.00 left"),
+        ({QUOTA: UNLIMITED}, None, "unlimited"),
+    ],
+)
+def test_a_gateway_reports_what_is_left(
+    kling: Program,
+    service: LoopbackService,
+    replies: dict[str, object],
+    balance: object,
+    shown: str,
+) -> None:
+    """Limit minus usage, or points; a limit alone is no balance."""
+    for path, answer in replies.items():
+        service.on_path("GET", path, Reply(json=answer), times=2)
+    assert rows(kling("config", "check"))["balance"][0] == shown
+    unit = "quota" if QUOTA in replies else "gateway"
+    expected = None if balance is ... else {"left": balance, "unit": unit}
+    assert kling("config", "check", "--json").json["balance"] == expected
+    assert {visit.token for visit in service.visits} == {TOKEN}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(body=b"<html>Log in"),
+        Reply(status=500, json={"hard_limit_usd": 5}),
+        Reply(status=302, headers={"Location": "http://127.0.0.1:9/"}),
+        Reply(json={"hard_limit_usd": True}),
+        Reply(json={"hard_limit_usd": 10**400}),
+        Reply(delay=30, json={"hard_limit_usd": 5}),
+        DROP,
+    ],
+)
+def test_nonsense_instead_of_a_balance_is_no_error(
+    kling: Program, service: LoopbackService, reply: Reply
+) -> None:
+    """Whatever a service answers there, and however late, the token works."""
+    service.on_path("GET", SUBSCRIPTION, reply)
+    run = kling("config", "check", "--json")
+    assert (run.code, run.err) == (0, "")
+    assert run.json["balance"] is None

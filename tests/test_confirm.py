@@ -1,0 +1,133 @@
+"""One question before several tasks are bought, where a person can answer it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from support.photos import make_photos
+from support.run import Program, run_installed
+from support.service import LoopbackService
+from support.shop import Rules
+from support.terminal import Terminal
+
+SQUISH = ("effect", "squish", "--no-wait")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Four photos."""
+    return make_photos(tmp_path / "photos", 4)
+
+
+@pytest.fixture(autouse=True)
+def _finish_at_once(service: LoopbackService) -> None:
+    service.shop.rules = Rules(looks_until_done=0)
+
+
+@pytest.mark.parametrize("answer", ["y\r", "Y\r", " yes \r", "YES\r"])
+def test_yes_buys(service: LoopbackService, photos: list[Path], answer: str) -> None:
+    """The question tells what it is about; nothing has been sent before the answer."""
+    with Terminal(*SQUISH, *photos) as terminal:
+        question = terminal.wait_for("Buy?")
+        assert question == "4 photos, 4 new tasks. Buy? [y/N]"
+        assert service.visits == []
+        assert not terminal.is_cursor_hidden
+        terminal.type(answer)
+        assert terminal.finish() == 0
+    assert len(service.ledger) == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param("n\r", id="n"),
+        pytest.param("\r", id="nothing"),
+        pytest.param("yessir\r", id="something else"),
+        pytest.param("\x04", id="Ctrl-D"),
+        pytest.param("\x03", id="Ctrl-C"),
+        pytest.param("y\x03", id="Ctrl-C on second thought"),
+    ],
+)
+def test_anything_else_buys_nothing(
+    service: LoopbackService, photos: list[Path], answer: str
+) -> None:
+    """It ends with 130 like any stop; the message begins a line of its own."""
+    with Terminal(*SQUISH, *photos) as terminal:
+        terminal.wait_for("Buy?")
+        terminal.type(answer)
+        assert terminal.finish() == 130
+        lines = terminal.lines
+        assert "✗ Stopped. Nothing was sent." in lines
+        assert not any(re.match(r"[⠀-⣿] ", line) for line in lines)
+        assert not terminal.is_cursor_hidden
+    assert service.visits == []
+
+
+def test_the_question_counts_each_kind(
+    kling: Program, service: LoopbackService, photos: list[Path], tmp_path: Path
+) -> None:
+    """Made before, refused, and one picture under two names: each is told as what it is."""
+    assert kling(*SQUISH, photos[0]).code == 0
+    twin = tmp_path / "twin.jpg"
+    twin.write_bytes(photos[1].read_bytes())
+    sent = len(service.visits)
+    with Terminal(*SQUISH, *photos, twin, photos[0], tmp_path / "missing.jpg") as terminal:
+        question = terminal.wait_for("Buy?")
+        assert question == "7 photos, 3 new tasks, 1 already made, 1 refused. Buy? [y/N]"
+        terminal.type("n\r")
+        assert terminal.finish() == 130
+    assert len(service.visits) == sent
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_one_new_task_or_none_is_not_asked_about(
+    kling: Program, service: LoopbackService, photos: list[Path], before: int
+) -> None:
+    """A question that comes each time is answered without being read."""
+    for photo in photos[:before]:
+        assert kling(*SQUISH, photo).code == 0
+    with Terminal(*SQUISH, *photos[:2], photos[0]) as terminal:
+        assert terminal.finish() == 0
+        assert "Buy?" not in "\n".join(terminal.lines)
+    assert len(service.ledger) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "sales"), [("--yes", 4), ("-y", 4), ("--dry-run", 0), ("--sandbox", 0)]
+)
+def test_some_runs_never_ask(
+    service: LoopbackService, photos: list[Path], more: str, sales: int
+) -> None:
+    """--yes is the answer already; a rehearsal and the sandbox cost nothing."""
+    with Terminal(*SQUISH, *photos, more) as terminal:
+        assert terminal.finish() == 0
+        assert "Buy?" not in "\n".join(terminal.lines)
+    assert len(service.ledger) == sales
+
+
+def test_without_a_terminal_nobody_is_asked(service: LoopbackService, photos: list[Path]) -> None:
+    """In a script or under cron it goes on."""
+    run = run_installed(*SQUISH, *photos)
+    assert (run.code, len(service.ledger)) == (0, 4)
+    assert "Buy?" not in run.err
+
+
+def test_two_people_in_one_task_are_not_asked_about(
+    service: LoopbackService, photos: list[Path]
+) -> None:
+    """Two pictures of one task are one purchase."""
+    with Terminal("effect", "hug", *photos[:2], "--no-wait") as terminal:
+        assert terminal.finish() == 0
+    assert len(service.ledger) == 1
+
+
+def test_the_answer_is_asked_for_under_json_too(
+    service: LoopbackService, photos: list[Path]
+) -> None:
+    """-q and --json change no word of the question, and a no is an object."""
+    with Terminal(*SQUISH, *photos, "--json", "-q") as terminal:
+        terminal.wait_for("4 photos, 4 new tasks. Buy? [y/N]")
+        terminal.type("n\r")
+        assert terminal.finish() == 130
+        assert '"exit_code": 130' in "".join(terminal.lines)
+    assert service.visits == []

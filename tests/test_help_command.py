@@ -1,0 +1,89 @@
+"""`kling help`: every command and the two tables, on standard output."""
+
+import os
+
+import pytest
+from support.run import Program, run_installed
+
+from kling_cli.errors import ExitCode
+from kling_cli.settings import CONFIG_VARIABLE, KEYS, STATE_VARIABLE, TOKEN_FILE_VARIABLE
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("effect",), ("config",), ("config", "set"), ("help",)], ids=" ".join
+)
+def test_help_of_a_command_is_what_its_option_shows(kling: Program, words: tuple[str, ...]) -> None:
+    """`kling help COMMAND` is `kling COMMAND --help`."""
+    run = kling("help", *words)
+    assert (run.code, run.err) == (0, "")
+    assert run.out.rstrip() == kling(*words, "--help").out.rstrip()
+
+
+def test_every_exit_code_is_explained(kling: Program) -> None:
+    """The table has each code, what it means, and what the same command would do."""
+    run = kling("help", "exit-codes")
+    assert (run.code, run.err) == (0, "")
+    assert max(map(len, run.lines)) <= 80
+    rows = {int(line[:4]): line for line in run.lines if line[:4].strip().isdecimal()}
+    assert list(rows) == [code.value for code in ExitCode]
+    squeezed = " ".join(run.out.split())
+    for code in ExitCode:
+        assert rows[code].endswith(f"  {code.again}")
+        assert " ".join(code.meaning.split()[:5]) in squeezed
+
+
+def test_every_variable_is_explained(kling: Program) -> None:
+    """Each setting is told with its variable, option and default, and the other variables."""
+    run = kling("help", "environment")
+    assert (run.code, run.err) == (0, "")
+    assert max(map(len, run.lines)) <= 80
+    squeezed = " ".join(run.out.split())
+    for key in KEYS:
+        assert (
+            f"{key.environment}{f' or {key.flag}' if key.flag else ''} (key {key.name})" in run.out
+        )
+        assert key.description in squeezed
+        assert key.default_text in squeezed
+    for name in (CONFIG_VARIABLE, STATE_VARIABLE, TOKEN_FILE_VARIABLE, "NO_COLOR", "NO_PROXY"):
+        assert f"{name}\n" in run.out or f"{name}," in run.out
+
+
+@pytest.mark.parametrize("words", [(), ("scenes",), ("exit-codes",), ("environment",)])
+def test_help_has_its_object(kling: Program, words: tuple[str, ...]) -> None:
+    """Under --json the same text is one object."""
+    record = kling("help", *words, "--json").json
+    assert record["topic"] == " ".join(words)
+    assert record["text"].rstrip("\n") == kling("help", *words).out.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "about", "guess"),
+    [
+        (("efect",), "efect", "Did you mean effect?"),
+        (("exit-code",), "exit-code", "Did you mean exit-codes?"),
+        (("Environment",), "Environment", "Did you mean environment?"),
+        (("config", "lst"), "lst", "Did you mean list?"),
+        (("config", "exit-codes"), "exit-codes", ""),
+        (("effect", "squish"), "squish", ""),
+        (("\x1b[31m",), r"\x1b[31m", ""),
+        (("zzz",), "zzz", ""),
+    ],
+)
+def test_an_unknown_topic_is_put_right(
+    kling: Program, words: tuple[str, ...], about: str, guess: str
+) -> None:
+    """What there is no help about is a usage error that names the nearest topic, and the others."""
+    run = kling("help", *words)
+    assert (run.code, run.out) == (2, "")
+    problem, hint = run.err.splitlines()
+    assert problem == f"error: There is no help about '{about}'.{guess and ' '}{guess}"
+    assert hint.startswith("hint: ")
+    assert ("exit-codes" in hint) == (len(words) == 1)
+    assert kling("help", *words, "--json").json["error"]["code"] == "unknown_topic"
+
+
+def test_help_needs_nothing_that_may_be_broken(tmp_path: os.PathLike[str]) -> None:
+    """Help is there for a user whose settings, home and variables are all wrong."""
+    environ = {"KLING_JOBS": "many", "KLING_CONFIG_DIR": "here", "HOME": str(tmp_path)}
+    for topic in ((), ("environment",), ("config", "set")):
+        assert run_installed("help", *topic, environ=environ).code == 0

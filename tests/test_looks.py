@@ -1,0 +1,203 @@
+"""Whatever a service or its gateway answers to a look, `kling status` says what it means."""
+
+import json
+from typing import Any
+
+import pytest
+from support.replies import Reply
+from support.run import Program
+from support.service import LoopbackService
+
+ID = "860260753860210752"
+URL = "https://v2.example.com/clip.mp4?x-kcdn-pid=112452"
+NATIVE: dict[str, Any] = {
+    "task_id": ID,
+    "task_status": "succeed",
+    "task_status_msg": "",
+    "task_info": {"external_task_id": "order-7"},
+    "task_result": {"videos": [{"id": "1", "url": URL, "duration": "5.041"}]},
+    "created_at": 1795305600000,
+    "updated_at": 1795305690000,
+}
+
+
+def wrap(data: object, **more: object) -> dict[str, object]:
+    """Put a task into the service's own envelope."""
+    return {"code": 0, "message": "SUCCEED", "request_id": "request-9", "data": data, **more}
+
+
+def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
+    """Put a task into a gateway's envelope."""
+    inner = {
+        "task_id": ID,
+        "action": "/kling/v1/videos/effects_POST",
+        "status": status,
+        "fail_reason": "",
+        "submit_time": 1795305600,
+        "finish_time": 1795305690,
+        "progress": "100%",
+        "data": data,
+        **more,
+    }
+    return {"code": "success", "message": "", "data": inner}
+
+
+RUNNING: dict[str, Any] = {**NATIVE, "task_status": "processing", "task_result": {}}
+FAILED: dict[str, Any] = {
+    **NATIVE,
+    "task_status": "failed",
+    "task_result": {},
+    "task_status_msg": "No, sir",
+}
+DONE, GOES_ON, QUEUED = (0, "succeed", URL), (8, "processing", ""), (8, "submitted", "")
+REFUSED = (5, "failed", "No, sir")
+WATERMARKS = {
+    "task_result": {"videos": [{"url": URL, "watermark_url": "https://example.com/w.mp4"}]},
+    "watermark_info": {"enabled": False},
+    "final_unit_deduction": "2",
+}
+RESPONSE = {"task_id": ID, "resp_data": json.dumps(wrap(NATIVE))}
+SIMPLE = {"task_id": ID, "status": "succeeded", "url": URL}
+TURNED_DOWN = {"task_id": ID, "status": "failed", "error": {"message": "No, sir"}}
+CAMELS = {"taskId": ID, "state": "completed", "resultUrls": [URL]}
+OPENAI = {"id": ID, "object": "video"}
+SHAPES: dict[str, tuple[object, tuple[int, str, str]]] = {
+    "native": (wrap(NATIVE), DONE),
+    "native with watermarks": (wrap({**NATIVE, **WATERMARKS}), DONE),
+    "a list of one": (wrap([NATIVE]), DONE),
+    "the bare task": (NATIVE, DONE),
+    "code as text": (wrap(NATIVE, code="0"), DONE),
+    "code 200": (wrap(NATIVE, code=200), DONE),
+    "code 0.0": (wrap(NATIVE, code=0.0), DONE),
+    "no code": ({"data": NATIVE}, DONE),
+    "id as a number": (wrap({**NATIVE, "task_id": int(ID)}), DONE),
+    "processing": (wrap(RUNNING), GOES_ON),
+    "result null": (wrap({**RUNNING, "task_result": None}), GOES_ON),
+    "queued": (wrap({**RUNNING, "task_status": "submitted"}), QUEUED),
+    "failed under code 0": (wrap(FAILED), REFUSED),
+    "failed silently": (wrap({**FAILED, "task_status_msg": ""}), (5, "failed", "")),
+    "other case": (wrap({**NATIVE, "task_status": "SUCCESS"}), DONE),
+    "completed": (wrap({**NATIVE, "task_status": "completed"}), DONE),
+    "cancelled": (wrap({**FAILED, "task_status": "canceled"}), REFUSED),
+    "unknown word": (wrap({**RUNNING, "task_status": "reviewing"}), GOES_ON),
+    "relay twice nested": (relay("SUCCESS", wrap(NATIVE)), DONE),
+    "relay once nested": (relay("SUCCESS", NATIVE), DONE),
+    "relay alone": (relay("SUCCESS", result_url=URL), DONE),
+    "old relay": (relay("SUCCESS", fail_reason=URL), DONE),
+    "relay queued": (relay("NOT_START"), QUEUED),
+    "relay running": (relay("IN_PROGRESS", wrap(RUNNING)), GOES_ON),
+    "relay unknown": (relay("UNKNOWN"), GOES_ON),
+    "relay failed": (relay("FAILURE", fail_reason="No, sir"), REFUSED),
+    "relay gave up": (relay("FAILURE", wrap(RUNNING), fail_reason="超时"), (5, "failed", "超时")),
+    "answer in a string": ({"code": "success", "data": RESPONSE}, DONE),
+    "simple": ({"code": "success", "data": SIMPLE}, DONE),
+    "simple failed": ({"code": "success", "data": TURNED_DOWN}, REFUSED),
+    "flat": ({"task_id": ID, "status": "completed", "url": URL}, DONE),
+    "OpenAI": ({**OPENAI, "status": "completed", "metadata": {"url": URL}}, DONE),
+    "OpenAI running": ({**OPENAI, "status": "in_progress", "progress": 30}, GOES_ON),
+    "200 style": ({"code": 200, "msg": "success", "data": CAMELS}, DONE),
+    "200 style failed": (
+        {"code": 200, "data": {"taskId": ID, "state": "failed", "failMsg": "No, sir"}},
+        REFUSED,
+    ),
+    "new style": (
+        {"code": 0, "data": [{"id": ID, "status": "succeeded", "outputs": [{"url": URL}]}]},
+        DONE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_is_read(kling: Program, service: LoopbackService, name: str) -> None:
+    """Whatever form the answer has, row, exit code and JSON object are right (faults 35, 37)."""
+    body, (code, status, said) = SHAPES[name]
+    service.on_look(Reply(json=body), times=2)
+    run = kling("status", ID)
+    assert (run.code, run.out) == (code, f"{ID}\t{status}\t{said}\n")
+    result = kling("status", ID, "--json").json
+    assert (result["task_id"], result["task_status"], result["exit_code"]) == (ID, status, code)
+    assert [video["url"] for video in result["videos"]] == ([URL] if code == 0 else [])
+    assert result["task_status_msg"] == ("" if code == 0 else said)
+    assert service.requests == {("GET", f"/v1/videos/effects/{ID}"): 2}
+
+
+def refusal(code: object, message: str = "no") -> dict[str, object]:
+    """Write an error as the service does."""
+    return {"code": code, "message": message, "request_id": "request-9"}
+
+
+def complaint(code: object, message: str = "no") -> dict[str, object]:
+    """Write an error as gateways do."""
+    return {"error": {"message": message, "type": "new_api_error", "code": code}}
+
+
+PAGE = Reply(status=502, body=b"<html><title>502 Bad Gateway</title></html>")
+# What says nothing about the task, by HTTP status.
+UNHEARD: dict[int, tuple[int | str, ...]] = {
+    429: (1100, 1101, 1102, 1302, 1303),
+    400: (1200, 1201, 1300, 1301),
+    404: (1202,),
+    500: (5000, "get_task_failed"),
+    502: ("fail_to_fetch_task",),
+    503: (5001,),
+    504: (5002,),
+}
+ERRORS: dict[str, tuple[Reply, int, str]] = {
+    **{
+        f"401 {code}": (Reply(status=401, json=refusal(code)), 4, "token_refused")
+        for code in (1000, 1001, 1002, 1003, 1004)
+    },
+    "403 1103": (Reply(status=403, json=refusal(1103)), 4, "permission_denied"),
+    "429 1304": (Reply(status=429, json=refusal(1304)), 4, "ip_not_allowed"),
+    "gateway 401": (Reply(status=401, json=complaint("", "无效的令牌")), 4, "token_refused"),
+    "gateway 403": (Reply(status=403, json=complaint("")), 4, "permission_denied"),
+    "bare 401": (Reply(status=401), 4, "token_refused"),
+    "404 1203": (Reply(status=404, json=refusal(1203)), 6, "task_not_found"),
+    "400 task_not_exist": (
+        Reply(status=400, json={"code": "task_not_exist", "message": "task_not_exist"}),
+        6,
+        "task_not_found",
+    ),
+    **{
+        f"{status} {code}": (Reply(status=status, json=refusal(code)), 10, "unreachable")
+        for status, codes in UNHEARD.items()
+        for code in codes
+    },
+    "no route": (
+        Reply(status=404, json=complaint("", "Invalid URL (GET /kling/v1/videos/effects)")),
+        10,
+        "unreachable",
+    ),
+    "no channel": (Reply(status=503, json=complaint("model_not_found")), 10, "unreachable"),
+    "429 empty": (Reply(status=429), 10, "unreachable"),
+    "page 502": (PAGE, 10, "unreachable"),
+    "page 520": (Reply(status=520, body=PAGE.body), 10, "unreachable"),
+    "error under 200": (Reply(json=refusal(5000)), 10, "unreachable"),
+    "another task": (Reply(json=wrap({**NATIVE, "task_id": "1"})), 10, "bad_response"),
+    "no task": (Reply(json=wrap(None)), 10, "bad_response"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_each_error_of_a_look_has_its_exit_code(
+    kling: Program, service: LoopbackService, name: str
+) -> None:
+    """Only the token, or word that there is no such task, is more than a failed look."""
+    reply, code, error = ERRORS[name]
+    service.on_look(reply)
+    run = kling("status", ID, "--json")
+    assert run.code == code
+    assert run.json["error"]["code"] == error
+    assert run.json["error"]["http_status"] == reply.status
+    assert ID in run.json["error"]["message"]
+    assert run.json["task_status"] == "unknown"
+
+
+def test_request_id_and_code_of_a_failed_look_are_kept(
+    kling: Program, service: LoopbackService
+) -> None:
+    """What support asks for is told with a failed look, on stderr and in JSON."""
+    service.on_look(Reply(status=500, json=refusal(5000, "backlog")), times=2)
+    error = kling("status", ID, "--json").json["error"]
+    assert (error["request_id"], error["service_code"]) == ("request-9", 5000)
+    assert "request-9" in kling("status", ID).err

@@ -1,0 +1,590 @@
+"""The settings: where each comes from, what the file may be, and which host gets the token."""
+
+import json
+import os
+import re
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from support.run import PHOTO, Program, command
+from support.service import LoopbackService
+
+from kling_cli.errors import KlingError
+from kling_cli.settings import load, store
+from kling_cli.text import format_duration, parse_duration
+
+TOKEN = "sk-Zq7vTk9XwB3nLr5Yp2Hd"
+DEFAULT = "https://api.gpt.ge/kling"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The settings file, which does not exist yet."""
+    (tmp_path / "config").mkdir()
+    return tmp_path / "config" / "config.toml"
+
+
+def write(file: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Write the file by hand."""
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    file.chmod(mode)
+
+
+def rows(kling: Program) -> dict[str, tuple[str, str]]:
+    """Read what `config list` prints: value and source by key."""
+    cells = [line.split("\t") for line in kling("config", "list").lines]
+    return {key: (value, source) for key, value, source in cells}
+
+
+# --- where a value comes from -------------------------------------------------------------------
+
+
+def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
+    """A fresh machine waits 30 minutes for the provider of the documents, four tasks at once."""
+    assert rows(kling) == {
+        "token": ("", ""),
+        "base_url": (DEFAULT, "default"),
+        "model": ("", "default"),
+        "timeout": ("30m", "default"),
+        "jobs": ("4", "default"),
+        "output": ("", "default"),
+    }
+
+
+def test_a_flag_beats_the_environment_beats_the_file(
+    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value comes from the strongest place that has one; an empty variable has none."""
+    write(file, 'timeout = 90\njobs = "8"\nmodel = "of-the-file"\nbase_url = "https://a.example"\n')
+    monkeypatch.setenv("KLING_TIMEOUT", "2m")
+    monkeypatch.setenv("KLING_BASE_URL", "https://b.example")
+    monkeypatch.setenv("KLING_MODEL", " ")
+    shown = rows(kling)
+    assert shown["timeout"] == ("2m", "KLING_TIMEOUT")
+    assert shown["jobs"] == ("8", str(file))
+    assert shown["model"] == ("of-the-file", str(file))
+    assert shown["base_url"] == ("https://b.example", "KLING_BASE_URL")
+    check = kling("config", "check", "--base-url", "sandbox", "--json").json
+    assert (check["base_url"], check["base_url_source"]) == ("sandbox", "--sandbox")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--jobs", "many", "whole number from 1 to 64"),
+        ("--jobs", "65", "whole number from 1 to 64"),
+        ("--jobs", "0", "whole number from 1 to 64"),
+        ("--timeout", "soon", "such as 90s, 20m or 1.5h"),
+        ("--timeout", "-1", "such as 90s, 20m or 1.5h"),
+        ("--timeout", "9" * 400, "such as 90s, 20m or 1.5h"),
+        ("--model", "two words", "one printable word"),
+        ("--model", "a\x1b[2J", "one printable word"),
+        ("--output", "", "a file, a directory, or -"),
+        ("--output", "a\0b", "a file, a directory, or -"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_place(
+    kling: Program, file: Path, option: str, value: str, reason: str
+) -> None:
+    """An option's wrong value is exit 2, the file's is exit 4; both say what is allowed."""
+    run = kling("effect", "squish", PHOTO, f"{option}={value}", "--json")
+    assert (run.code, run.json["error"]["code"]) == (2, "invalid_setting")
+    assert reason in run.err
+    assert "\x1b" not in run.err
+    key = option.removeprefix("--")
+    write(file, f"{key} = {json.dumps(value)}\n")
+    run = kling("config", "list", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
+    assert run.json["error"]["message"].startswith(f"{file}: {key} must be")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("90s", "90s"), ("1200", "20m"), ("1.5h", "90m"), (" 2 m ", "2m"), ("0s", "0"), ("1h", "1h")],
+)
+def test_a_duration_is_read_as_people_write_it(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str, shown: str
+) -> None:
+    """90s, 20m, 1h and a bare number mean what they say; 0 is no limit."""
+    monkeypatch.setenv("KLING_TIMEOUT", text)
+    assert kling("config", "get", "timeout").out == f"{shown}\n"
+
+
+@given(st.decimals(min_value=0, max_value=Decimal(31_536_000), places=3))
+def test_a_duration_survives_being_shown(seconds: Decimal) -> None:
+    """What `config list` shows as the timeout can be set as it is."""
+    assert parse_duration(format_duration(float(seconds) or None)) == (float(seconds) or None)
+
+
+@pytest.mark.parametrize("variable", ["KLING_CONFIG_DIR", "KLING_STATE_DIR"])
+def test_a_relative_directory_is_refused(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A journal that changes with the working directory would buy twice."""
+    monkeypatch.setenv(variable, "he\nre")
+    run = kling("config", "list", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
+    assert run.json["error"]["message"] == f"{variable}: must be an absolute path. It is 'he re'."
+
+
+# --- the base URL -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("sandbox", "sandbox"),
+        (" HTTPS://API.gpt.ge:443/kling// ", DEFAULT),
+        ("https://api-singapore.klingai.com", "https://api-singapore.klingai.com"),
+        ("https://h.example:8443/a/v1x", "https://h.example:8443/a/v1x"),
+        ("https://[2001:DB8::1]:443/", "https://[2001:db8::1]"),
+        ("http://localhost:8000/", "http://localhost:8000"),
+        ("http://127.0.0.2:80", "http://127.0.0.2"),
+        ("http://[::1]:9", "http://[::1]:9"),
+    ],
+)
+def test_two_spellings_of_one_base_url_come_out_equal(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str, url: str
+) -> None:
+    """Case, default port and a final slash make no other host of a base URL."""
+    monkeypatch.setenv("KLING_BASE_URL", text)
+    assert kling("config", "get", "base_url").out == f"{url}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sandbox",
+        "api.gpt.ge/kling",
+        "https://",
+        "https://h:port",
+        "https://h:99999",
+        "https://[::1",
+        "https://h ost/",
+        "https://h\\@evil/",
+        "https://\u0430pi.gpt.ge/",
+        "https://h/\x1b[2J",
+        "http://api.gpt.ge/kling",
+        "http://192.168.0.1/",
+        "http://localhost.evil.example/",
+        "ftp://localhost/",
+        "https://name:hunter2@api.gpt.ge/",
+        "u:hunter2@h",
+        "https://api.gpt.ge/?key=hunter2",
+        "https://api.gpt.ge/kling#",
+    ],
+)
+def test_a_base_url_that_must_not_get_the_token_is_refused(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Fault 74: the token goes over https to a named host, or to this machine's own loopback."""
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    monkeypatch.setenv("KLING_BASE_URL", text)
+    run = kling("config", "check", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
+    assert "KLING_BASE_URL: base_url" in run.err
+    assert not re.search("hunter2|\x1b", run.out + run.err)
+
+
+@pytest.mark.parametrize("end", ["/v1", "/v1/videos/", "/v1/videos/effects/"])
+def test_an_endpoint_given_as_base_url_is_read_as_its_base_url(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Who pastes the whole address of the endpoint gets the base URL that was meant."""
+    monkeypatch.setenv("KLING_BASE_URL", DEFAULT + end)
+    assert kling("config", "get", "base_url").out == f"{DEFAULT}\n"
+
+
+# --- the token ----------------------------------------------------------------------------------
+
+
+def test_no_token_anywhere_is_answered_with_every_way_to_give_one(
+    kling: Program, file: Path
+) -> None:
+    """Fault 68: the variables, the file's path, the command and --sandbox are named."""
+    run = kling("effect", "squish", PHOTO, "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "token_missing")
+    ways = ("KLING_TOKEN ", "KLING_TOKEN_FILE", str(file), "kling config set token", "--sandbox")
+    assert [way for way in ways if way not in run.json["error"]["hint"]] == []
+
+
+@pytest.mark.parametrize("text", [f"{TOKEN}\n", f"  {TOKEN}\r\n", f"bearer   {TOKEN}\n"])
+def test_a_token_is_accepted_as_people_paste_it(
+    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Fault 70: a final newline and `Bearer ` in front are no part of a token."""
+    monkeypatch.setenv("KLING_TOKEN", text)
+    assert kling("config", "check").code == 0
+    assert {visit.token for visit in service.visits} == {TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Bearer  ", "is empty"),
+        ("sk-\u00e9Zq7v", "contains character U+00E9 at 4"),
+        ("sk-a Zq7v", "contains character U+0020 at 5"),
+        ('"sk-Zq7v"', "contains character U+0022 at 1"),
+        ("sk-\udcffZq7v", "contains character U+DCFF at 4"),
+        ("sk=Zq7v", "contains character U+003D at 3"),
+        ("Zq7v" * 250_000, "has 1000000 characters"),
+    ],
+)
+@pytest.mark.parametrize("place", ["KLING_TOKEN", "KLING_TOKEN_FILE"])
+def test_a_wrong_token_is_described_and_not_shown(
+    kling: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    place: str,
+    text: str,
+    fault: str,
+) -> None:
+    """Fault 70: a message names what is wrong with a token and where, and does not show it."""
+    if place == "KLING_TOKEN_FILE":
+        (tmp_path / "token").write_bytes(text.encode("utf-8", "surrogateescape"))
+        monkeypatch.setenv(place, str(tmp_path / "token"))
+    elif len(text) > 100_000:
+        pytest.skip(reason="no variable is that long")
+    else:
+        monkeypatch.setenv(place, text)
+    run = kling("config", "check", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "token_invalid")
+    assert f"The token from {place}" in run.err
+    assert fault in run.err
+    assert "Zq7v" not in run.out + run.err
+
+
+def test_the_tokens_order_is_variable_then_named_file_then_settings(
+    kling: Program, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 73: KLING_TOKEN, KLING_TOKEN_FILE, the file; an empty one is unset, with a notice."""
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsk-of-the-named-file\r\n")
+    write(file, f'token = "{TOKEN}"\n')
+    monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable")
+    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "token"))
+    assert rows(kling)["token"] == ("****able", "KLING_TOKEN")
+    monkeypatch.setenv("KLING_TOKEN", "")
+    assert rows(kling)["token"] == ("****file", f"KLING_TOKEN_FILE ({tmp_path / 'token'})")
+    assert "KLING_TOKEN is empty, so it counts as not set." in kling("config", "list").err
+    monkeypatch.setenv("KLING_TOKEN_FILE", "")
+    assert rows(kling)["token"] == ("****p2Hd", str(file))
+    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "missing"))
+    run = kling("config", "check", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "token_file_unreadable")
+
+
+@pytest.mark.parametrize("home", ["https://relay.example/kling", None, "http://not.valid"])
+@pytest.mark.parametrize("place", ["--base-url", "KLING_BASE_URL"])
+def test_the_stored_token_goes_to_the_stored_base_url_alone(
+    kling: Program,
+    file: Path,
+    service: LoopbackService,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    home: str | None,
+    place: str,
+) -> None:
+    """Fault 74: another base URL, named for one run, gets a token of its own or none."""
+    write(file, f'token = "{TOKEN}"\n' + (f'base_url = "{home}"\n' if home else ""))
+    monkeypatch.delenv("KLING_TOKEN")
+    flags: list[str] = []
+    if place == "--base-url":
+        monkeypatch.delenv("KLING_BASE_URL")
+        flags = [place, service.base_url]
+    run = kling("config", "check", "--json", *flags)
+    assert (run.code, run.json["error"]["code"]) == (4, "token_not_for_this_host")
+    assert service.base_url in run.err
+    assert home is None or "not.valid" in home or home in run.err
+    assert service.visits == []
+    monkeypatch.setenv("KLING_TOKEN", "sk-another-one-0123")
+    assert kling("config", "check", *flags).code == 0
+    assert {visit.token for visit in service.visits} == {"sk-another-one-0123"}
+
+
+@pytest.mark.parametrize("url", [f"{DEFAULT}/other", "https://api.gpt.ge:8443/kling"])
+def test_a_near_base_url_is_another_host(
+    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Fault 74: another path or port gets no stored token; another spelling does."""
+    write(file, f'token = "{TOKEN}"\n')
+    monkeypatch.setenv("KLING_BASE_URL", "https://API.gpt.ge:443/kling/")
+    assert rows(kling)["token"] == ("****p2Hd", str(file))
+    monkeypatch.setenv("KLING_BASE_URL", url)
+    value, remark = rows(kling)["token"]
+    assert (value, f"is for {DEFAULT} alone" in remark) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "shown"),
+    [
+        ("", ("****", "sandbox")),
+        (TOKEN, ("****", "sandbox")),
+        ("sandbox-1303", ("****1303", "KLING_TOKEN")),
+    ],
+)
+def test_the_sandbox_never_sees_a_real_token(
+    kling: Program,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    shown: tuple[str, str],
+) -> None:
+    """The sandbox accepts a token that chooses trouble, and no real one."""
+    write(file, f'token = "{TOKEN}"\nbase_url = "sandbox"\n')
+    monkeypatch.setenv("KLING_TOKEN", variable)
+    assert rows(kling)["token"] == shown
+
+
+def test_the_settings_show_no_token(file: Path) -> None:
+    """Fault 76: neither the settings nor the token show it when they are printed."""
+    environ = dict.fromkeys(("KLING_CONFIG_DIR", "KLING_STATE_DIR"), str(file.parent))
+    write(file, f'token = "{TOKEN}"\n')
+    settings = load({**environ, "KLING_TOKEN": TOKEN[::-1]}, flags={})
+    shown = f"{settings!r} {settings.find_token()!r} {settings.find_token()}"
+    assert not [part for part in (TOKEN[:12], TOKEN[::-1][:12]) if part in shown]
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+BROKEN = {
+    "no TOML": (f'token = "{TOKEN}\n'.encode(), "TOML in UTF-8 at line 1, column"),
+    "no value": (f'token = "{TOKEN}"\njobs =\n'.encode(), "TOML in UTF-8 at line 2, column"),
+    "UTF-16": (f'token = "{TOKEN}"\n'.encode("utf-16"), "TOML in UTF-8"),
+    "nested": (b"jobs = " + b"[" * 100_000, "TOML in UTF-8"),
+    "a list": (f'token = ["{TOKEN}"]\n'.encode(), "neither text nor a number for token"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named_with_the_place(
+    kling: Program, file: Path, content: bytes, reason: str
+) -> None:
+    """Fault 69: file and line are named, never the line's content; nothing is overwritten."""
+    write(file, content)
+    run = kling("config", "list", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "config_invalid")
+    assert f"{file} " in run.json["error"]["message"]
+    assert reason in run.json["error"]["message"]
+    assert "Zq7v" not in run.out + run.err
+    if "TOML" in reason:
+        assert kling("config", "set", "model", "m").code == 4
+        assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf# words\r\n"], ids=["0.1.0", "editor"])
+def test_an_old_file_still_counts(kling: Program, file: Path, mark: bytes) -> None:
+    """Fault 69: a file of 0.1.0 is read, also with a byte-order mark and Windows line ends."""
+    content = f'token = "{TOKEN}"\ntimeout = "20m"\njobs = 3\nbase_url = "{DEFAULT}"\n'
+    write(file, mark + content.encode())
+    shown = rows(kling)
+    assert shown["token"] == ("****p2Hd", str(file))
+    assert [shown[key][0] for key in ("timeout", "jobs", "base_url")] == ["20m", "3", DEFAULT]
+
+
+def test_a_directory_or_a_closed_file_is_named(kling: Program, file: Path) -> None:
+    """Fault 69: what cannot be read is exit 4 with the system's own reason."""
+    file.mkdir()
+    run = kling("config", "list", "--json")
+    assert (run.code, run.json["error"]["code"]) == (4, "config_invalid")
+    assert "cannot be read: Is a directory" in run.err
+
+
+def test_an_unknown_setting_only_warns(kling: Program, file: Path) -> None:
+    """Fault 69: a mistyped or newer setting is named, and can be removed."""
+    write(file, 'timeuot = "5m"\njobs = 2\n')
+    run = kling("config", "get", "jobs")
+    assert (run.code, run.out) == (0, "2\n")
+    assert f"{file}: 'timeuot' is not a setting." in run.err
+    assert kling("config", "unset", "timeuot").code == 0
+    assert "timeuot" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "warns"),
+    [
+        (0o600, f'token = "{TOKEN}"', False),
+        (0o640, f'token = "{TOKEN}"', True),
+        (0o604, f'token = "{TOKEN}"', True),
+        (0o644, "jobs = 2", False),
+        (0o660, "jobs = 2", True),
+    ],
+)
+def test_a_token_that_others_can_read_is_a_warning(
+    kling: Program, file: Path, mode: int, content: str, *, warns: bool
+) -> None:
+    """Fault 71: the warning is the very command that closes the file."""
+    write(file, content, mode)
+    run = kling("config", "list")
+    assert run.code == 0
+    assert (f"Close it: chmod 600 {file}" in run.err) == warns
+
+
+def test_a_file_that_every_user_can_change_is_refused(
+    kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 71: whoever can write the file could send the token to a host of their own."""
+    file = tmp_path / "my settings" / "config.toml"
+    file.parent.mkdir()
+    monkeypatch.setenv("KLING_CONFIG_DIR", str(file.parent))
+    write(file, "jobs = 2", 0o602)
+    for argv in (("config", "list"), ("config", "set", "jobs", "3")):
+        run = kling(*argv, "--json")
+        assert (run.code, run.json["error"]["code"]) == (4, "config_unsafe")
+        assert f"chmod 600 '{file}'" in run.json["error"]["hint"]
+    assert file.read_text() == "jobs = 2"
+
+
+def test_a_link_is_followed_and_stays(kling: Program, file: Path, tmp_path: Path) -> None:
+    """Fault 72: settings kept elsewhere behind links are read and replaced there."""
+    (tmp_path / "dotfiles").mkdir()
+    target, inner = tmp_path / "dotfiles" / "kling.toml", tmp_path / "dotfiles" / "link.toml"
+    write(target, "jobs = 3\n", 0o644)
+    inner.symlink_to("kling.toml")
+    file.symlink_to(inner)
+    assert kling("config", "get", "jobs").out == "3\n"
+    assert kling("config", "set", "jobs", "5").code == 0
+    assert (file.is_symlink(), inner.is_symlink(), target.is_symlink()) == (True, True, False)
+    assert target.read_text() == "jobs = 5\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert sorted(path.name for path in target.parent.iterdir()) == ["kling.toml", "link.toml"]
+
+
+def test_a_write_keeps_the_other_settings(kling: Program, file: Path) -> None:
+    """`config set` changes one setting, also beside ones that this version does not know."""
+    write(file, 'future = [1, "b", true]\njobs = 2\nmodel = "m"\n', 0o644)
+    for key, value in (("jobs", " 5 "), ("base-url", f"{DEFAULT}/"), ("timeout", " 20m ")):
+        assert kling("config", "set", key, value).code == 0
+    assert file.read_text() == (
+        f'future = [1, "b", true]\njobs = 5\nmodel = "m"\nbase_url = "{DEFAULT}"\ntimeout = "20m"\n'
+    )
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", ["[table]\na = 1\n", "day = 1979-05-27\n", "x = nan\n"])
+def test_a_file_that_cannot_be_written_again_whole_is_left_alone(
+    kling: Program, file: Path, content: str
+) -> None:
+    """Nothing that the user wrote by hand is lost."""
+    write(file, content)
+    run = kling("config", "set", "jobs", "4")
+    assert run.code == 4
+    assert "it was not changed" in run.err
+    assert file.read_text() == content
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(output=st.text(), model=st.text())
+@example(output='a\x7f\x1b\r\n\u2028\ufeff"\\', model="\udcff")
+def test_every_text_that_is_stored_is_read_back_the_same(
+    file: Path, output: str, model: str
+) -> None:
+    """A path with any character survives the file, or is refused and leaves the file as it was."""
+    file.unlink(missing_ok=True)
+    expected: dict[str, str | None] = {"output": None, "model": None}
+    for key, text in (("output", output), ("model", model)):
+        try:
+            store(file, key, text)
+        except KlingError:
+            continue
+        expected[key] = text if key == "output" else text.strip()
+    environ = {"KLING_CONFIG_DIR": str(file.parent), "KLING_STATE_DIR": str(file.parent)}
+    found = load(environ, flags={})
+    assert {"output": found.output.value, "model": found.model.value} == expected
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary() | st.text().map(str.encode) | st.just(b"jobs = 2\n"))
+def test_any_file_is_settings_or_one_of_our_errors(file: Path, content: bytes) -> None:
+    """Fault 69: no content of the file ends in a traceback."""
+    write(file, content)
+    environ = {"KLING_CONFIG_DIR": str(file.parent), "KLING_STATE_DIR": str(file.parent)}
+    try:
+        load(environ, flags={})
+        store(file, "jobs", "3")
+        outcome = str(load(environ, flags={}).jobs.value)
+    except KlingError as error:
+        outcome = error.code
+    assert outcome in ("config_invalid", "3")
+
+
+# --- the file is whole at every moment ----------------------------------------------------------
+
+
+def test_the_file_is_created_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 75: it is 0600 by the very call that creates it, in a directory 0700."""
+    file = tmp_path / "new" / "kling" / "config.toml"
+    monkeypatch.setenv("KLING_CONFIG_DIR", str(file.parent))
+    trace = tmp_path / "trace"
+    traced = ["strace", "-f", "-e", "trace=openat,rename,renameat,chmod,fchmod", "-o", str(trace)]
+    before = os.umask(0)
+    try:
+        argv = [*traced, *command("config", "set", "jobs", "3")]
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip(reason="strace is not installed")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)] == [0o600, 0o700]
+    calls = [line for line in trace.read_text().splitlines() if ".config.toml." in line]
+    assert "O_CREAT|O_EXCL" in calls[0]
+    assert ", 0600)" in calls[0]
+    assert "rename" in calls[1]
+    assert "chmod" not in "".join(calls)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(kling: Program, file: Path) -> None:
+    """Fault 75: no room for the new settings is exit 11; the old ones stay whole."""
+    write(file, 'model = "m"\n')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, hard))
+    try:
+        run = kling("config", "set", "jobs", "3", "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (run.code, run.json["error"]["code"]) == (11, "config_write_failed")
+    assert "Nothing was changed." in run.err
+    assert file.read_text() == 'model = "m"\n'
+    assert list(file.parent.iterdir()) == [file]
+
+
+WRITE_FOREVER = """
+import sys
+from pathlib import Path
+from kling_cli.settings import store
+while True:
+    store(Path(sys.argv[1]), "output", sys.argv[2] * 100_000)
+"""
+
+
+def test_two_writers_and_a_kill_leave_a_whole_file(file: Path) -> None:
+    """Fault 75: while two processes write and then die by SIGKILL, every read is one's work."""
+    whole = {f'output = "{letter * 100_000}"\n' for letter in "ab"}
+    store(file, "output", "a" * 100_000)
+    argv = [sys.executable, "-c", WRITE_FOREVER, str(file)]
+    writers = [subprocess.Popen([*argv, letter]) for letter in "ab"]
+    seen: set[str] = set()
+    end = time.monotonic() + 20
+    try:
+        while seen != whole and time.monotonic() < end:
+            seen.add(file.read_text())
+            assert seen <= whole
+    finally:
+        for writer in writers:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+    assert seen == whole
+    assert file.read_text() in whole
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

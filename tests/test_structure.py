@@ -1,0 +1,55 @@
+"""The shape of the package: who may import whom, and how large it may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "kling_cli"
+# From the ground; a file imports only from ranks below its own, and within a folder downwards.
+RANKS = """
+    kling_cli errors text clock | models scenes settings
+    | purchase console api.parse api.transport api.errors api.client concurrency database
+    | sandbox.store sandbox.trouble sandbox.app sandbox.server
+    | journal output naming images images.repair images.preflight images.remote sources
+    | submit poll download context | runner | effect tasks
+    | api sandbox cli | cli.options
+    | cli.effect cli.tasks cli.scenes cli.config cli.sandbox cli.help
+    | cli.app | __main__
+"""
+ORDER = {name: place for place, name in enumerate(RANKS.replace("|", " ").split())}
+MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 46, 500, 5140, 70, 5
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    if path != PACKAGE / "__init__.py"
+    else "kling_cli": path
+    for path in PACKAGE.rglob("*.py")
+}
+
+
+def find_imports(path: Path) -> Iterator[str]:
+    """Find the modules of the package that a file imports, wherever in it; types count too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kling_cli"):
+            module = (node.module or "").removeprefix("kling_cli").lstrip(".")
+            inside = [f"{module}.{alias.name}".lstrip(".") for alias in node.names]
+            yield from (name if name in FILES else module or "kling_cli" for name in inside)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_imports_only_from_below(name: str) -> None:
+    """A file stands on what comes before it in the list of ranks, so there is no circle."""
+    for imported in find_imports(FILES[name]):
+        assert ORDER[imported] < ORDER[name], f"{name} imports {imported}"
+
+
+def test_the_package_stays_small() -> None:
+    """No file is long, and files, statements, classes and exceptions for the linter do not grow."""
+    texts = [path.read_text(encoding="utf-8") for path in FILES.values()]
+    assert len(texts) <= MOST_FILES
+    assert max(text.count("\n") for text in texts) <= MOST_LINES
+    assert sum(text.count("# noqa") for text in texts) < MOST_NOQA
+    statements = [node for text in texts for node in ast.walk(ast.parse(text))]
+    assert sum(isinstance(node, ast.ClassDef) for node in statements) <= MOST_CLASSES
+    assert sum(isinstance(node, ast.stmt) for node in statements) <= MOST_STATEMENTS

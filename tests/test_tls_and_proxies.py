@@ -1,0 +1,187 @@
+"""TLS and proxies: who is not to be trusted gets nothing, and a wrong variable is named."""
+
+import time
+from pathlib import Path
+
+import pytest
+from support import tls
+from support.fault_server import FaultServer
+from support.replies import Reply, accept
+from support.run import PHOTO, Program
+from support.service import LoopbackService
+from support.steps import answer, buy, drain, hold, read_head, read_request, send
+from support.wire import Connection
+
+from kling_cli.api import transport
+
+TOKEN = "sk-test-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def _trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Trust the authority of the played servers."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.write_authority(tmp_path)))
+
+
+def shake_hands(connection: Connection) -> None:
+    """Go on with TLS, as the server behind a proxy does."""
+    connection.link = tls.make_context().wrap_socket(connection.link, server_side=True)
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flaw", "words"),
+    [
+        ("expired", "expired"),
+        ("wrong host", "not valid for '127.0.0.1'"),
+        ("unknown authority", "unable to get local issuer certificate"),
+    ],
+)
+@pytest.mark.usefixtures("_trusting")
+def test_a_bad_certificate_is_not_sent(kling: Program, flaw: tls.Flaw, words: str) -> None:
+    """Nothing is sent; the reason is named, and what could mend it (faults 3, 119)."""
+    with FaultServer(tls=tls.make_context(flaw)) as server:
+        run = kling("effect", "squish", PHOTO, "--base-url", server.base_url)
+        assert (run.code, server.failed_handshakes, server.requests) == (10, 3, [])
+    assert "the certificate of 127.0.0.1 was not accepted" in run.err
+    for word in (words, "SSL_CERT_FILE", "clock", "nothing was sent, nothing charged"):
+        assert word in run.err
+
+
+@pytest.mark.usefixtures("_trusting")
+def test_a_named_authority_is_trusted(kling: Program) -> None:
+    """SSL_CERT_FILE names whom to trust."""
+    script = (read_request, buy, answer(Reply(json=accept)))
+    with FaultServer(script, tls=tls.make_context()) as server:
+        run = kling("effect", "squish", PHOTO, "--no-wait", "--base-url", server.base_url)
+        assert (run.code, run.lines) == (0, [server.ledger[0].task_id])
+
+
+def test_a_slow_handshake_is_not_sent(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never ends its handshake costs no more than the connect time (fault 109)."""
+    monkeypatch.setattr(transport, "_CONNECT_SECONDS", 0.3)
+    started = time.monotonic()
+    with FaultServer((hold,), (hold,), (hold,)) as server:
+        secure = server.base_url.replace("http:", "https:")
+        run = kling("effect", "squish", PHOTO, "--base-url", secure)
+    assert run.code == 10
+    assert "127.0.0.1 did not answer in time; nothing was sent" in run.err
+    assert time.monotonic() - started < 8
+
+
+def test_a_server_without_tls_is_not_sent(kling: Program) -> None:
+    """Plain HTTP where TLS was expected ends before anything is sent (fault 3)."""
+    plain = (send(b"HTTP/1.1 200 OK\r\n\r\n"), drain)
+    with FaultServer(plain, plain, plain) as server:
+        secure = server.base_url.replace("http:", "https:")
+        run = kling("effect", "squish", PHOTO, "--base-url", secure)
+        assert TOKEN.encode() not in b"".join(request.raw for request in server.requests)
+    assert run.code == 10
+    assert "no TLS connection with 127.0.0.1; nothing was sent" in run.err
+
+
+# --- proxies ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "tries", "words"),
+    [(407, 1, "(407: it wants a user and password)"), (502, 3, "(502)")],
+)
+def test_a_proxy_that_refuses_is_named(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, status: int, tries: int, words: str
+) -> None:
+    """The refusal is told as the proxy's, its password never; no try helps a 407 (fault 5)."""
+    script = (read_head, answer(Reply(status=status)))
+    with FaultServer(*[script] * tries) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:hush@127.0.0.1:{proxy.port}")
+        run = kling("effect", "squish", PHOTO, "--base-url", "https://service.example/kling")
+        assert {request.method for request in proxy.requests} == {"CONNECT"}
+        assert {request.token for request in proxy.requests} == {None}
+    assert run.code == 10
+    refused = "the proxy 127.0.0.1 (HTTPS_PROXY) refused the way to service.example"
+    assert f"{refused} {words}; nothing was sent" in run.err
+    assert "hush" not in run.err + run.out
+
+
+def test_a_dead_proxy_is_named(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is the proxy that cannot be reached, the words say so (fault 5)."""
+    with FaultServer() as proxy:
+        pass
+    monkeypatch.setenv("https_proxy", proxy.url)
+    run = kling("effect", "squish", PHOTO, "--base-url", "https://service.example/kling")
+    assert run.code == 10
+    assert "the proxy 127.0.0.1 (https_proxy) refused the connection" in run.err
+
+
+@pytest.mark.usefixtures("_trusting")
+def test_a_tunnel_keeps_the_token_inside(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a proxy the request is bought once, and the proxy sees neither token nor picture."""
+    established = send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    script = (read_head, established, shake_hands, read_request, buy, answer(Reply(json=accept)))
+    with FaultServer(script) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        run = kling("effect", "squish", PHOTO, "--no-wait", "--base-url", "https://localhost/kling")
+        tunnel, request = proxy.requests
+        assert (run.code, run.lines) == (0, [proxy.ledger[0].task_id])
+    assert (tunnel.token, request.token) == (None, TOKEN)
+
+
+@pytest.mark.usefixtures("_trusting")
+def test_a_tunnel_that_breaks_is_not_sent(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CONNECT that was sent is no proof that the request was (fault 5)."""
+    established = send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    script = (read_head, established)
+    with FaultServer(script, script, script) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        run = kling("effect", "squish", PHOTO, "--base-url", "https://localhost/kling", "--json")
+    assert (run.code, run.json["error"]["code"]) == (10, "not_sent")
+
+
+def test_what_is_not_used_stops_nothing(
+    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without TLS no proxy sees the token, and no certificate variable matters (fault 118)."""
+    with FaultServer() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, "/nowhere/at-all.pem")
+        assert kling("effect", "squish", PHOTO).code == 0
+        assert proxy.connections == 0
+    assert len(service.ledger) == 1
+
+
+# --- variables that cannot be used --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://me:hush@127.0.0.1:9"),
+        ("HTTPS_PROXY", "::::"),
+        ("https_proxy", "ftp://me:hush@127.0.0.1:9"),
+        ("NO_PROXY", "hush:port"),
+        ("SSL_CERT_FILE", "/nowhere/hush.pem"),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_FILE", "/"),
+    ],
+)
+def test_a_bad_variable_is_named(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """What the environment gets wrong is told by its name, before anything is sent (fault 118)."""
+    monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    run = kling("effect", "squish", PHOTO, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (4, "environment_invalid", "no")
+    assert f"cannot be used: {variable}. Nothing was sent." in error["message"]
+    assert "http://host:port" in error["hint"]
+    assert "hush" not in run.out + run.err

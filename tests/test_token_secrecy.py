@@ -1,0 +1,288 @@
+"""The token goes to its service and into its own file, and into no other byte (fault 76)."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.clock import VirtualClock
+from support.fault_server import FaultServer
+from support.process import Process
+from support.replies import DROP, Reply
+from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.service import VIDEO, LoopbackService
+from support.steps import hold, read_request, send
+
+TOKEN = "sk-Zq7vTk9XwB3nLr5Yp2Hd"
+PASSWORD = "hush-Jm4kQe8sUx"
+# As much of a token as the masked form may show, and a little more, in case words coincide.
+PIECE = 7
+SWITCHES = [("-v",), ("-q",), ("-v", "--json")]
+COMMANDS: list[tuple[str | Path, ...]] = [
+    ("config", "check"),
+    ("effect", "squish", PHOTO, "--no-wait"),
+    ("effect", "squish", OTHER_PHOTO, "--new", "-o", "clips/", "--timeout", "2"),
+    ("status",),
+    ("wait", "--timeout", "1"),
+    ("tasks",),
+    ("config", "list"),
+]
+OTHER_COMMANDS: list[tuple[str | Path, ...]] = [
+    ("help", "environment"),
+    ("scenes", "sqish"),
+    ("status", "no-such-task"),
+    ("config", "get", "token"),
+    ("config", "get", TOKEN),
+    ("config", "set", "token", TOKEN),
+    ("config", "set", TOKEN),
+    ("config", "unset", TOKEN),
+    ("effect", "squish", PHOTO, "--token", TOKEN),
+    ("effect", "squish", PHOTO, f"--token={TOKEN}"),
+    ("effect", "squish", PHOTO, "--dry-run"),
+    ("effect", "squish", PHOTO, "--sandbox", "--no-wait"),
+]
+
+
+def assert_hidden(
+    *runs: Run, place: Path, secret: str = TOKEN, holders: set[str] | None = None
+) -> None:
+    """Look for every piece of a secret in what runs printed, and in every file of a directory."""
+    pieces = {secret[at : at + PIECE] for at in range(len(secret) - PIECE + 1)}
+    for run in runs:
+        assert not [piece for piece in pieces if piece in run.out + run.err], run.out + run.err
+        assert "Traceback" not in run.err
+    found = {
+        path.name
+        for path in place.rglob("*")
+        if any(piece in path.name for piece in pieces)
+        or (path.is_file() and any(piece.encode() in path.read_bytes() for piece in pieces))
+    }
+    assert found == (holders or set())
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a directory of the test's own, with the token in the environment."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.fixture
+def token(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the token, beside a service."""
+    del service
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+
+
+@pytest.mark.parametrize("source", ["variable", "token.txt", "config.toml"])
+@pytest.mark.parametrize("switches", SWITCHES, ids=" ".join)
+def test_no_command_shows_the_token(
+    kling: Program,
+    service: LoopbackService,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    source: str,
+    switches: tuple[str, ...],
+) -> None:
+    """Whatever is asked for, however verbose, and wherever the token comes from."""
+    monkeypatch.delenv("KLING_TOKEN")
+    runs = []
+    if source == "variable":
+        monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    elif source == "token.txt":
+        (tmp_path / source).write_text(f"Bearer {TOKEN}\n")
+        monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / source))
+    else:
+        runs.append(kling("config", "set", "base_url", service.base_url))
+        runs.append(kling("config", "set", "token", *switches, stdin=f"{TOKEN}\n".encode()))
+    runs += [kling(*argv, *switches) for argv in (*COMMANDS, *OTHER_COMMANDS)]
+    assert_hidden(*runs, place=tmp_path, holders={source} - {"variable"})
+    assert {0, 2} <= {run.code for run in runs}
+    assert service.ledger
+    assert {visit.token for visit in service.visits} <= {TOKEN, None}
+
+
+QUOTES = f"Invalid token {TOKEN}. You sent: Authorization: Bearer {TOKEN}"
+TASK = {
+    "task_status": "failed",
+    "task_status_msg": QUOTES,
+    "task_id": "1",
+    "task_result": {"videos": [{"id": TOKEN, "url": f"https://a.example/{TOKEN}?t={TOKEN}"}]},
+}
+FAILURES = {
+    "401": Reply(status=401, json={"code": 1002, "message": QUOTES, "request_id": TOKEN}),
+    "403 page": Reply(status=403, body=f"<html><title>{QUOTES}</title>{QUOTES}".encode()),
+    "429": Reply(status=429, json={"code": 1303, "message": QUOTES}),
+    "500": Reply(status=500, json={"error": {"message": QUOTES, "type": TOKEN, "code": TOKEN}}),
+    "redirect": Reply(status=302, headers={"Location": f"https://{TOKEN}.example/?key={TOKEN}"}),
+    "no task": Reply(json={"message": QUOTES, "data": {TOKEN: TOKEN}}),
+    "failed task": Reply(json={"code": 0, "request_id": TOKEN, "data": TASK}),
+    "cut": Reply(headers={"Content-Length": "999"}, body=json.dumps({"message": QUOTES}).encode()),
+    "dropped": DROP,
+}
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize("switches", [("-v",), ("-v", "--json")], ids=" ".join)
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_no_failure_shows_the_token(
+    kling: Program,
+    service: LoopbackService,
+    tmp_path: Path,
+    failure: Reply,
+    switches: tuple[str, ...],
+) -> None:
+    """Whatever the service answers, also when it quotes what it was sent."""
+    service.on_create(failure, times=99)
+    service.on_look(failure, times=99)
+    service.on_video(failure, times=99)
+    runs = [kling(*argv, *switches) for argv in COMMANDS]
+    service.forget_scripts()
+    assert_hidden(*runs, place=tmp_path)
+    assert {run.code for run in runs} - {0}
+
+
+UNREACHABLE = {
+    "refused": ("KLING_BASE_URL", "http://127.0.0.1:9"),
+    "dead proxy": ("HTTPS_PROXY", f"http://me:{PASSWORD}@127.0.0.1:9"),
+    "bad proxy": ("HTTPS_PROXY", f"socks5://me:{PASSWORD}@127.0.0.1:9"),
+    "no proxy at all": ("HTTPS_PROXY", f"http://me:{PASSWORD}@:x"),
+    "bad exception": ("NO_PROXY", f"{PASSWORD}:port"),
+    "credentials": ("KLING_BASE_URL", f"https://me:{PASSWORD}@api.example"),
+    "query": ("KLING_BASE_URL", f"https://api.example/?key={PASSWORD}"),
+}
+
+
+@pytest.mark.parametrize("switches", [("-v",), ("--json",)], ids=" ".join)
+@pytest.mark.parametrize(("variable", "value"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_no_way_that_fails_shows_a_secret(
+    kling: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    variable: str,
+    value: str,
+    switches: tuple[str, ...],
+) -> None:
+    """Neither the token nor a proxy's password is shown when there is no way to the service."""
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+    monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    runs = [kling(*argv, *switches) for argv in COMMANDS]
+    assert {run.code for run in runs[:2]} <= {4, 10}
+    for secret in (TOKEN, PASSWORD):
+        assert_hidden(*runs, place=tmp_path, secret=secret)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"{TOKEN}\u00e9", f"{TOKEN}\n{TOKEN}", f'"{TOKEN}"', f"{TOKEN} {TOKEN}", f"{TOKEN}={TOKEN}"],
+    ids=["accent", "newline", "quotes", "space", "equals"],
+)
+@pytest.mark.parametrize("variable", ["KLING_TOKEN", "KLING_TOKEN_FILE"])
+def test_no_wrong_token_is_shown(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, variable: str
+) -> None:
+    """Fault 70: a token that cannot be one is described, and still a secret."""
+    monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
+    file = tmp_path / "token.txt"
+    file.write_text(value)
+    monkeypatch.setenv(variable, value if variable == "KLING_TOKEN" else str(file))
+    runs = [kling(*argv, *switches) for argv in COMMANDS for switches in SWITCHES]
+    assert runs[0].code == 4
+    assert_hidden(*runs, place=tmp_path, holders={"token.txt"})
+
+
+def test_nobody_sees_the_token_of_a_running_program(
+    service: LoopbackService, kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a clip is fetched, neither the process list nor any other file shows a stored token."""
+    monkeypatch.delenv("KLING_TOKEN")
+    kling("config", "set", "base_url", service.base_url)
+    kling("config", "set", "token", stdin=TOKEN.encode())
+    half = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + VIDEO[:1200])
+    with FaultServer((read_request, half, hold)) as host:
+        task = {"task_status": "succeed", "task_result": {"videos": [{"url": f"{host.url}/c.mp4"}]}}
+        service.on_look(Reply(json=lambda sold: {**task, "task_id": sold.task_id if sold else ""}))
+        with Process("effect", "squish", PHOTO, "-o", "clip.mp4", "-v", "--json") as process:
+            process.wait_for("submitted")
+            host.wait_until_held()
+            assert list(Path().glob(".kling-*.part"))
+            argv = ["ps", "-p", str(process.number), "-o", "args=", "e"]
+            listed = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+            assert_hidden(place=tmp_path, holders={"config.toml"})
+            process.kill(signal.SIGINT)
+            run = process.finish()
+    assert (run.code, "squish" in listed) == (130, True)
+    assert_hidden(run, Run(code=0, out=listed, err=""), place=tmp_path, holders={"config.toml"})
+
+
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789-._~+/:"
+TOKENS = st.builds(
+    "sk-{}{}".format, st.text(ALPHABET, min_size=16, max_size=60), st.sampled_from(["", "=", "=="])
+)
+SPELLINGS: list[Callable[[str], str]] = [
+    "Authorization: Bearer {}\r\n".format,
+    lambda token: f"?key={token}&token={token}",
+    lambda token: json.dumps({"authorization": f"Bearer {token}"}),
+    lambda token: "x" * 480 + token,
+]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    token=TOKENS,
+    spell=st.sampled_from(SPELLINGS),
+    status=st.sampled_from([200, 302, 400, 401, 403, 404, 429, 500]),
+    as_json=st.booleans(),
+)
+def test_whatever_the_token_it_comes_out_nowhere(
+    tmp_path: Path, *, token: str, spell: Callable[[str], str], status: int, as_json: bool
+) -> None:
+    """Any token that a header can carry is hidden, however an answer quotes it."""
+    clock, echo = VirtualClock(), spell(token)
+    body: dict[str, object] = {"code": status, "message": echo, "request_id": echo, "data": [echo]}
+    reply = Reply(status=status, json=body) if as_json else Reply(status=status, body=echo.encode())
+    with LoopbackService(clock=clock.time) as service, pytest.MonkeyPatch.context() as patch:
+        state = tmp_path / f"state-{len(list(tmp_path.iterdir()))}"
+        patch.setenv("KLING_STATE_DIR", str(state))
+        patch.setenv("KLING_BASE_URL", service.base_url)
+        patch.setenv("KLING_TOKEN", token)
+        service.on_create(reply, times=99)
+        service.on_look(reply, times=99)
+        kling = Program(clock=clock)
+        argv = ("effect", "squish", PHOTO, "--timeout", "1", "-v", "--json")
+        runs = [kling("config", "check", "-v"), kling(*argv), kling("tasks", "--json")]
+        service.forget_scripts()
+    assert_hidden(*runs, place=state, secret=token)
+
+
+CRASH = """
+import sys
+from kling_cli.cli import app
+from kling_cli.context import Context
+
+def fail(context):
+    raise ERROR(context.token.reveal())
+
+Context.schedule = property(fail)
+sys.exit(app.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize("error", ["ValueError", "OSError", "KeyError", "RecursionError"])
+def test_no_crash_shows_the_token(service: LoopbackService, tmp_path: Path, error: str) -> None:
+    """What nobody foresaw, in the midst of a run, is shown without the values that were at hand."""
+    script = [sys.executable, "-c", CRASH.replace("ERROR", error), "effect", "squish", str(PHOTO)]
+    for switches in SWITCHES:
+        done = subprocess.run([*script, *switches], capture_output=True, check=False, text=True)
+        assert done.returncode in {1, 11}
+        assert_hidden(Run(code=1, out=done.stdout, err=done.stderr), place=tmp_path)
+    assert service.visits == []
