@@ -1,18 +1,14 @@
 """What is sent again, and when: only what was provably not sent, and what was clearly too busy."""
 
 import socket
-from pathlib import Path
 
 import pytest
 from support.clock import VirtualClock
-from support.fault_server import FaultServer
 from support.purchases import HookClock, find_video, list_stages
 from support.replies import Reply, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program, Run
 from support.service import LoopbackService
 from support.shop import Rules
-from support.steps import answer, read_head
-from support.tls import Flaw, make_context, write_authority
 
 TOO_MANY = refuse(429, 1303, "parallel task over resource pack limit")
 NO_CHANNEL = {"error": {"message": "No available channel for model", "code": "model_not_found"}}
@@ -68,37 +64,6 @@ class TestNotSent:
         monkeypatch.setenv("KLING_BASE_URL", service.base_url)
         run = Program()("effect", "squish", PHOTO)
         assert (run.code, run.lines, len(service.ledger)) == (0, [find_video(service)], 1)
-
-    @pytest.mark.parametrize("flaw", ["expired", "wrong host", "unknown authority"])
-    def test_a_bad_certificate_stops_the_sending(
-        self, kling: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flaw: Flaw
-    ) -> None:
-        """Fault 3: a certificate that does not hold is named, with SSL_CERT_FILE as the way out."""
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        monkeypatch.setenv("SSL_CERT_FILE", str(write_authority(tmp_path)))
-        with FaultServer(tls=make_context(flaw)) as server:
-            run = kling("effect", "squish", PHOTO, "--base-url", server.base_url)
-            assert (run.code, server.failed_handshakes, server.requests) == (10, 3, [])
-        assert "certificate" in run.err
-        assert "SSL_CERT_FILE" in run.err
-        assert "nothing was sent, nothing charged" in run.err
-
-    @pytest.mark.parametrize("status", [407, 502])
-    def test_a_proxy_that_refuses_is_named(
-        self, kling: Program, monkeypatch: pytest.MonkeyPatch, status: int
-    ) -> None:
-        """Fault 5: the proxy's refusal is told as such, its password never."""
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        script = (read_head, answer(Reply(status=status)))
-        # 407 says that the next try ends the same way.
-        with FaultServer(*[script] * (1 if status == 407 else 3)) as server:
-            proxy = f"http://user:proxy-password@127.0.0.1:{server.port}"
-            monkeypatch.setenv("HTTPS_PROXY", proxy)
-            run = kling("effect", "squish", PHOTO, "--base-url", "https://service.example/kling")
-        assert run.code == 10
-        assert f"(HTTPS_PROXY) refused the way to service.example ({status}" in run.err
-        assert "nothing was sent" in run.err
-        assert "proxy-password" not in run.err + run.out
 
     def test_the_timeout_ends_the_tries(
         self, kling: Program, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch

@@ -92,25 +92,7 @@ def test_a_killed_batch_goes_on(
     assert len({one["videos"][0]["url"] for one in records if one not in doubts}) == len(sold)
     assert len(doubts) <= 4, (moments, err)
     if saves:
-        assert {path.suffix for path in clips.iterdir()} == {".mp4"}
-        assert len(list(clips.iterdir())) == len(sold)
-
-
-def test_four_machines_share_a_list(tmp_path: Path) -> None:
-    """Faults 97 and 98: ids are derived, so four machines buy each photo once, and get it all."""
-    photos = make_photos(tmp_path / "photos", 8)
-    listed = tmp_path / "list"
-    listed.write_text("".join(f"{photo}\n" for photo in photos), encoding="utf-8")
-    with LoopbackService(Rules(looks_until_done=0)) as service:
-        machines = [
-            start(service, tmp_path / f"state-{number}", "--from", listed, "--jobs", "4")
-            for number in range(4)
-        ]
-        told = [machine.communicate(timeout=60) for machine in machines]
-        urls = {f"{service.url}/videos/{sale.task_id}.mp4" for sale in service.ledger}
-    assert [machine.returncode for machine in machines] == [0] * 4, [err for _, err in told]
-    assert len(urls) == len(service.ledger) == 8
-    for out, _ in told:
-        lines = dict(line.split("\t") for line in out.splitlines())
-        assert (set(lines), set(lines.values())) == (urls, set(map(str, photos)))
-    assert all(not state.is_file() for state in tmp_path.glob("state-*"))
+        # Nobody cleans up behind SIGKILL; a half clip never has the name of a whole one.
+        rest = set(clips.glob(".*.part")) if number is signal.SIGKILL else set()
+        assert {path.suffix for path in set(clips.iterdir()) - rest} == {".mp4"}
+        assert len(list(clips.glob("*.mp4"))) == len(sold)

@@ -304,33 +304,6 @@ def test_cookies_stay_where_they_are(kling: Program, service: LoopbackService) -
 # --- the environment ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("ALL_PROXY", "socks5://me:hush@127.0.0.1:9"),
-        ("HTTPS_PROXY", "::::"),
-        ("https_proxy", "ftp://me:hush@127.0.0.1:9"),
-        ("NO_PROXY", "hush:port"),
-        ("SSL_CERT_FILE", "/nowhere/at-all.pem"),
-        ("SSL_CERT_FILE", "/dev/null"),
-        ("SSL_CERT_DIR", "/nowhere/at-all"),
-    ],
-)
-def test_a_bad_variable_is_named(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
-) -> None:
-    """What the environment gets wrong is told by its name, before anything is sent (fault 118)."""
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
-    monkeypatch.setenv(variable, value)
-    run = kling("effect", "squish", PHOTO, "--json")
-    assert run.code == 4
-    assert variable in run.json["error"]["message"]
-    assert "Nothing was sent" in run.json["error"]["message"]
-    assert run.json["error"]["charged"] == "no"
-    assert "hush" not in run.out + run.err
-
-
 def test_what_others_read_is_ignored(
     kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from support.steps import answer, buy, hold, read_request, send
 
 from kling_cli.api import transport
 from kling_cli.api.transport import ExchangeError, Transport
-from kling_cli.errors import LocalError
 
 TOKEN = "sk-test-0123456789abcdef"
 HTML = {"Content-Type": "text/html"}
@@ -384,26 +382,3 @@ def test_a_url_arrives_as_it_was_given(kling: Program, service: LoopbackService)
 
 
 # --- the sandbox in the network's place ---------------------------------------------------------
-
-
-@pytest.mark.parametrize("refusal", [None, LocalError("journal_write_failed", "full")])
-def test_the_step_is_taken_before_the_sandbox_is_called(refusal: LocalError | None) -> None:
-    """In the sandbox too a request is sent only behind a claim that was durably written."""
-    order: list[str] = []
-
-    def application(environ: Mapping[str, object], start: Callable[..., object]) -> list[bytes]:
-        order.append(f"called with {environ['CONTENT_LENGTH']}")
-        start("200 OK", [("Content-Type", "application/json")])
-        return [b'{"code": 0}']
-
-    def claim() -> None:
-        order.append("claim")
-        if refusal is not None:
-            raise refusal
-
-    url, headers = "http://sandbox.invalid/", {"Content-Length": "2"}
-    with nullcontext() if refusal is None else pytest.raises(LocalError):
-        Transport(application=application).post(
-            url, headers=headers, body=[b"{}"], before_first_byte=claim
-        )
-    assert order == (["claim", "called with 2"] if refusal is None else ["claim"])

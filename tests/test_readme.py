@@ -44,32 +44,6 @@ def desk(tmp_path: Path) -> Path:
     return make_desk(tmp_path)
 
 
-def test_every_block_is_run_somewhere() -> None:
-    """No code stands in the README that no test knows."""
-    marks = {(block.mark, block.language) for block in BLOCKS}
-    assert marks == {
-        ("setup", "sh"),
-        ("tests", "sh"),
-        ("example", "sh"),
-        ("callback", "json"),
-        ("workflow matrix", "yaml"),
-        ("workflow step", "yaml"),
-        ("workflow gitlab", "yaml"),
-        ("workflow sh", "sh"),
-    }
-    assert list(EXAMPLES) == [
-        "With a token",
-        "In a terminal",
-        "Saving",
-        "Many photos",
-        "In a script",
-        "In a script, again",
-        "With jq",
-        "Callbacks",
-        "Completion and manual",
-    ]
-
-
 def test_the_example_with_a_token(desk: Path) -> None:
     """The token is read, the service takes it, and the first real use prints one URL."""
     buy_before(desk, "squish", "photo.jpg")

@@ -1,5 +1,7 @@
 """The same request from several runs at once: one purchase, and everybody gets the video."""
 
+import contextlib
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +12,12 @@ from support.purchases import (
     break_journal,
     find_video,
     full_at,
+    journal_path,
     list_stages,
     make_journal,
 )
 from support.replies import Reply, accept, refuse
-from support.run import PHOTO, Program, Run
+from support.run import OTHER_PHOTO, PHOTO, Program, Run
 from support.service import LoopbackService
 from support.steps import Step, answer, buy, hold, read_request
 
@@ -48,6 +51,17 @@ def test_many_at_once_buy_one(service: LoopbackService) -> None:
         runs = [pool.submit(Program(), *PLAIN) for _ in range(12)]
     assert {run.result().code for run in runs} == {0}
     assert (service.count("POST"), len(service.ledger)) == (1, 1)
+
+
+def test_readers_block_no_claim(kling: Program, service: LoopbackService) -> None:
+    """Fault 100: a list that is being read keeps nobody from buying, and stays the same."""
+    assert kling(*PLAIN).code == 0
+    with contextlib.closing(sqlite3.connect(journal_path(), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM purchases").fetchone()
+        assert kling("effect", "squish", OTHER_PHOTO).code == 0
+        assert reader.execute("SELECT count(*) FROM purchases").fetchone() == before
+    assert len(service.ledger) == 2
 
 
 @pytest.mark.parametrize(

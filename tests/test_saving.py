@@ -188,7 +188,7 @@ def test_a_second_clip_of_a_task_gets_a_number(
         pytest.param("/proc/a.mp4", "not_writable", "No such file", id="fault 81: a file"),
         pytest.param("/proc/a/", "not_writable", "No such file", id="fault 81: a directory"),
         pytest.param("there.mp4/", "not_writable", "File exists", id="a file as a directory"),
-        pytest.param("/dev/full", "not_writable", "not a regular file", id="a device"),
+        pytest.param("pipe", "not_writable", "not a regular file", id="a pipe"),
         pytest.param("dangling", "exists", "--force replaces it", id="a dangling link"),
     ],
 )
@@ -198,10 +198,11 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
     """Nothing is bought whose clip could not be saved; what is there is not touched."""
     (clips / "there.mp4").write_text("mine")
     (clips / "dangling").symlink_to("nowhere")
+    os.mkfifo(clips / "pipe")
     run = kling(*SQUISH, PHOTO, "-o", f"{clips}/{place}" if place[0] != "/" else place, "--json")
     assert (run.code, run.json["error"]["code"], service.visits) == (3, f"output_{fault}", [])
     assert words in run.err
-    assert list_files(clips) == ["dangling", "there.mp4"]
+    assert list_files(clips) == ["dangling", "pipe", "there.mp4"]
     assert (clips / "there.mp4").read_text() == "mine"
 
 

@@ -56,7 +56,7 @@ def test_a_batch_has_a_row_for_each_task_and_one_bar(
         "-o",
         f"{tmp_path}/clips/",
     )
-    with Terminal(*argv, columns=120) as terminal:
+    with Terminal(*argv, columns=300) as terminal:
         terminal.wait_for("/4 · ")
         while len(service.ledger) < 3:
             terminal.wait_for("/4 · ")
@@ -205,7 +205,7 @@ def test_ascii_where_the_encoding_lacks_marks() -> None:
 
 def test_quiet_leaves_errors_only() -> None:
     """-q shows no row, no note and no colour of a run that goes well."""
-    with Terminal(*SANDBOX, "-q") as terminal:
+    with Terminal(*SANDBOX, "-q", columns=300) as terminal:
         assert terminal.finish() == 0
     assert b"\x1b" not in terminal.raw
     assert len(terminal.lines) == 1

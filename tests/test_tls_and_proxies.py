@@ -49,7 +49,7 @@ def test_a_bad_certificate_is_not_sent(kling: Program, flaw: tls.Flaw, words: st
     """Nothing is sent; the reason is named, and what could mend it (faults 3, 119)."""
     with FaultServer(tls=tls.make_context(flaw)) as server:
         run = kling("effect", "squish", PHOTO, "--base-url", server.base_url)
-        assert (run.code, server.failed_handshakes, server.requests) == (10, 3, [])
+    assert (run.code, server.failed_handshakes, server.requests) == (10, 3, [])
     assert "the certificate of 127.0.0.1 was not accepted" in run.err
     for word in (words, "SSL_CERT_FILE", "clock", "nothing was sent, nothing charged"):
         assert word in run.err

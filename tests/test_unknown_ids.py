@@ -59,6 +59,28 @@ def test_missing_task_is_lag_to_status_too(
     assert kling("status", task_id).code == 8, "it must stay in the journal"
 
 
+def test_missing_for_good_is_unknown(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """Fault 29: an own task not found five times in a row after 120 s ends the wait with 9."""
+    task_id = buy(kling)
+    service.on_look(MISSING, times=99)
+    run = kling("wait", task_id, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (9, "task_not_found", "maybe")
+    assert clock.monotonic() > 120
+    assert "looks again" in error["hint"]
+    service.forget_scripts()
+
+
+@pytest.mark.usefixtures("service")
+def test_slip_in_a_typed_id_is_told_soon(kling: Program, clock: VirtualClock) -> None:
+    """Fault 29: an id that nobody knows is refused (6) after seconds, not minutes."""
+    run = kling("wait", "169264493753799999", "--json")
+    assert (run.code, run.json["error"]["code"]) == (6, "task_not_found")
+    assert clock.monotonic() < 10
+
+
 def test_video_that_was_missing_is_looked_for_again(
     kling: Program, service: LoopbackService, clock: VirtualClock
 ) -> None:

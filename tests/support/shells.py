@@ -42,7 +42,7 @@ show() {{ zle -I; print -r -- "<<$BUFFER>>" }}
 zle -N show
 bindkey '^Xp' show
 """,
-    "fish": f"source {SCRIPTS / 'kling.fish'}",
+    "fish": f"source {shlex.quote(str(SCRIPTS / 'kling.fish'))}",
 }
 
 
