@@ -138,6 +138,7 @@ class Shopping(RuleBasedStateMachine):
             assert len(self.service.ledger) <= 1
 
 
+@pytest.mark.timeout(1200)
 def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureRequest) -> None:
     """Whatever happens to run after run, the ledger shows one purchase, and none is lost."""
     many = 60 if request.config.getoption("--every-call") else 5
@@ -152,7 +153,7 @@ def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureReque
     Shopping.TestCase("runTest").runTest()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_kills_at_random_moments_buy_each_request_once(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -13,7 +13,7 @@ from support.sweep import STRACE, Bench, Point, find_points, inject
 
 pytestmark = [
     pytest.mark.skipif(STRACE is None, reason="strace is not installed"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 # Most of a run is waiting, so more of them than cores are under way at once.
 _AT_ONCE = 10

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kling_cli.api.client import Client
     from kling_cli.clock import Clock
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 REQUEST = EffectRequest(
     base_url="https://service.example",
