@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import BufferedRandom, BufferedReader
@@ -13,10 +14,11 @@ from urllib.parse import urlsplit
 from kling_cli.api.transport import ExchangeError, Transport, parse_retry_after
 from kling_cli.clock import Clock
 from kling_cli.console import Row
-from kling_cli.errors import InputError, LocalError, SetupError, UsageError
+from kling_cli.errors import Charged, InputError, LocalError, SetupError, UsageError
 from kling_cli.journal import Journal
 from kling_cli.models import Purchase
 from kling_cli.naming import distinguish
+from kling_cli.purchase import get_charged
 from kling_cli.text import clean
 
 # Seconds before each try.
@@ -68,6 +70,7 @@ class Downloads:
         self._open_transport = open_transport
         self._temporary: list[Path] = []
         self._is_abandoned = False
+        self._lock = threading.Lock()
         if tasks > 1 and (self.is_stream or os.path.isfile(value)):
             message = f"{tasks} videos cannot go to one file: -o {clean(value)}."
             raise UsageError("output_is_one_file", message, hint="Name a directory: -o DIR/")
@@ -159,25 +162,32 @@ class Downloads:
                 raise
             except OSError as error:
                 where = "standard output" if self.is_stream else clean(str(place))
-                message = f"The video could not be written to {where}: {error.strerror}."
-                raise _failed("output_failed", message, video.url) from None
+                raise _failed(
+                    "output_failed",
+                    f"The video could not be written to {where}: {error.strerror}.",
+                    video.url,
+                    charged=get_charged(purchase),
+                ) from None
             files.append(str(place))
         return tuple(files)
 
     def abandon(self) -> None:
         """Leave no half saved clip behind: the threads that save do not outlive the run."""
-        self._is_abandoned = True
-        for path in self._temporary.copy():
+        with self._lock:
+            self._is_abandoned = True
+        for path in self._temporary:
             with suppress(OSError):
                 path.unlink()
 
     def _save(self, url: str, path: Path, purchase: Purchase, row: Row, *, force: bool) -> None:
         temporary = path.with_name(f".kling-{os.urandom(6).hex()}.part")
-        self._temporary.append(temporary)
+        with self._lock:
+            if self._is_abandoned:
+                raise OSError(errno.ECANCELED, "the run was stopped")
+            file = temporary.open("x+b")
+            self._temporary.append(temporary)
         try:
-            with temporary.open("x+b") as file:
-                if self._is_abandoned:
-                    raise OSError(errno.ECANCELED, "the run was stopped")
+            with file:
                 self._download(url, file, row)
                 file.flush()
                 os.fsync(file.fileno())
@@ -204,6 +214,7 @@ class Downloads:
                     f"{clean(str(path))} appeared meanwhile and was left as it is.",
                     purchase.videos[0].url,
                     hint="--force replaces it, -o DIR/ saves beside it; either costs nothing.",
+                    charged=get_charged(purchase),
                 ) from None
 
     def _stream(self, url: str, row: Row) -> None:
@@ -327,10 +338,12 @@ def _digest(file: BufferedRandom | BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _failed(code: str, reason: str, url: str, *, hint: str = _AGAIN) -> LocalError:
-    """Make the error of a clip that was not saved: it is paid for, and still at its URL."""
+def _failed(
+    code: str, reason: str, url: str, *, hint: str = _AGAIN, charged: Charged = "yes"
+) -> LocalError:
+    """Make the error of a clip that was not saved, and is still at its URL."""
     message = f"{reason} It is still at {clean(url, limit=4000)}"
-    return LocalError(code, message, hint=hint, charged="yes")
+    return LocalError(code, message, hint=hint, charged=charged)
 
 
 def _not_writable(path: Path, reason: str | None) -> InputError:

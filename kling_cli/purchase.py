@@ -117,8 +117,8 @@ def wait_command(purchase: Purchase, *, is_kept: bool) -> str:
 
 
 def get_charged(purchase: Purchase) -> Charged:
-    """Return whether a purchase that has not failed costs something."""
-    if purchase.is_sandbox:
+    """Return whether a purchase costs something; a task that failed does not."""
+    if purchase.is_sandbox or purchase.stage is Stage.FAILED:
         return "no"
     return "yes" if purchase.is_seen else "maybe"
 
@@ -127,13 +127,13 @@ def make_unknown(
     purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
 ) -> UnknownError:
     """Make the error for a submission that may or may not have been accepted."""
-    twice = "" if purchase.is_sandbox else ", which pays twice if this one was accepted"
+    twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
     again = "; so does the same command, which never sends it again" if is_kept else ""
     return UnknownError(
         "submission_unknown",
         message,
         hint=f"{first}{wait_command(purchase, is_kept=is_kept)} looks again{again}. "
-        f"--new buys it anew{twice}.",
+        f"--new buys it again{twice}.",
         charged=get_charged(purchase),
         cause=cause,
     )

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from kling_cli.console import Row
 from kling_cli.context import Context
 from kling_cli.errors import (
-    Charged,
     ExitCode,
     Interrupted,
     KlingError,
@@ -27,7 +26,7 @@ from kling_cli.errors import (
 )
 from kling_cli.models import Purchase, TaskResult, TaskStatus
 from kling_cli.output import format_result
-from kling_cli.purchase import wait_command
+from kling_cli.purchase import get_charged, wait_command
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
@@ -157,6 +156,8 @@ class _Batch:
                 row = console.start(job.name)
                 try:
                     job.result = job.work(job, row)
+                except StoppedError:
+                    return  # before anything was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
                 console.finish(row, outcome="failed" if job.result.error else "done")
@@ -267,7 +268,7 @@ def _describe_fate(purchase: Purchase | None) -> str:
     if purchase is None:
         return "not sent"
     if purchase.status is TaskStatus.UNKNOWN:
-        return "perhaps accepted"
+        return "unknown"
     if purchase.status.is_final:
         return "ended at the service"
     return "running at the service" + ("" if purchase.is_sandbox else " and paid for")
@@ -277,10 +278,10 @@ def _stopped(purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool) -
     """Make the error of what a signal has left of a request: how to go on."""
     if purchase is None:
         return StoppedError("Stopped. Nothing was sent.", exit_code=exit_code)
-    charged: Charged = "no" if purchase.is_sandbox else "yes"
     hint = wait_command(purchase, is_kept=is_kept)
-    if purchase.status is TaskStatus.UNKNOWN:
-        charged = "maybe"
+    if not purchase.fingerprint and not purchase.is_seen:  # an id that this machine did not buy
+        message = f"Stopped. The state of task {purchase.name} is not known yet."
+    elif purchase.status is TaskStatus.UNKNOWN:
         message = f"Stopped. The request may have been accepted, as {purchase.name}."
         again = "The same command looks and never sends again; so does" if is_kept else "To look:"
         hint = f"{again} {hint}"
@@ -289,7 +290,7 @@ def _stopped(purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool) -
     else:
         paid = "" if purchase.is_sandbox else " and is paid for"
         message = f"Stopped. Task {purchase.name} goes on{paid}."
-    return StoppedError(message, hint=hint, charged=charged, exit_code=exit_code)
+    return StoppedError(message, hint=hint, charged=get_charged(purchase), exit_code=exit_code)
 
 
 def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads | None":

@@ -20,10 +20,12 @@ from kling_cli.clock import Clock
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Row
 from kling_cli.errors import (
+    ExitCode,
     KlingError,
     LaterError,
     LocalError,
     SetupError,
+    StoppedError,
     UnknownError,
     UnreachableError,
     UsageError,
@@ -177,7 +179,7 @@ class Submission:
     def _claim(self) -> Purchase:
         """Claim the request, or meet the purchase that already has it."""
         if self._stopped.is_set():  # the user was told that nothing was sent, and so it stays
-            raise KlingError("interrupted", "Stopped. Nothing was sent.")
+            raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
         request, journal = self._request, self._journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
@@ -362,7 +364,7 @@ class Submission:
             answer = f"The service shows no task {name} so far."
         elif failure.kind is Kind.AUTH:
             first = f"{failure.error.hint} Then: "
-        doubt = "An earlier run began to send this request, and got no readable answer."
+        doubt = "An earlier run began to send this request, and got no readable response."
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"

@@ -112,7 +112,7 @@ def test_an_unknown_task_is_listed_with_the_ways_to_go_on(
     name = run.json["external_task_id"]
     assert name in kling("tasks", "--unfinished").out
     hint = run.json["error"]["hint"]
-    for words in (f"kling wait {name}", "never sends it again", "--new", "pays twice"):
+    for words in (f"kling wait {name}", "never sends it again", "--new", "charges you twice"):
         assert words in hint
     assert f"hint: {hint}" in run.err
 
@@ -172,7 +172,7 @@ def test_an_answer_that_comes_too_late_is_looked_up(
     with FaultServer(script, service=service) as server:
         run = kling("effect", "squish", PHOTO, "--base-url", server.base_url)
     assert (run.code, len(service.ledger)) == (0, 1)
-    assert "no full answer came in time" in run.err
+    assert "no complete response in time" in run.err
 
 
 def test_an_id_that_is_a_number_is_taken_as_text(kling: Program, service: LoopbackService) -> None:
@@ -202,7 +202,7 @@ def test_the_lost_reply_is_told(kling: Program, service: LoopbackService) -> Non
     """Fault 7: what happened, the id that is looked up, and what is not done, are on stderr."""
     service.on_create(DROP, purchase=True)
     run = kling("effect", "squish", PHOTO)
-    assert "The reply was lost: 127.0.0.1 broke off" in run.err
+    assert "The reply was lost: 127.0.0.1 closed the connection" in run.err
     assert "not sending again" in run.err
 
 

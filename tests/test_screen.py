@@ -91,8 +91,9 @@ def test_a_signal_leaves_a_clean_screen(tmp_path: Path, number: int, code: int) 
         "--jobs",
         "4",
     )
-    with Terminal(*argv, environ={"KLING_TOKEN": "sandbox-slow"}) as terminal:
-        terminal.wait_for("0/6 · 4 running · 0:02")
+    with Terminal(*argv, environ={"KLING_TOKEN": "sandbox-slow"}, columns=200) as terminal:
+        for photo in photos[:4]:
+            terminal.wait_for(f"{photo}  submitted  ")
         if number == signal.SIGINT:
             terminal.type("\x03")
         else:
