@@ -111,7 +111,7 @@ class Context:
 
     @cached_property
     def token(self) -> "Token":
-        """The token for the base URL in force."""
+        """The token for the base URL in use."""
         return self.settings.find_token(self.any_token)
 
     @cached_property

@@ -80,7 +80,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     scene = find(options.scene, any_scene=options.any_scene, pair=options.pair)
     sources = list_sources(options.images, options.from_list, context.stdin)
     if not sources:
-        context.console.info("The list names no picture, so there is nothing to do.")
+        context.console.info("The list contains no pictures: nothing to do.")
         return ExitCode.OK
     groups = _group(scene, sources)
     _check_options(context, options, scene, tasks=len(groups))
@@ -354,7 +354,7 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
     if options.pair and not scene.is_pair:
         raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
     if options.no_wait and context.settings.output.source == "--output":
-        message = "--no-wait does not stay to save the video: leave --output out."
+        message = "--no-wait exits before there is a video to save: leave --output out."
         raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
     name = options.external_task_id
     if name is not None and tasks > 1:

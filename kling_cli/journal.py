@@ -65,8 +65,8 @@ def open_journal(
         return Journal(None, now=now)
     if journal.fault is not None:
         warn(
-            f"The journal {clean(str(path))} cannot be written ({journal.fault}). It is read, and "
-            "nothing new is bought."
+            f"The journal {clean(str(path))} cannot be written ({journal.fault}). It is used "
+            "read-only, and nothing new is bought."
         )
     return journal
 
@@ -193,7 +193,7 @@ class Journal:
                 )
         except LocalError:
             if purchase.task_id is None and self.fault is None:
-                warn(f"The journal cannot be written any more; keep the task id {task.task_id}.")
+                warn(f"The journal can no longer be written. Keep the task id {task.task_id}.")
             return observe(purchase, task, now=self._now())
         return seen
 
@@ -247,10 +247,8 @@ class Journal:
         values = {name: getattr(wanted, name) for name in _FIELDS}
         values |= {"images": json.dumps(wanted.images), "videos": _dump_videos(wanted.videos)}
         marks = ", ?" * len(_FIELDS)
-        self._database.execute(
-            f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})",  # noqa: S608
-            *values.values(),
-        )
+        statement = f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})"  # noqa: S608 - our own names
+        self._database.execute(statement, *values.values())
 
     def _forget(self, row: Purchase) -> None:
         """Undo a claim: the purchase that it was to follow is the current one again."""
@@ -268,8 +266,8 @@ class Journal:
 
     def _select_all(self, condition: str, *values: str) -> list[Purchase]:
         columns = ", ".join(_FIELDS)
-        # Every condition is a constant of this file.
-        rows = self._database.execute(f"SELECT {columns} FROM purchases WHERE {condition}", *values)  # noqa: S608
+        statement = f"SELECT {columns} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
+        rows = self._database.execute(statement, *values)
         try:
             return [_load(row) for row in rows]
         except (ValueError, TypeError):

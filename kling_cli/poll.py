@@ -260,7 +260,7 @@ class Poll:
             raise error
         is_plain = any(is_plain_http(video.url) for video in purchase.videos)
         if is_plain and not is_plain_http(purchase.base_url):
-            self._row.warn("The video's URL is http: anybody on the way can change the video.")
+            self._row.warn("The video's URL is plain http: the video can be changed in transit.")
         return purchase
 
     def _failed_look(self, failure: ApiError) -> KlingError:
@@ -271,7 +271,7 @@ class Poll:
             silence = self._clock.monotonic() - self._last_answer
             message = end_sentence(error.message)
             if silence >= _LONGEST_SILENCE:
-                message = f"No good answer for {silence / 60:.0f} minutes. {message}"
+                message = f"No usable response for {silence / 60:.0f} minutes. {message}"
             fate = f"{_goes_on(purchase)}." if purchase.is_seen else "may or may not exist."
             kind = SetupError if failure.kind is Kind.AUTH else UnreachableError
             return kind(
@@ -318,9 +318,9 @@ def check_result(
         message = f"The service keeps results for 30 days; that of task {name} is deleted."
     elif not urls:
         code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
-        message = f"The service calls task {name} done, but names no video."
+        message = f"Task {name} succeeded, but the service returned no video."
     elif any(faults):
-        code, hint = "invalid_result_url", "Ask the service's support."
+        code, hint = "invalid_result_url", "Contact the service's support."
         fault, url = next((fault, url) for fault, url in zip(faults, urls, strict=True) if fault)
         message = f"Task {name} is done, but its video's URL {fault}: {without_query(url)}"
     else:
@@ -341,7 +341,7 @@ def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
 
 def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
     shown = ", and the service shows no such task" if cause else ""
-    message = f"its submission got no readable answer{shown}."
+    message = f"its submission got no readable response{shown}."
     message = f"{purchase.name} may or may not have been accepted: {message}"
     return make_unknown(purchase, message, is_kept=is_kept, cause=cause)
 

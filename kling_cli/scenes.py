@@ -59,7 +59,7 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
         return Scene(name, PAIR if pair else 1)
     raise UsageError(
         "unknown_scene",
-        f"No scene is called {clean(name, limit=80)!r}.{_suggest(wanted)}",
+        f"Unknown scene {clean(name, limit=80)!r}.{_suggest(wanted)}",
         hint="kling scenes lists them; --any-scene sends a name that this list does not have.",
     )
 

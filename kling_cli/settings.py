@@ -156,7 +156,7 @@ TOKEN = Key(
 )
 BASE_URL = Key(
     "base_url",
-    f"all that stands before /v1/videos/effects, or the word {SANDBOX}",
+    f"the API base URL, without /v1/videos/effects; or the word {SANDBOX}",
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
@@ -181,9 +181,11 @@ def find_key(name: str) -> Key:
             return key
     # What is longer than any name may be the token itself, given in the wrong place.
     shown = f"'{clean(name)}'" if len(name) <= len("longest_of_names") else "that"
-    message = f"No setting is called {shown}."
-    hint = f"The settings are {', '.join(key.name for key in KEYS)}."
-    raise UsageError("unknown_setting", message, hint=hint)
+    raise UsageError(
+        "unknown_setting",
+        f"Unknown setting {shown}.",
+        hint=f"Settings: {', '.join(key.name for key in KEYS)}.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class Settings:
         return self.base_url.value == SANDBOX
 
     def find_token(self, token: Token | None = None) -> Token:
-        """Find the token for the base URL in force; the stored one is for the stored one alone.
+        """Find the token for the base URL in use; the stored one is for the stored one alone.
 
         Args:
             token: what `read_token` has returned before: a pipe can be read only once.
@@ -339,9 +341,11 @@ def find_config_file(environ: Mapping[str, str]) -> Path:
     """Find the settings file, whether or not it exists."""
     if directory := find_directory(environ, CONFIG_VARIABLE):
         return directory / "config.toml"
-    message = "There is no place for settings: this user has no home directory."
-    hint = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}."
-    raise SetupError("config_directory_unknown", message, hint=hint)
+    raise SetupError(
+        "config_directory_unknown",
+        "No settings directory: this user has no home directory.",
+        hint=f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}.",
+    )
 
 
 def store(path: Path, name: str, text: str) -> None:

@@ -114,9 +114,14 @@ def _work(
             files = downloads.save(poll.purchase, path, row)
     except KlingError as caught:
         error = caught
-    elapsed = context.clock.monotonic() - started
-    result = TaskResult(purchase=poll.purchase, error=error, files=files, reused=True)
-    return replace(result, elapsed=elapsed, warnings=tuple(row.warnings))
+    return TaskResult(
+        purchase=poll.purchase,
+        error=error,
+        files=files,
+        reused=True,
+        elapsed=context.clock.monotonic() - started,
+        warnings=tuple(row.warnings),
+    )
 
 
 def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
@@ -138,7 +143,7 @@ def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
     for url, ids in others.items():
         context.console.info(
             f"Not looked at, bought with another token at {url}: {' '.join(ids)}. "
-            f"If this token is for it, too: kling wait --base-url {url}"
+            f"If this token is valid there too: kling wait --base-url {url}"
         )
     if not chosen and not others and context.journal.is_kept:
         context.console.info("No task of this machine is unfinished.")
@@ -169,7 +174,7 @@ def _find(context: Context, name: str) -> Purchase:
             "token_mismatch",
             f"Task {purchase.name} was bought at {url}, with another token than the one from "
             f"{context.any_token.source}. Nothing was sent there.",
-            hint=f"If this token is for it, too: kling wait {purchase.name} --base-url {url}",
+            hint=f"If this token is valid there too: kling wait {purchase.name} --base-url {url}",
         )
     return purchase
 

@@ -99,7 +99,7 @@ def test_the_version_has_its_option(kling: Program) -> None:
     [
         (("efect",), "No such command 'efect'. Did you mean 'effect'?", "kling --help"),
         (("config", "lst"), "No such command 'lst'. Did you mean 'list'", "kling config --help"),
-        (("config", "get", "tokn"), "No setting is called", "The settings are token"),
+        (("config", "get", "tokn"), "Unknown setting", "Settings: token"),
         (("help", "efect"), "Did you mean effect?", "Topics: effect"),
         (("scenes", "--jsn"), "No such option: --jsn (Possible options: --json)", "kling scenes"),
         (("effect",), "Missing argument 'SCENE'", "kling effect --help"),

@@ -52,7 +52,7 @@ def test_what_is_offered(shell: str, line: str, words: list[str], desk: Path) ->
 @every_shell
 def test_every_option_is_offered(shell: str, desk: Path) -> None:
     """All options of a command are offered, but for those that stand there already."""
-    effect = typer.main.get_command(app).commands["effect"]  # type: ignore[attr-defined]
+    effect = typer.main.get_command(app).commands["effect"]  # type: ignore[attr-defined] # a group
     options = {name for param in effect.params for name in param.opts if name[0] == "-"}
     offered = set(list_words(shell, "kling effect --new -", desk))
     assert offered == (options | {"--help", "-h"}) - {"--new"}

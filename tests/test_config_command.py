@@ -74,15 +74,15 @@ def test_a_problem_is_listed_and_stops_nothing(
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
-        (("get", "tokn"), "unknown_setting", "The settings are token, base_url"),
-        (("set", "tokn", "x"), "unknown_setting", "The settings are token, base_url"),
-        (("unset", "\x1bzzzz"), "unknown_setting", r"No setting is called '\x1bzzzz'."),
+        (("get", "tokn"), "unknown_setting", "Settings: token, base_url"),
+        (("set", "tokn", "x"), "unknown_setting", "Settings: token, base_url"),
+        (("unset", "\x1bzzzz"), "unknown_setting", r"Unknown setting '\x1bzzzz'."),
         (("set", "jobs", "many"), "invalid_setting", "whole number from 1 to 64"),
         (("set", "base_url", "https://u:pass@h"), "invalid_setting", "without user name"),
         (("set", "model", "kling", "v1"), "usage", "put quotes around"),
         (("set", "token", TOKEN), "token_in_arguments", "process list"),
         (("set", "token", "Bearer", TOKEN), "token_in_arguments", "kling config set token asks"),
-        (("set", TOKEN), "unknown_setting", "No setting is called that."),
+        (("set", TOKEN), "unknown_setting", "Unknown setting that."),
     ],
 )
 def test_a_slip_is_a_usage_error(

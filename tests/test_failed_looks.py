@@ -107,7 +107,7 @@ def test_endless_fault_ends_after_five_minutes(
         run = kling("wait", ID, "--base-url", base_url, "--json")
     assert run.code == 10
     error = run.json["error"]
-    assert "No good answer for 5 minutes. " in error["message"]
+    assert "No usable response for 5 minutes. " in error["message"]
     assert f"Task {ID} goes on and is paid for." in error["message"]
     assert f"kling wait {ID}" in error["hint"]
     assert error["charged"] == "yes"
@@ -195,4 +195,4 @@ def test_answer_that_never_ends_is_a_failed_look(
     with FaultServer([read_request, script], [read_request, answer(DONE)]) as server:
         run = kling("wait", ID, "--base-url", server.base_url)
     assert run.out == f"{URL}\n"
-    assert "no full answer came in time" in run.err
+    assert "no complete response in time" in run.err

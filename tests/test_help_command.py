@@ -76,7 +76,7 @@ def test_an_unknown_topic_is_put_right(
     run = kling("help", *words)
     assert (run.code, run.out) == (2, "")
     problem, hint = run.err.splitlines()
-    assert problem == f"error: There is no help about '{about}'.{guess and ' '}{guess}"
+    assert problem == f"error: There is no help topic '{about}'.{guess and ' '}{guess}"
     assert hint.startswith("hint: ")
     assert ("exit-codes" in hint) == (len(words) == 1)
     assert kling("help", *words, "--json").json["error"]["code"] == "unknown_topic"

@@ -136,7 +136,7 @@ BUSY: list[tuple[int, object, str]] = [
 UNUSABLE = "The service's answer cannot be used."
 FAILED = "The service had an internal problem."
 SLOW = "The service took too long."
-PAGE = "A web page came instead of the service's answer."
+PAGE = "Got a web page instead of an API response."
 # Rows of faults 21, 22, 24, 26 and 31-35: it may have been accepted.
 DOUBTS: list[tuple[int, object, str]] = [
     *((status, native(1201), UNUSABLE) for status in (409, 425, 499, 204, 205, 206)),
@@ -336,7 +336,7 @@ def test_many_looks_are_cut_at_their_own_deadlines() -> None:
         closing(Transport()) as hasty,
     ):
         started = time.monotonic()
-        with pytest.raises(ExchangeError, match="no full answer came in time"):
+        with pytest.raises(ExchangeError, match="no complete response in time"):
             hasty.get(silent.url, headers={}, seconds=0.2)
         assert 0.2 <= time.monotonic() - started < 0.6
         assert patient.get(slow.url, headers={}, seconds=20).status == 200

@@ -138,7 +138,7 @@ def test_a_picture_that_the_service_refuses_is_refused(
             "url_unreachable",
             "its server sends it compressed as gzip",
         ),
-        (DROP, "url_unreachable", "127.0.0.1 broke off or sent no proper HTTP"),
+        (DROP, "url_unreachable", "127.0.0.1 closed the connection or sent invalid HTTP"),
     ],
     ids=range(7),
 )

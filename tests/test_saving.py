@@ -214,7 +214,9 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
             (PHOTO, OTHER_PHOTO, "-o", "-"), "2 videos cannot go to one file", id="two streams"
         ),
         pytest.param((PHOTO, OTHER_PHOTO, "-o", PHOTO), "cannot go to one file", id="two in one"),
-        pytest.param((PHOTO, "-o", "a.mp4", "--no-wait"), "does not stay to save", id="no wait"),
+        pytest.param(
+            (PHOTO, "-o", "a.mp4", "--no-wait"), "exits before there is a video", id="no wait"
+        ),
         pytest.param((PHOTO, "-o", ""), "must be a file, a directory", id="empty"),
     ],
 )

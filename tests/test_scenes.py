@@ -25,7 +25,7 @@ def test_each_scene_can_be_found() -> None:
         ("sqish", "Did you mean squish"),
         ("SQUICH", "Did you mean squish"),
         ("heart-gesture", "Did you mean heart_gesture"),
-        ("\x1b[31m0000000", r"called '\\x1b[31m0000000'."),
+        ("\x1b[31m0000000", r"Unknown scene '\\x1b[31m0000000'."),
     ],
 )
 def test_an_unknown_scene_names_the_nearest(kling: Program, typed: str, guess: str) -> None:

@@ -105,7 +105,7 @@ def test_a_proxy_that_refuses_is_named(
         assert {request.method for request in proxy.requests} == {"CONNECT"}
         assert {request.token for request in proxy.requests} == {None}
     assert run.code == 10
-    refused = "the proxy 127.0.0.1 (HTTPS_PROXY) refused the way to service.example"
+    refused = "the proxy 127.0.0.1 (HTTPS_PROXY) refused to connect to service.example"
     assert f"{refused} {words}; nothing was sent" in run.err
     assert "hush" not in run.err + run.out
 

@@ -22,7 +22,7 @@ _PATH = "/v1/videos/effects"
 _LOOK_SECONDS = 30.0
 # Of a look that begins at the deadline or after it: time for one answer, not for a second try.
 _LATE_LOOK_SECONDS = 2.0
-# Two or three short questions: a service that cannot answer them keeps nobody waiting.
+# Two or three short requests: a service that cannot answer them must not delay the check.
 _BALANCE_SECONDS = 2.0
 _UNLIMITED = 100_000_000
 # A multiple of three, so that the encoded pieces join without padding between them.
@@ -45,7 +45,7 @@ class Client:
 
     Args:
         transport: carries the exchanges.
-        base_url: all that stands before `/v1/videos/effects`.
+        base_url: the API's URL up to `/v1/videos/effects`.
         token: goes into the Authorization header and nowhere else.
 
     Attributes:
@@ -197,6 +197,6 @@ def _explain_lost(error: ExchangeError) -> ApiError:
     unsent = UnreachableError(
         "not_sent",
         f"{error.reason}; nothing was sent, nothing charged.",
-        hint="The same command is safe. kling config list shows the base URL in force.",
+        hint="The same command is safe. kling config list shows the base URL in use.",
     )
     return ApiError(Kind.REFUSED if error.is_refusal else Kind.NOT_SENT, unsent)

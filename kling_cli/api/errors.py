@@ -89,7 +89,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "service_error": ("The service had an internal problem.", (5000, *_GATEWAY_TROUBLE)),
         "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
         "redirected": ("The service answered with a redirect, which is never followed.", ()),
-        "foreign_page": ("A web page came instead of the service's answer.", ()),
+        "foreign_page": ("Got a web page instead of an API response.", ()),
         "bad_response": ("The service's answer cannot be used.", ()),
     },
 }
@@ -111,18 +111,18 @@ _LOOK_AT_ACCOUNT = (
 )
 # Of a row, or of the kind of those that have none.
 _HINTS = {
-    Kind.AUTH: "Set the right one: kling config set token. A signed one needs a right clock, too.",
+    Kind.AUTH: "Set the right one: kling config set token. If it is a JWT, check your clock too.",
     "ip_not_allowed": "Add it in the service's console; waiting does not change it.",
-    Kind.REFUSED: "Change the request; the service's own words say what is wrong.",
+    Kind.REFUSED: "Change the request; the service's message says what is wrong.",
     "account_abnormal": _LOOK_AT_ACCOUNT,
     "balance_exhausted": _LOOK_AT_ACCOUNT,
     "content_refused": "Use another picture.",
     "request_too_large": "Use a smaller picture, or pass it by URL.",
     "model_refused": "Choose another one with --model.",
-    "no_effects_route": "kling config list shows base_url: all before /v1/videos/effects.",
-    "proxy_refused": "A web page came, not the service's answer; try another network.",
+    "no_effects_route": "Check base_url with kling config list: it ends before /v1/videos/effects.",
+    "proxy_refused": "Something between you and the service answered; try another network.",
     Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",
-    Kind.BUSY: "Nothing was charged: the same command later, a longer --timeout or fewer --jobs.",
+    Kind.BUSY: "Nothing was charged. Run it again later, with a longer --timeout or fewer --jobs.",
     Kind.DUPLICATE: "kling status looks it up; nothing was sent a second time.",
     Kind.AMBIGUOUS: _FIND,
     "redirected": f"Is base_url right? kling config list. {_FIND}",

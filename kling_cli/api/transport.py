@@ -42,14 +42,14 @@ _REASONS = {
     "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail}); "
     "SSL_CERT_FILE can name the authorities to trust, and a wrong clock can cause it",
     "SSLError": "no TLS connection with {host}",
-    "ProxyError": "{peer} refused the way to {host} ({status})",
+    "ProxyError": "{peer} refused to connect to {host} ({status})",
     "gaierror": "cannot resolve {peer}",
     "UnicodeError": "cannot resolve {peer}",
     "TimeoutException": "{peer} did not answer in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
     "TooManyRedirects": "{host} redirects too often",
-    "ProtocolError": "{peer} broke off or sent no proper HTTP",
+    "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
     "Exception": "the connection to {peer} broke",
 }
 
@@ -272,7 +272,7 @@ class Transport:
             status=f"{status}: it wants a user and password" if is_login else status,
             detail=clean("".join(getattr(cause, "verify_message", "") for cause in causes)),
         )
-        reason = "no full answer came in time" if exchange.expired else reason
+        reason = "no complete response in time" if exchange.expired else reason
         return ExchangeError(reason, sent=exchange.sent, is_refusal=is_login)
 
 

@@ -48,12 +48,12 @@ complete --command kling --no-files --condition _kling_completion --arguments '$
 }
 
 _VARIABLES = (
-    ("KLING_TOKEN_FILE", "a file that holds the token; KLING_TOKEN goes before it"),
+    ("KLING_TOKEN_FILE", "a file that holds the token; KLING_TOKEN takes precedence"),
     ("KLING_CONFIG_DIR", "the directory of the settings file, as an absolute path"),
     ("KLING_STATE_DIR", "the directory of the journal, as an absolute path"),
-    ("NO_COLOR", "no colour and no animation: not one escape byte"),
-    ("NO_PROGRESS, CI", "each of them turns the animation off"),
-    ("GITHUB_ACTIONS", "where it is true, errors become annotations of the workflow"),
+    ("NO_COLOR", "no colour, no animation, no escape sequences"),
+    ("NO_PROGRESS, CI", "either one turns the animation off"),
+    ("GITHUB_ACTIONS", "if true, errors are also workflow annotations"),
     (
         "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
         "the proxy between this machine and the service, and the hosts that need none",
@@ -153,8 +153,8 @@ def _render_exit_codes() -> str:
 def _render_environment() -> str:
     from kling_cli.settings import KEYS
 
-    lines = ["Settings: an option wins over its variable, that over the settings file"]
-    lines += ["(kling config set KEY), and that over the default.", ""]
+    lines = ["Settings, the first that is set: option, environment variable, settings file"]
+    lines += ["(kling config set KEY), default.", ""]
     for key in KEYS:
         default = f"; default {key.default_text}" if key.default_text else ""
         sources = " or ".join(filter(None, (key.environment, key.flag)))
@@ -195,7 +195,7 @@ def _unknown_topic(word: str, known: list[str]) -> UsageError:
     import difflib
 
     near = difflib.get_close_matches(word.lower(), known, n=1)
-    message = f"There is no help about '{clean(word, limit=40)}'."
+    message = f"There is no help topic '{clean(word, limit=40)}'."
     if near:
         message += f" Did you mean {near[0]}?"
     hint = f"Topics: {', '.join(known)}." if known else "kling help COMMAND"
@@ -204,8 +204,8 @@ def _unknown_topic(word: str, known: list[str]) -> UsageError:
 
 def _render_script(shell: str) -> str:
     if shell not in _SHELLS:
-        message = f"There is no completion for '{clean(shell, limit=40)}'."
-        hint = f"The shells are {', '.join(_SHELLS)}."
+        message = f"Unknown shell '{clean(shell, limit=40)}'."
+        hint = f"Choose one of {', '.join(_SHELLS)}."
         raise UsageError("unknown_shell", message, hint=hint)
     if shell in _SCRIPTS:
         return _SCRIPTS[shell]

@@ -7,7 +7,7 @@ import typer
 from kling_cli.cli import options
 
 Port = Annotated[
-    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one.")
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 picks a free port.")
 ]
 
 

@@ -31,7 +31,7 @@ def serve(app: "WSGIApplication", port: int, log: Callable[[str], None]) -> "Ser
         raise UsageError(
             "port_unavailable",
             f"Port {port} of {_LOOPBACK} cannot be used: {error}.",
-            hint="--port 0 takes a free one.",
+            hint="--port 0 picks a free port.",
         ) from error
     server.log = log
     server.set_app(_answer_faults(app))
