@@ -31,6 +31,7 @@ RESULT_KEYS = [
     "reused",
     "plan",
     "request",
+    "cost",
     "images",
     "videos",
     "error",
@@ -299,7 +300,7 @@ def test_the_sandbox_says_so_in_every_object(kling: Program) -> None:
     records = [
         kling("effect", "squish", PHOTO, "--sandbox", "--json").json,
         kling("effect", "squish", UNUSABLE, "--sandbox", "--json").json,
-        kling("tasks", "--json").json,
+        kling("tasks", "--sandbox", "--json").json,
         kling("config", "check", "--sandbox", "--json").json,
     ]
     assert [record["sandbox"] for record in records] == [True] * 4

@@ -138,7 +138,7 @@ def test_what_was_bought_before_is_gone_on_with(
     assert kling("effect", "squish", OTHER_PHOTO).code == 9
     assert kling("wait", "816").out == f"{service.base_url}/v.mp4\n"
     assert {line.split("\t")[0] for line in kling("tasks").lines} == {"815", "816", "-"}
-    assert (service.ledger, read_version(path)) == ([], 2)
+    assert (service.ledger, read_version(path)) == ([], 3)
 
 
 def test_the_upgrade_changes_no_row(kling: Program, path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_upgrade_changes_no_row(kling: Program, path: Path) -> None:
     write_old(path, "https://h.example")
     before = read_all(path)
     assert kling("tasks").code == 0
-    assert (read_all(path), read_version(path)) == (before, 2)
+    assert (read_all(path), read_version(path)) == (before, 3)
 
 
 def test_many_processes_upgrade_once(path: Path) -> None:
@@ -160,7 +160,7 @@ def test_many_processes_upgrade_once(path: Path) -> None:
     told = [run.communicate(timeout=60) for run in runs]
     assert [run.returncode for run in runs] == [0] * _AT_ONCE, told
     assert len({out for out, _ in told}) == 1
-    assert (read_all(path), read_version(path)) == (before, 2)
+    assert (read_all(path), read_version(path)) == (before, 3)
 
 
 @pytest.mark.skipif(_STRACE is None, reason="strace is not installed")
@@ -203,13 +203,13 @@ def test_a_kill_at_any_call_of_the_upgrade_loses_nothing(
         code = trace(path, "-e", f"trace={call}", "-e", inject, "-o", "/dev/null")
         copy = Path(shutil.copytree(path.parent, tmp_path / f"seen-{call}-{number}")) / path.name
         version = read_version(copy)  # of a copy: whoever opens the file itself mends it
-        assert (read_all(copy), version in (1, 2)) == (before, True), point
+        assert (read_all(copy), version in (1, 3)) == (before, True), point
         environ = {"KLING_STATE_DIR": str(path.parent), "KLING_CONFIG_DIR": str(tmp_path)}
         again = subprocess.run(
             command("tasks"), capture_output=True, env=environ, timeout=60, check=False
         )
         assert (again.returncode, again.stdout.count(b"\n")) == (0, 3), (point, again.stderr)
-        assert (read_all(path), read_version(path)) == (before, 2), point
+        assert (read_all(path), read_version(path)) == (before, 3), point
         return 0 if code == 0 else version
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from kling_cli.models import Task, TaskStatus, Video
+from kling_cli.models import Cost, Task, TaskStatus, Video
 from kling_cli.text import clean
 
 Fields = Mapping[str, object]
@@ -35,6 +35,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 # Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
 _FIRST_MILLISECONDS = 10**11
 _MAX_TIME = 10**14
+_MAX_COST = 10**9
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
 
@@ -125,6 +126,7 @@ def parse_task(body: object) -> Task | None:
         videos=next(filter(None, videos), ()),
         created_at=_parse_time(inner_first, _CREATED_KEYS),
         updated_at=_parse_time(inner_first, _UPDATED_KEYS),
+        cost=next(filter(None, map(_parse_cost, inner_first)), None),
         request_id=get_text(*(fields.get("request_id") for fields in layers))[:_MAX_REQUEST_ID]
         or None,
     )
@@ -279,6 +281,19 @@ def _parse_number(value: object) -> float | None:
         with suppress(ValueError, OverflowError):
             return number if 0 <= (number := float(value)) < math.inf else None
     return None
+
+
+def _parse_cost(fields: Fields) -> Cost | None:
+    balance = get_object(fields.get("final_balance_deduction"))
+    values = (fields.get("final_unit_deduction"), balance.get("quota"), balance.get("list_price"))
+    cost = Cost(*map(_parse_amount, values))
+    return cost if cost != Cost() else None
+
+
+def _parse_amount(value: object) -> float | None:
+    # What is beyond all reason is unknown, rather than part of a sum.
+    amount = _parse_number(value)
+    return amount if amount is None or amount < _MAX_COST else None
 
 
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
