@@ -242,7 +242,7 @@ def test_the_help_names_each_trouble(kling: Program) -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_of_the_service_can_be_met(sandbox: Server, code: int) -> None:
     """A wrong request is refused first, but for codes about the token, which come always."""
-    token, status = f"sandbox-{code}", CODES[code][0]
+    token, status = f"sandbox-{code}", CODES[code]
     assert [sandbox.create(token)[0], sandbox.create(token)[1]["code"]] == [status, code]
     is_about_token = code in ABOUT_THE_TOKEN
     assert sandbox.create(token, effect_scene="?")[1]["code"] == (code if is_about_token else 1201)
@@ -291,16 +291,12 @@ def test_a_lost_reply_is_not_one_byte(sandbox: Server) -> None:
     """The connection ends without a byte, the task is there, and cannot be bought again."""
     with pytest.raises(http.client.RemoteDisconnected):
         sandbox.create("sandbox-lost-reply", external_task_id="mine")
+    assert sandbox.log[0].endswith(f" POST {ROUTE} no reply")
     status, reply = sandbox.create("sandbox-lost-reply", external_task_id="mine")
     assert (status, reply["code"]) == (400, 1201)
     assert "external_task_id 'mine' already exists" in reply["message"]
     assert sandbox.look("mine", "sandbox-lost-reply")[0] == 200
     assert sandbox.look("mine")[0] == 404
-    assert [line.split()[1:] for line in sandbox.log[:3]] == [
-        ["POST", ROUTE, "no", "reply"],
-        ["POST", ROUTE, "400"],
-        ["GET", f"{ROUTE}/mine", "200"],
-    ]
 
 
 # --- faults of its own --------------------------------------------------------------------------

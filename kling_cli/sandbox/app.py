@@ -82,7 +82,7 @@ class Sandbox:
         is_create = method == "POST" and route and not rest
         is_look = method == "GET" and route and rest.startswith("/") and rest != "/"
         if not is_create and not is_look:
-            raise RefusalError(1202)
+            raise RefusalError(1202, "the requested method or path does not exist")
         account = authorize(environ.get("HTTP_AUTHORIZATION", ""))
         if is_look:
             task = self._look(account, rest[1:], environ)
@@ -100,7 +100,7 @@ class Sandbox:
         if code := get_code(account):
             raise RefusalError(code)
         if account == "sandbox-busy" and self._store.count_running(account, now=now):
-            raise RefusalError(1303)
+            raise RefusalError(1303, "parallel task over resource pack limit")
         failure = None
         if account == "sandbox-failed":
             failure = "Failure to pass the risk control system"
