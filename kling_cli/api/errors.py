@@ -42,6 +42,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
+_NO_MODEL = ("model_not_found", "model_price_error")
 # It may come after the service behind the gateway has accepted the task.
 _GATEWAY_TROUBLE = (
     "do_request_failed",
@@ -281,7 +282,7 @@ def _describe_page(text: str) -> str:
 
 def _parse_code(value: object) -> int | str | None:
     """Return a code as a number where it is one; None where it is missing or means success."""
-    if value is None or value is True:
+    if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -20,8 +20,7 @@ CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
 # What each does is told by `kling sandbox --help`.
 TROUBLES = (
-    *("sandbox-failed", "sandbox-slow", "sandbox-busy"),
-    *("sandbox-lost-reply", "sandbox-no-lookup", "sandbox-lag"),
+    *("sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup"),
     *(f"sandbox-{code}" for code in CODES),
 )
 
