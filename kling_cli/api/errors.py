@@ -69,10 +69,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "policy_refused": ("The service's policy refuses the request.", (1300,)),
         "content_refused": ("The service's content check refuses the request.", (1301,)),
         "request_too_large": ("The service refuses this size.", (413,)),
-        "model_refused": (
-            "The service lacks this model.",
-            ("model_not_found", "model_price_error"),
-        ),
+        "model_refused": ("The service does not offer this model.", _NO_MODEL),
         "no_effects_route": ("There is no effects route at this base_url.", (404, 405, 1202)),
         "proxy_refused": ("A proxy in front of the service refuses the request.", ()),
     },
