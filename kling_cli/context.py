@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
 from kling_cli.console import Console, Row
-from kling_cli.errors import SetupError
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
 
@@ -93,7 +92,18 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force; doubts about them are shown once."""
+        """The settings in force.
+
+        Raises:
+            KlingError: one of them cannot be used, wherever it comes from.
+        """
+        settings = self.load_settings()
+        if settings.problems:
+            raise next(iter(settings.problems.values()))
+        return settings
+
+    def load_settings(self) -> "Settings":
+        """Load the settings, with all that is wrong with them; doubts are shown."""
         from kling_cli.settings import load
 
         settings = load(self.environ, flags=self._flags)
@@ -140,18 +150,11 @@ class Context:
 
     @cached_property
     def sandbox(self) -> "WSGIApplication":
-        """The embedded service.
-
-        Raises:
-            SetupError: this user has no home directory, and no variable names one.
-        """
+        """The embedded service."""
         from kling_cli.sandbox.app import create_app
+        from kling_cli.settings import require_home
 
-        directory = self.settings.state_directory
-        if directory is None:
-            message = "The sandbox cannot keep its tasks: this user has no home directory."
-            hint = "Name a directory in KLING_STATE_DIR."
-            raise SetupError("state_directory_unknown", message, hint=hint)
+        directory = require_home(self.settings.state_directory)
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
         return create_app(directory / "sandbox.sqlite3", now=self.clock.time)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kling_cli.context import Context
-from kling_cli.errors import ExitCode, KlingError, UsageError
+from kling_cli.errors import ExitCode, KlingError
 
 RESULT, SERVICE, GENERAL = "Result", "Service", "General"
 
@@ -84,13 +84,11 @@ def configure(context: typer.Context) -> Context:
     given = context.params
     flags = {name: given.get(name) for name in _SETTINGS}
     if given.get("sandbox"):
-        if flags["base_url"]:
-            raise UsageError("usage", "--sandbox and --base-url name two services; give one.")
         flags["base_url"] = "sandbox"
-    if given["quiet"] and given["verbose"]:
-        raise UsageError("usage", "--quiet and --verbose contradict each other.")
     run: Context = context.obj
-    run.configure(json=given["json"], quiet=given["quiet"], verbose=given["verbose"], flags=flags)
+    run.configure(
+        json=given.get("json", False), quiet=given["quiet"], verbose=given["verbose"], flags=flags
+    )
     context.call_on_close(run.close)
     return run
 
