@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ _MOST_JOBS = 64
 _LONGEST_TOKEN = 4096
 # RFC 6750 section 2.1: what an HTTP header may carry after "Bearer ".
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9\-._~+/:=]|=(?!=*$)")
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_SELF_SIGNED = {"iss", "exp", "nbf", "iat"}
 _BEARER = re.compile(r"\Abearer(\s+|$)", re.IGNORECASE)
 _URL = re.compile(
     r"https?://([a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(:[0-9]+)?(/[\w\-.~/!$&'()*+,;=:%]*)?",
@@ -73,19 +76,44 @@ class Token:
         return f"****{self._value[8:][-4:]}"
 
     def derive(self, fingerprint: str) -> str:
-        """Derive the external task id of a request: the same from every machine with this token."""
+        """Derive the external task id of a request: the same from every machine of an account."""
         return "kling-" + self._hash(fingerprint)[:26]
 
     def tag(self, base_url: str) -> str:
         """Derive the tag by which the journal recognises the token that bought at a base URL."""
         return self._hash(base_url)[:10]
 
+    @property
+    def expires(self) -> datetime | None:
+        """When a JWT expires, by its own claim; None for any other token."""
+        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(self._read_claims()["exp"], UTC)
+        return None
+
     def _hash(self, text: str) -> str:
         import base64
         import hmac
 
-        digest = hmac.digest(self._value.encode(), text.encode(), "sha256")
+        key, claims = self._value, self._read_claims()
+        account = claims.get("iss")
+        # A self-signed JWT is new every half hour, and its account is not. Beside any other claim
+        # `iss` may name the issuer of many accounts.
+        if isinstance(account, str) and account and claims.keys() <= _SELF_SIGNED:
+            key = account
+        digest = hmac.digest(key.encode(), text.encode(), "sha256")
         return base64.b32encode(digest).decode().lower()
+
+    def _read_claims(self) -> dict[str, Any]:
+        """Read the claims of a JWT, unverified; any other token has none."""
+        import base64
+        import json
+
+        claims = None
+        if _JWT.fullmatch(self._value):
+            payload = self._value.split(".")[1]
+            with suppress(ValueError):
+                claims = json.loads(base64.urlsafe_b64decode(f"{payload}=="))
+        return claims if isinstance(claims, dict) else {}
 
 
 def _parse_base_url(text: str) -> str:

@@ -230,6 +230,7 @@ def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
         "sandbox": False,
         "token": MASKED,
         "source": "KLING_TOKEN",
+        "expires": None,
         "base_url": service.base_url,
         "base_url_source": "KLING_BASE_URL",
         "accepted": True,

@@ -9,7 +9,7 @@ import typer
 from kling_cli.cli import options
 from kling_cli.errors import ExitCode, KlingError, SetupError, UnreachableError, UsageError
 from kling_cli.output import format_error
-from kling_cli.text import clean
+from kling_cli.text import clean, format_time
 
 if TYPE_CHECKING:
     from kling_cli.context import Context
@@ -216,6 +216,7 @@ def check(
     between. The lines:
 
       token     its last four characters, and where it was set
+      expires   when it expires, for a token that says so (a JWT)
       base_url  the service, and where that was set
       accepted  whether the service accepts the token: yes, no or unknown
 
@@ -224,12 +225,14 @@ def check(
     run = options.configure(context)
     settings = run.settings
     error = _check_token(run)
-    # The token is refused only by an answer; of one that is missing nobody was asked.
-    is_refused = isinstance(error, SetupError) and error.http_status is not None
-    accepted = True if error is None else False if is_refused else None
-    token = None
+    accepted = None if error else True
+    if isinstance(error, SetupError) and error.http_status:
+        accepted = False  # by an answer: of a token that is missing nobody was asked
+    token = expires = None
     with suppress(KlingError):
         token = run.token
+    if token and token.expires:
+        expires = format_time(token.expires.timestamp())
     exit_code = ExitCode.OK
     if error:
         exit_code = error.exit_code
@@ -242,6 +245,7 @@ def check(
                 "sandbox": settings.is_sandbox,
                 "token": token.masked if token else None,
                 "source": token.source if token else None,
+                "expires": expires,
                 "base_url": settings.base_url.value,
                 "base_url_source": settings.base_url.source,
                 "accepted": accepted,
@@ -251,6 +255,8 @@ def check(
         return exit_code
     reason = error.code if error else ""
     run.output.row("token", token.masked if token else "none", token.source if token else reason)
+    if expires:
+        run.output.row("expires", expires, "")
     run.output.row("base_url", settings.base_url.value, settings.base_url.source)
     run.output.row("accepted", _WORDS[accepted], reason)
     return exit_code
