@@ -180,7 +180,6 @@ class Context:
     def client(self, base_url: str) -> "Client":
         """Return this thread's client of a service; a connection is kept for each."""
         from kling_cli.api.client import Client
-        from kling_cli.api.transport import Transport
         from kling_cli.settings import Token
 
         clients: dict[str, Client] = self._clients.__dict__
@@ -192,9 +191,7 @@ class Context:
             else:
                 is_own = base_url == self.settings.base_url.value
                 token = self.token if is_own else self.any_token
-            transport = Transport(
-                environ=self.environ, log=self.console.log, application=application
-            )
+            transport = self.open_transport(application)
             clients[base_url] = Client(transport, base_url=url, token=token)
         return clients[base_url]
 
@@ -219,11 +216,11 @@ class Context:
         while clients:
             clients.popitem()[1].close()
 
-    def open_transport(self) -> "Transport":
-        """Open a connection to other hosts than the service, where no token goes."""
+    def open_transport(self, application: "WSGIApplication | None" = None) -> "Transport":
+        """Open connections to any host, or to an application in this process."""
         from kling_cli.api.transport import Transport
 
-        return Transport(environ=self.environ, log=self.console.log)
+        return Transport(environ=self.environ, log=self.console.log, application=application)
 
 
 @contextmanager

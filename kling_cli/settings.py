@@ -24,6 +24,7 @@ STATE_VARIABLE = "KLING_STATE_DIR"
 TOKEN_FILE_VARIABLE = "KLING_TOKEN_FILE"  # noqa: S105 - a variable's name, not a password
 SANDBOX = "sandbox"
 _INPUT = "your input"
+_NO_HOME = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}"
 DEFAULT_BASE_URL = "https://api.gpt.ge/kling"
 
 _MOST_JOBS = 64
@@ -256,10 +257,10 @@ class Settings:
             return _read_token_file(Path(token_file))
         if TOKEN.name in self.stored:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
-        way = f"run kling config set token, which stores it in {self.file}"
-        if not self.file:
-            way = f"name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE} to store it"
-        hint = f"Set {TOKEN.environment} or {TOKEN_FILE_VARIABLE}, or {way}. --sandbox needs none."
+        variables = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
+        hint = (
+            f"Set {variables}, or run kling config set token ({self.file}). --sandbox needs none."
+        )
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
@@ -267,7 +268,7 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
     """Resolve every setting but the token; a flag that was not given is None."""
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
-    file = clean(str(path)) if path else ""
+    file = clean(str(path)) if path else _NO_HOME
     _, values, mode = _read(path) if path else ("", {}, 0)
     stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
     warnings = [
@@ -358,8 +359,7 @@ def find_config_file(environ: Mapping[str, str]) -> Path:
 def require_home(directory: Path | None) -> Path:
     """Refuse what needs a directory to a user who has none."""
     if directory is None:
-        hint = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}."
-        raise SetupError("no_home", "This user has no home directory.", hint=hint)
+        raise SetupError("no_home", "This user has no home directory.", hint=_NO_HOME)
     return directory
 
 
@@ -400,16 +400,14 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
     try:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text), mode
-    except UnicodeDecodeError:
-        raise _refuse(file, "is not valid TOML in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         place = re.search(r"at line (\d+), column \d+", str(error))
         line = text.split("\n")[int(place[1]) - 1] if place else ""
         # Any other line may hold the token, and so may the error's own words.
         shown = ""
         if _HARMLESS_LINE.match(line):
             shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
-        reason = f"is not valid TOML {place[0] if place else ''}"
+        reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
         raise _refuse(file, reason.rstrip() + shown) from None
 
 

@@ -55,10 +55,9 @@ def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
 
 
 def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
-    """Who types nothing but the name gets a few lines to try, and no wall of text."""
+    """Who leaves out the command gets the help, which begins with what to try, and exit code 2."""
     run = kling()
     assert (run.code, run.out) == (2, "")
-    assert len(run.err.splitlines()) <= 6
     for words in ("--sandbox", "kling config set token", "kling effect squish", "kling help"):
         assert words in run.err
     group = kling("config")

@@ -203,7 +203,6 @@ def test_listing_tasks(kling: Program, service: LoopbackService) -> None:
     ("argv", "definition"),
     [
         (("scenes", "hug"), "scene"),
-        (("config", "get", "jobs"), "setting"),
         (("config", "check", "--sandbox"), "check"),
     ],
 )

@@ -74,15 +74,16 @@ def list_settings(
     run.settings = run.load_settings()
     code = ExitCode.OK
     for key in KEYS:
+        value = source = problem = None
         try:
-            record = _describe(run, key)
+            value, source = _describe(run, key)
         except KlingError as error:
-            record, code = _make_record(key, problem=error.message), error.exit_code
+            problem, code = error.message, error.exit_code
         if json:
+            record = {"key": key.name, "value": value, "source": source, "problem": problem}
             run.output.record(record)
         else:
-            remark = record["problem"] or record["source"] or ""
-            run.output.row(key.name, record["value"] or "", remark)
+            run.output.row(key.name, value or "", problem or source or "")
     return code
 
 
@@ -91,7 +92,6 @@ def get_setting(
     context: typer.Context,
     key: KeyName,
     *,
-    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -103,11 +103,8 @@ def get_setting(
 
     run = options.configure(context)
     run.settings = run.load_settings()
-    record = _describe(run, find_key(key))
-    if json:
-        run.output.record(record)
-    else:
-        run.output.line(record["value"] or "")
+    value, _ = _describe(run, find_key(key))
+    run.output.line(value or "")
     return 0
 
 
@@ -143,9 +140,7 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    if value and len(value) > 1:
-        raise UsageError("usage", "A setting has one value; put quotes around its words.")
-    text = value[0] if value else _ask(run, found)
+    text = " ".join(value) if value else _ask(run, found)
     path = find_config_file(run.environ)
     stored = store(path, found.name, text)
     run.console.info(f"{found.name} stored in {clean(str(path))}.")
@@ -262,8 +257,8 @@ def check(
     return exit_code
 
 
-def _describe(run: "Context", key: "Key") -> dict[str, str | None]:
-    """Describe a setting with its source, the token masked.
+def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
+    """Find the value of a setting and its source, the token masked.
 
     Raises:
         KlingError: what it is set to cannot be used.
@@ -272,22 +267,16 @@ def _describe(run: "Context", key: "Key") -> dict[str, str | None]:
 
     if key is TOKEN:
         try:
-            return _make_record(key, run.token.masked, run.token.source)
+            return run.token.masked, run.token.source
         except SetupError as error:
             if error.code == "token_missing":
-                return _make_record(key)
+                return None, None
             raise
     if key.name in run.settings.problems:
         raise run.settings.problems[key.name]
     setting = getattr(run.settings, key.name)
     value = setting.text if key is TIMEOUT else setting.value
-    return _make_record(key, None if value is None else clean(str(value)), setting.source)
-
-
-def _make_record(
-    key: "Key", value: str | None = None, source: str | None = None, problem: str | None = None
-) -> dict[str, str | None]:
-    return {"key": key.name, "value": value, "source": source, "problem": problem}
+    return None if value is None else clean(str(value)), setting.source
 
 
 def _ask(run: "Context", key: "Key") -> str:

@@ -89,9 +89,9 @@ def completion(
     ~/.local/share/bash-completion/completions/kling. pipx and uv may have put
     it there already.
     """
-    run = options.configure(context)
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # no __all__
 
+    run = options.configure(context)
     script = get_completion_script(prog_name="kling", complete_var="_KLING_COMPLETE", shell=shell)
     # Readline then quotes what it inserts, such as let's_ride.
     script = script.replace("complete -o default", "complete -o default -o filenames").strip()
@@ -119,8 +119,8 @@ def _render_exit_codes() -> str:
 def _render_environment() -> str:
     from kling_cli.settings import KEYS
 
-    lines = ["Settings, the first that is set: option, environment variable, settings file"]
-    lines += ["(kling config set KEY), default.", ""]
+    order = "option, environment variable, settings file\n(kling config set KEY), default."
+    lines = [f"Settings, the first that is set: {order}", ""]
     for key in KEYS:
         default = f"; default {key.default_text}" if key.default_text else ""
         sources = " or ".join(filter(None, (key.environment, key.flag)))

@@ -62,20 +62,13 @@ MISTAKES = {
 
 # Ids and scenes that a shell is offered consist of these: the shell evaluates them.
 _HARMLESS = re.compile(r"[\w'-]+", re.ASCII)
-_START = """\
-kling turns photos into short effect videos.
-
-  kling effect squish photo.jpg --sandbox   try it: no token, no cost
-  kling config set token                    store your token
-  kling effect squish photo.jpg             your first video: prints its URL
-  kling help                                everything else"""
 
 
 def require_command(context: typer.Context) -> None:
     """Show the way on standard error where a command is missing: nothing was asked for."""
     if context.invoked_subcommand is None:
         with suppress(OSError, ValueError), redirect_stdout(context.obj.stderr):
-            print(context.get_help() if context.parent else _START)
+            print(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
 
 
