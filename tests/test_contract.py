@@ -204,13 +204,7 @@ def test_listing_tasks(kling: Program, service: LoopbackService) -> None:
     ("argv", "definition"),
     [
         (("scenes", "dizzy"), "scene"),
-        (("config", "get", "jobs"), "setting"),
-        (("config", "set", "jobs", "2"), "setting"),
-        (("config", "unset", "jobs"), "setting"),
-        (("config", "path"), "path"),
         (("config", "check", "--sandbox"), "check"),
-        (("completion", "fish"), "script"),
-        (("help", "exit-codes"), "help"),
     ],
 )
 def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -> None:
@@ -254,7 +248,6 @@ def test_the_server_s_object() -> None:
         (("help", "x"), {}, 2),
         (("completion", "x"), {}, 2),
         (("config", "get", "x"), {}, 2),
-        (("config", "list"), {"KLING_JOBS": "many"}, 4),
         (("sandbox", "--port", "99999"), {}, 2),
         (("tasks", "--nonsense"), {}, 2),
         ((), {}, 2),

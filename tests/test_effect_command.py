@@ -13,11 +13,6 @@ from support.service import LoopbackService
         (("effect", "squish", PHOTO, "--token", "sk"), "There is no --token"),
         (("effect", "squich", PHOTO), "Did you mean squish"),
         (("effect", "squish", PHOTO, "--timeout", "soon"), "--timeout"),
-        (("effect", "squish", PHOTO, "-q", "-v"), "contradict each other"),
-        (
-            ("effect", "squish", PHOTO, "--sandbox", "--base-url", "https://a.example"),
-            "two services",
-        ),
     ],
 )
 def test_a_wrong_command_is_refused_before_anything_starts(
