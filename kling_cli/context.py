@@ -189,9 +189,7 @@ class Context:
             else:
                 is_own = base_url == self.settings.base_url.value
                 token = self.token if is_own else self.any_token
-            transport = Transport(
-                environ=self.environ, log=self.console.log, application=application
-            )
+            transport = Transport(log=self.console.log, application=application)
             clients[base_url] = Client(transport, base_url=url, token=token)
         return clients[base_url]
 
@@ -201,8 +199,10 @@ class Context:
 
         client = self.client(purchase.base_url)
         return Poll(
-            purchase,
-            lambda seen, left: client.get_task(seen.name, seen.external_task_id, seconds=left),
+            purchase=purchase,
+            fetch=lambda seen, left: client.get_task(
+                seen.name, seen.external_task_id, seconds=left
+            ),
             journal=self.journal,
             clock=self.clock,
             deadline=deadline,
@@ -220,7 +220,7 @@ class Context:
         """Open a connection to other hosts than the service, where no token goes."""
         from kling_cli.api.transport import Transport
 
-        return Transport(environ=self.environ, log=self.console.log)
+        return Transport(log=self.console.log)
 
 
 @contextmanager
