@@ -202,8 +202,10 @@ class Context:
 
         client = self.client(purchase.base_url)
         return Poll(
-            purchase,
-            lambda seen, left: client.get_task(seen.name, seen.external_task_id, seconds=left),
+            purchase=purchase,
+            fetch=lambda seen, left: client.get_task(
+                seen.name, seen.external_task_id, seconds=left
+            ),
             journal=self.journal,
             clock=self.clock,
             deadline=deadline,
@@ -221,7 +223,7 @@ class Context:
         """Open connections to any host, or to an application in this process."""
         from kling_cli.api.transport import Transport
 
-        return Transport(environ=self.environ, log=self.console.log, application=application)
+        return Transport(log=self.console.log, application=application)
 
 
 @contextmanager

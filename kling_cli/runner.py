@@ -3,12 +3,11 @@
 import os
 import queue
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from kling_cli.errors import (
     UsageError,
     combine,
 )
-from kling_cli.models import Purchase, Stage, TaskResult, TaskStatus
+from kling_cli.models import Purchase, Stage, TaskResult
 from kling_cli.output import format_result
 from kling_cli.purchase import get_charged, wait_command
 from kling_cli.text import format_units
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 
 # A thread that waits without a limit does not hear Ctrl-C on Windows.
 _LISTEN_SECONDS = 0.5
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
     ExitCode.PENDING: "still running",
@@ -64,10 +62,9 @@ class Job:
 
 
 class _Signals:
-    """The first signal that this process got; while it is held, it ends the run after the block."""
+    """The first signal that this process got: it ends the run in order, the second at once."""
 
     number: int | None = None
-    is_held = False
 
 
 def run(
@@ -91,16 +88,14 @@ def run(
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
-            with _hold():
-                report.print(job)
-                batch.started.remove(job)
+            report.print(job)
+            batch.started.remove(job)
     except BaseException as error:
         context.stopped.set()
         left = batch.stop()
         context.console.close()
         if isinstance(error, Interrupted):
-            unsent = len(jobs) - report.counts.total() - len(left)
-            report.print_stopped(left, unsent, error.exit_code)
+            report.print_stopped(left, error.exit_code)
             error.is_reported = True
         raise
     context.console.close(report.summary(), detail=report.cost())
@@ -128,8 +123,6 @@ class _Batch:
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         while workers:
-            if _Signals.number is not None:  # a finalizer that Python just ran swallowed it
-                raise Interrupted(_Signals.number)
             with suppress(queue.Empty):
                 done = self._done.get(timeout=_LISTEN_SECONDS)
                 if isinstance(done, BaseException):
@@ -143,12 +136,12 @@ class _Batch:
         """Stop what is under way, so that nothing is sent any more.
 
         Returns:
-            What was started and not printed, each with what is or may be bought; nothing is printed
-            before all are stopped, as that may take its time.
+            What is not printed, each with what is or may be bought; nothing is printed before all
+            are stopped, as that may take its time.
         """
         with self._lock:  # nothing is just being started
-            started = list(self.started)
-        return [(job, job.stop() if job.stop and job.result is None else None) for job in started]
+            left = [*self.started, *self._jobs]
+        return [(job, job.stop() if job.stop and job.result is None else None) for job in left]
 
     def _work(self) -> None:
         console = self._context.console
@@ -180,92 +173,79 @@ class _Batch:
             return job
 
 
+@dataclass
 class _Report:
     """The results of a run, each printed once: on standard output, and errors on standard error."""
 
-    def __init__(
-        self, context: Context, format_rows: FormatRows, *, is_status: bool, is_single: bool
-    ) -> None:
-        self.codes: set[ExitCode] = set()
-        self.counts: Counter[str] = Counter()
-        self._costs: list[float | None] = []
-        self._directories: set[Path] = set()
-        self._context = context
-        self._format_rows = format_rows
-        self._is_status = is_status
-        self._is_single = is_single
+    context: Context
+    format_rows: FormatRows
+    is_status: bool
+    is_single: bool
+    codes: set[ExitCode] = field(default_factory=set[ExitCode])
+    counts: Counter[str] = field(default_factory=Counter[str])
+    costs: list[float | None] = field(default_factory=list[float | None])
 
     def print(self, job: Job) -> None:
         """Print one result; its error also where standard output cannot be written."""
         result = job.result or TaskResult()
         error = result.error
-        name = "" if self._is_single else job.name
+        name = "" if self.is_single else job.name
         self.codes.add(result.exit_code)
         self.counts[_classify(result)] += 1
-        self._directories |= {Path(file).parent for file in result.files}
         if result.purchase and result.purchase.stage is Stage.SUCCEED and not result.reused:
-            self._costs.append(result.purchase.units)
-        is_shown = self._is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+            self.costs.append(result.purchase.units)
+        is_shown = self.is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
             is_shown = self.counts["not started"] > 1  # one speaks for all
+        if isinstance(error, StoppedError) and not self.is_single:
+            is_shown = True  # the summary speaks for all
         try:
             self._write(result, name)
         finally:
             if error is not None and not is_shown:
-                self._context.console.error(error, name=name)
+                self.context.console.error(error, name=name)
 
-    def print_stopped(
-        self, left: Sequence[tuple[Job, Purchase | None]], unsent: int, exit_code: ExitCode
-    ) -> None:
+    def print_stopped(self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode) -> None:
         """Print what a signal has left: jobs that were under way, and others that never started."""
-        context, is_kept = self._context, self._context.journal.is_kept
-        fates: Counter[str] = Counter()
+        context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
-                is_done = job.result is not None
                 if job.result is None:
-                    fates[_describe_fate(purchase)] += 1
-                    stopped = _stopped(purchase, exit_code, is_kept=is_kept)
-                    job.result = TaskResult(purchase=purchase, error=stopped)
-                if self._is_single or is_done:
-                    self.print(job)
-                else:
-                    self._write(job.result, job.name)
-            if context.output.is_json:
-                for _ in range(unsent):
-                    nothing = _stopped(None, exit_code, is_kept=is_kept)
-                    self._write(TaskResult(error=nothing), "")
-        if not self._is_single:
-            fates["not sent"] += unsent
-            parts = [f"{count} {fate}" for fate, count in fates.items() if count]
+                    is_kept = context.journal.is_kept
+                    fate, error = _stopped(job, purchase, code, is_kept=is_kept)
+                    fates[fate] += 1
+                    job.result = TaskResult(purchase=purchase, error=error)
+                self.print(job)
+        if not self.is_single:
+            parts = [f"{count} {fate}" for fate, count in fates.items()]
             message = f"Stopped. {', '.join(parts)}." if parts else "Stopped."
             hint = "Run the same command again: it goes on, and buys nothing twice."
-            context.console.error(StoppedError(message, hint=hint, exit_code=exit_code))
+            context.console.error(StoppedError(message, hint=hint, exit_code=code))
 
     def summary(self) -> str:
         """Summarize a run of several jobs in one line."""
-        if self._is_single or self._is_status:
+        if self.is_single or self.is_status:
             return ""
-        place = f" in {self._directories.pop()}/" if len(self._directories) == 1 else ""
+        place = f" in {Path(self.context.settings.output.value or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
     def cost(self) -> str:
         """Sum up what this run has bought, as far as the service says what it cost."""
-        known = [units for units in self._costs if units is not None]
+        known = [units for units in self.costs if units is not None]
         if not known:
             return ""
-        unknown = len(self._costs) - len(known)
+        unknown = len(self.costs) - len(known)
         return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
 
     def _write(self, result: TaskResult, name: str) -> None:
-        context = self._context
+        context = self.context
         with context.console.pause():
             if context.output.is_json:
                 place = result.purchase or context.settings
                 context.output.record(format_result(result, sandbox=place.is_sandbox))
             else:
-                for row in self._format_rows(result, name):
+                for row in self.format_rows(result, name):
                     context.output.row(*row)
 
 
@@ -278,34 +258,29 @@ def _classify(result: TaskResult) -> str:
     return _GROUPS.get(result.exit_code, "failed")
 
 
-def _describe_fate(purchase: Purchase | None) -> str:
-    """Say what becomes of a request that a signal has stopped."""
+def _stopped(
+    job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
+) -> tuple[str, StoppedError]:
+    """Say what becomes of a request that a signal has stopped, and make its error."""
     if purchase is None:
-        return "not sent"
-    if purchase.status is TaskStatus.UNKNOWN:
-        return "unknown"
-    if purchase.status.is_final:
-        return "ended at the service"
-    return "running at the service" + ("" if purchase.is_sandbox else " and paid for")
-
-
-def _stopped(purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool) -> StoppedError:
-    """Make the error of what a signal has left of a request: how to go on."""
-    if purchase is None:
-        return StoppedError("Stopped. Nothing was sent.", exit_code=exit_code)
+        # Where it was begun, the service may have refused it as one too many.
+        what = "accepted" if job.stop else "sent"
+        return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
+    charged = get_charged(purchase)
+    paid = " and is paid for" if charged == "yes" else ""
     hint = wait_command(purchase, is_kept=is_kept)
-    if not purchase.fingerprint and not purchase.is_seen:  # an id that this machine did not buy
-        message = f"Stopped. The state of task {purchase.name} is not known yet."
-    elif purchase.status is TaskStatus.UNKNOWN:
-        message = f"Stopped. The request may have been accepted, as {purchase.name}."
+    if purchase.is_seen:
+        is_over = purchase.status.is_final
+        message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
+        fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
+    elif purchase.fingerprint:
+        fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
         again = "The same command looks and never sends again; so does" if is_kept else "To look:"
         hint = f"{again} {hint}"
-    elif purchase.status.is_final:
-        message = f"Stopped. Task {purchase.name} has ended."
-    else:
-        paid = "" if purchase.is_sandbox else " and is paid for"
-        message = f"Stopped. Task {purchase.name} goes on{paid}."
-    return StoppedError(message, hint=hint, charged=get_charged(purchase), exit_code=exit_code)
+    else:  # an id that this machine did not buy
+        fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
+    error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)
+    return fate, error
 
 
 def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads | None":
@@ -317,23 +292,10 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     from kling_cli.download import Downloads
 
     value = context.settings.output.value
-    if value is None:
-        return None
     if value == "-" and context.output.is_json:
-        raise UsageError(
-            "usage",
-            "-o - and --json both want standard output.",
-            hint="Save the video with -o FILE: its path is in the JSON.",
-        )
-    return Downloads(
-        value,
-        tasks=tasks,
-        force=force,
-        journal=context.journal,
-        clock=context.clock,
-        stdout=context.stdout.buffer,
-        open_transport=context.open_transport,
-    )
+        hint = "Save the video with -o FILE: its path is in the JSON."
+        raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)
+    return None if value is None else Downloads(context, value, tasks=tasks, force=force)
 
 
 def format_locations(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
@@ -358,32 +320,16 @@ def listen() -> Generator[None]:
     # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heard}
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda it: None if isinstance(it.exc_value, Interrupted) else hook(it)
     try:
         yield
     finally:
         _Signals.number = None
-        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _hold() -> Generator[None]:
-    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
-    _Signals.is_held = True
-    try:
-        yield
-    finally:
-        _Signals.is_held = False
-        if _Signals.number is not None:
-            raise Interrupted(_Signals.number)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     if _Signals.number is not None:
         os._exit(128 + number)
     _Signals.number = number
-    if not _Signals.is_held:
-        raise Interrupted(number)
+    raise Interrupted(number)

@@ -278,7 +278,7 @@ class Submission:
         try:
             while not self._limit.acquire():
                 if self._is_late:
-                    message = "No running task ended within the timeout. Nothing was sent for this."
+                    message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Run the same command again later, or with a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
                 self._row.wait_for_slot()

@@ -100,7 +100,7 @@ class Client:
                 f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
             )
         except ExchangeError as error:
-            failed = UnreachableError("unreachable", f"No answer: {error.reason}.")
+            failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
         if refused := find_error(reply, token_source=self._token.source):
             if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
@@ -146,11 +146,11 @@ def _encode_body(
 
 def _explain_lost(error: ExchangeError) -> ApiError:
     if error.sent:
-        lost = UnknownError("reply_lost", f"The reply was lost: {error.reason}.", charged="maybe")
+        lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
         return ApiError(Kind.AMBIGUOUS, lost)
     unsent = UnreachableError(
         "not_sent",
-        f"{error.reason}; nothing was sent, nothing charged.",
-        hint="The same command is safe. kling config list shows the base URL in use.",
+        f"{error}; nothing was sent, nothing charged.",
+        hint=error.hint or "The same command is safe. kling config list shows the base URL in use.",
     )
-    return ApiError(Kind.REFUSED if error.is_refusal else Kind.NOT_SENT, unsent)
+    return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

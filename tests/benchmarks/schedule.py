@@ -116,8 +116,8 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
     journal = Journal(None, now=clock.time)
     row = Console(io.StringIO(), environ={}, clock=clock).start("t")
     Poll(
-        _SUBMITTED,
-        fetch,
+        purchase=_SUBMITTED,
+        fetch=fetch,
         journal=journal,
         clock=clock,
         deadline=math.inf,

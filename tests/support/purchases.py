@@ -52,7 +52,7 @@ def open_submission(
 ) -> Generator[tuple[Submission, io.StringIO]]:
     """Open a submission of its own, and what it writes on standard error."""
     err = io.StringIO()
-    client = Client(Transport(environ={}), base_url=base_url, token=Token(TOKEN, source="a test"))
+    client = Client(Transport(), base_url=base_url, token=Token(TOKEN, source="a test"))
     request = EffectRequest(
         base_url=base_url,
         scene="squish",
