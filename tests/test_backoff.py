@@ -1,14 +1,16 @@
 """What is sent again, and when: only what was provably not sent, and what was clearly too busy."""
 
+import signal
 import socket
+from dataclasses import replace
 
 import pytest
 from support.clock import VirtualClock
+from support.process import Process
 from support.purchases import HookClock, find_video, list_stages
 from support.replies import Reply, refuse
-from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.run import PHOTO, Program, Run
 from support.service import LoopbackService
-from support.shop import Rules
 
 TOO_MANY = refuse(429, 1303, "parallel task over resource pack limit")
 
@@ -60,14 +62,6 @@ class TestBusy:
         assert (service.count("POST"), len(service.ledger)) == (3, 1)
         assert run.err.count("Next try in 2 s.") == run.err.count("Next try in 4 s.") == 1
 
-    def test_a_slot_is_waited_for(self, kling: Program, service: LoopbackService) -> None:
-        """Fault 19: above the account's concurrency limit it waits until a task has ended."""
-        service.shop.rules = Rules(concurrency_limit=1, task_seconds=60)
-        assert kling("effect", "squish", OTHER_PHOTO, "--no-wait").code == 0
-        run = kling("effect", "squish", PHOTO)
-        assert (run.code, run.lines) == (0, [find_video(service, 1)])
-        assert len(service.ledger) == 2
-
     @pytest.mark.parametrize(
         ("told", "pause"),
         [
@@ -75,7 +69,6 @@ class TestBusy:
             pytest.param("86400", (120.0, 120.0), id="fault 20: too long"),
             pytest.param("0", (1.0, 1.0), id="fault 20: none"),
             pytest.param("-5", (1.8, 2.2), id="fault 20: negative"),
-            pytest.param("soon", (1.8, 2.2), id="fault 20: garbage"),
         ],
     )
     def test_the_service_may_choose_the_pause(
@@ -93,25 +86,35 @@ class TestBusy:
         assert pause[0] <= clock.sleeps[0] <= pause[1]
         assert f"Next try in {clock.sleeps[0]:.0f} s." in run.err
 
+    @pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}])
     def test_a_limit_that_outlasts_the_timeout_is_for_later(
-        self, kling: Program, clock: VirtualClock, service: LoopbackService
+        self,
+        kling: Program,
+        clock: VirtualClock,
+        service: LoopbackService,
+        headers: dict[str, str],
     ) -> None:
-        """Fault 19: at --timeout it ends with 7, nothing is bought, and a rerun begins afresh."""
-        service.on_create(TOO_MANY, times=5)
+        """Faults 19 and 20: at --timeout it ends with 7, and a rerun begins afresh."""
+        service.on_create(replace(TOO_MANY, headers=headers), times=2 if headers else 5)
         run = kling("effect", "squish", PHOTO, "--timeout", "20s", "--json")
         assert (run.code, run.json["error"]["code"]) == (7, "concurrency_limit")
         assert (run.json["error"]["charged"], clock.monotonic()) == ("no", 20.0)
         assert (list_stages(), service.ledger) == ([], [])
+        assert f"Next try in {clock.sleeps[-1]:.0f} s." in run.err
         assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
-    def test_a_long_pause_is_cut_by_the_timeout(
-        self, kling: Program, clock: VirtualClock, service: LoopbackService
+    def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(
+        self, service: LoopbackService
     ) -> None:
-        """Fault 20: the deadline ends a Retry-After of hours, and the announced pause says so."""
-        service.on_create(Reply(status=429, headers={"Retry-After": "86400"}), times=2)
-        run = kling("effect", "squish", PHOTO, "--timeout", "30s")
-        assert (run.code, clock.sleeps) == (7, (30,))
-        assert "Next try in 30 s." in run.err
+        """Fault 87: who stops it after a refusal has sent much, and nothing was accepted."""
+        service.on_create(Reply(status=429, headers={"Retry-After": "60"}))
+        with Process("effect", "squish", PHOTO) as process:
+            process.wait_for("Next try in 60 s.")
+            process.kill(signal.SIGINT)
+            run = process.finish()
+        assert (run.code, service.count("POST"), list_stages()) == (130, 1, [])
+        assert "error: Stopped. Nothing was accepted.\n" in run.err
+        assert "Nothing was sent" not in run.err
 
 
 class TestOthersMeanwhile:
