@@ -112,12 +112,3 @@ def test_a_busy_service_is_not_asked_for_each_photo(
     run = kling(*SQUISH, *photos, "--jobs", "1", "--timeout", "20s", "--json")
     assert (run.code, service.ledger) == (7, [])
     assert count_codes(run) == {(7, "concurrency_limit"): 1, (7, "not_started"): 7}
-
-
-def test_a_failed_task_stops_no_other(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """Only the timeout ends the buying: of tasks that fail, each is bought."""
-    service.shop.rules = Rules(failure="Risk control")
-    run = kling(*SQUISH, *photos, "--jobs", "2", "--timeout", "1h", "--json")
-    assert (run.code, len(service.ledger)) == (5, 8)

@@ -177,25 +177,6 @@ def test_trouble_with_the_account_stops_new_submissions(
     assert len(later) >= 7
 
 
-def test_after_trouble_pictures_are_not_read_again(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """What is not sent costs nothing more; what was bought before is answered all the same."""
-    assert kling("effect", "squish", photos[5]).code == 0
-
-    def remove_the_others(_sale: object) -> object:
-        for photo in photos[1:]:
-            photo.unlink()
-        return {"code": 1101, "message": "account in arrears"}
-
-    service.on_create(Reply(status=429, json=remove_the_others))
-    run = kling("effect", "squish", *photos, "--jobs", "1", "--json")
-    codes = list_codes(run)
-    assert run.code == 7
-    # A file that is gone would have been told as such, with 3.
-    assert {codes[photo.name] for photo in photos if photo != photos[5]} == {7}
-
-
 def test_one_bad_request_is_no_trouble_with_the_account(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
