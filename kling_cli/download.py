@@ -125,7 +125,8 @@ class Downloads:
                     self._stream(video.url, row)
                     return ()
                 if not self._is_saved(place, purchase):
-                    self._save(video.url, place, purchase, row)
+                    # Nobody has checked that what lies at a further place may go.
+                    self._save(video.url, place, purchase, row, force=self._force and number == 1)
             except BrokenPipeError:
                 raise
             except OSError as error:
@@ -142,7 +143,7 @@ class Downloads:
             with suppress(OSError):
                 part.unlink()
 
-    def _save(self, url: str, path: Path, purchase: Purchase, row: Row) -> None:
+    def _save(self, url: str, path: Path, purchase: Purchase, row: Row, *, force: bool) -> None:
         temporary = path.with_name(f".kling-{os.urandom(6).hex()}.part")
         self._parts.append(temporary)
         journal = self._context.journal
@@ -154,7 +155,7 @@ class Downloads:
                 # Before it has its name, so that a later run knows the file as this one's.
                 digest = _digest(file)
                 journal.keep_file(path, task=purchase.name, size=file.tell(), sha256=digest)
-            if self._force:
+            if force:
                 temporary.replace(path)
                 return
             try:
