@@ -192,10 +192,14 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         message += f" It leads to {reply.location}."
     if said:
         message += f" The {'page' if is_page else 'service'} said: {said}"
-    code = f", code {words.code}" if words.code is not None else ""
+    details = f"HTTP {reply.status}"
+    if words.code is not None:
+        details += f", code {words.code}"
+    if words.request_id and words.request_id not in said:
+        details += f", request id {words.request_id}"
     error = error_class(
         name,
-        f"{message} (HTTP {reply.status}{code})",
+        f"{message} ({details})",
         hint=_HINTS.get(name) or _HINTS[kind],
         charged="maybe" if error_class is UnknownError else "no",
         http_status=reply.status,

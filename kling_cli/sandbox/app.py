@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_cli.sandbox.store import CLIP, Store, StoredTask
-from kling_cli.sandbox.trouble import RefusalError, authorize, get_code
+from kling_cli.sandbox.trouble import TROUBLES, RefusalError, authorize
 from kling_cli.scenes import PAIR, Scene, catalogue
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Sandbox:
     def _create(self, account: str, body: bytes) -> dict[str, object]:
         external_task_id, duration, pictures_fit = _check_request(body)
         now = round(self._now() * 1000)
-        if code := get_code(account):
+        if code := TROUBLES.get(account):
             raise RefusalError(code)
         failure = None
         if account == "sandbox-failed":

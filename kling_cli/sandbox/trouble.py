@@ -18,11 +18,12 @@ _STATUSES = {
 }
 CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
-# What each does is told by `kling sandbox --help`.
-TROUBLES = (
-    *("sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup"),
-    *(f"sandbox-{code}" for code in CODES),
-)
+# The code that each asks for, 0 where it is none; `kling sandbox --help` says what each does.
+TROUBLES = {
+    **dict.fromkeys(("sandbox-failed", "sandbox-slow"), 0),
+    **dict.fromkeys(("sandbox-lost-reply", "sandbox-no-lookup"), 0),
+    **{f"sandbox-{code}": code for code in CODES},
+}
 
 
 class RefusalError(Exception):
@@ -43,13 +44,7 @@ def authorize(authorization: str) -> str:
     if scheme.lower() != "bearer" or token not in (PLAIN, *TROUBLES):
         message = f"authorization is invalid: the sandbox accepts the tokens {PLAIN}, "
         raise RefusalError(1002, message + ", ".join(TROUBLES))
-    code = get_code(token)
-    if code and CODES[code] in (401, 403):
+    code = TROUBLES.get(token)
+    if code and CODES[code] in (401, 403):  # they are about the token
         raise RefusalError(code)
     return token
-
-
-def get_code(token: str) -> int:
-    """Return the code of the service that a token asks for, 0 for none."""
-    word = token.removeprefix(f"{PLAIN}-")
-    return int(word) if word.isdecimal() else 0
