@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
-from kling_cli.console import Console, Row
+from kling_cli.console import Console, Row, can_style
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
 
@@ -77,7 +77,8 @@ class Context:
     @cached_property
     def output(self) -> Output:
         """Standard output."""
-        return Output(self.stdout, is_json=self._json)
+        is_styled = can_style(self.stdout, self.environ)
+        return Output(self.stdout, is_json=self._json, is_styled=is_styled)
 
     @cached_property
     def console(self) -> Console:
@@ -151,12 +152,12 @@ class Context:
     @cached_property
     def sandbox(self) -> "WSGIApplication":
         """The embedded service."""
-        from kling_cli.sandbox.app import create_app
+        from kling_cli.sandbox.app import Sandbox
         from kling_cli.settings import require_home
 
         directory = require_home(self.settings.state_directory)
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
-        return create_app(directory / "sandbox.sqlite3", now=self.clock.time)
+        return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     def prepare(self) -> None:
         """Make what all threads share before any of them starts, so that faults are shown once."""
