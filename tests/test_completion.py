@@ -63,7 +63,7 @@ def test_the_tasks_of_this_machine_are_offered(shell: str, kling: Program, desk:
     """Their ids come from the journal; those that stand there are left out."""
     for photo in (PHOTO, OTHER_PHOTO):
         kling("effect", "squish", photo, "--sandbox", "--no-wait")
-    first, second = (line.split("\t")[0] for line in kling("tasks").lines)
+    first, second = (line.split("\t")[0] for line in kling("tasks", "--sandbox").lines)
     assert sorted(list_words(shell, "kling wait ", desk)) == sorted((first, second))
     assert list_words(shell, f"kling status {first} ", desk) == [second]
 
