@@ -35,7 +35,6 @@ def walk(command: Any, *path: str) -> dict[str, set[str]]:
 
 
 def find_section(title: str) -> str:
-    """Find the source of a section, without its title."""
     return PAGE.split(f".Sh {title}\n")[1].split("\n.Sh ")[0]
 
 
@@ -59,13 +58,11 @@ def test_it_names_every_command_with_its_options_and_arguments() -> None:
 
 
 def test_it_names_every_variable() -> None:
-    """Each variable of the environment is there, and no other."""
     others = {name for names, _ in VARIABLES for name in names.split(", ")}
     assert find_items("Ev", find_section("ENVIRONMENT")) == others | {k.environment for k in KEYS}
 
 
 def test_it_names_every_exit_code() -> None:
-    """Each exit code is there, and no other."""
     headings = re.findall(r"^\.It (.+)$", find_section("EXIT STATUS"), re.MULTILINE)
     assert sorted(int(code) for line in headings for code in line.split(" , ")) == sorted(ExitCode)
 
