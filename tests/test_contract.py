@@ -202,7 +202,7 @@ def test_listing_tasks(kling: Program, service: LoopbackService) -> None:
 @pytest.mark.parametrize(
     ("argv", "definition"),
     [
-        (("scenes", "hug"), "scene"),
+        (("scenes", "dizzy"), "scene"),
         (("config", "get", "jobs"), "setting"),
         (("config", "set", "jobs", "2"), "setting"),
         (("config", "unset", "jobs"), "setting"),
@@ -254,7 +254,6 @@ def test_the_server_s_object() -> None:
         (("completion", "x"), {}, 2),
         (("config", "get", "x"), {}, 2),
         (("config", "list"), {"KLING_JOBS": "many"}, 4),
-        (("scenes", "x"), {}, 2),
         (("sandbox", "--port", "99999"), {}, 2),
         (("tasks", "--nonsense"), {}, 2),
         ((), {}, 2),

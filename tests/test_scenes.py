@@ -27,6 +27,7 @@ def test_each_scene_can_be_found() -> None:
     [
         ("SQUICH", "Did you mean squish"),
         ("heart-gesture", "Did you mean heart_gesture"),
+        ("anime", "Did you mean anime_figure"),
         ("\x1b[31m0000000", r"Unknown scene '\\x1b[31m0000000'."),
     ],
 )
@@ -47,33 +48,54 @@ def test_any_scene_takes_a_name_as_it_is() -> None:
         find("Brand_new")
 
 
+@pytest.mark.parametrize("scene", ["", "squish ", "a\x1b[31mb"])
+def test_any_scene_sends_no_broken_name(kling: Program, scene: str) -> None:
+    run = kling("effect", scene, PHOTO, "--any-scene", "--dry-run", "--json")
+    assert (run.code, run.json["error"]["code"]) == (2, "invalid_scene")
+
+
+def test_a_scene_behind_its_picture_is_named(kling: Program) -> None:
+    run = kling("effect", "my photo.jpg", "squish")
+    assert (run.code, run.err) == (
+        2,
+        "error: SCENE comes before IMAGE.\nhint: kling effect squish 'my photo.jpg'\n",
+    )
+
+
 def test_all_scenes_are_listed(kling: Program) -> None:
-    run = kling("scenes")
-    assert (run.code, run.err) == (0, "")
-    assert [line.split("\t")[0] for line in run.lines] == [scene.name for scene in catalogue()]
-    assert {line.count("\t") for line in run.lines} == {4}
-    (squish,) = (line for line in run.lines if line.startswith("squish\t"))
+    """Each is one line of seven cells; those that have ended come last, and only with --all."""
+    every = kling("scenes", "--all").lines
+    present = [scene.name for scene in catalogue() if not scene.ended]
+    ended = [scene.name for scene in catalogue() if scene.ended]
+    assert [line.split("\t")[0] for line in every] == present + ended
+    assert kling("scenes").lines == every[: len(present)]
+    assert {line.count("\t") for line in every} == {6}
+    squish = next(line for line in every if line.startswith("squish\t"))
     assert squish.split("\t")[1:4] == ["1", "older", "捏捏乐"]
+    kiss = next(line for line in every if line.startswith("kiss\t"))
+    assert kiss.endswith("2026-01-30\tkiss_pro")
+
+
+def test_scenes_can_be_found(kling: Program) -> None:
+    """By a part of their name or title in any case, and by the number of their pictures."""
+    assert [line.split("\t")[0] for line in kling("scenes", "Y_SQUI").lines] == ["jelly_squish"]
+    assert [line.split("\t")[0] for line in kling("scenes", "捏捏").lines] == ["squish"]
+    assert {line.split("\t")[1] for line in kling("scenes", "--pair").lines} == {"2"}
+    assert kling("scenes", "fast-food").err == "No scene matches. kling scenes lists all.\n"
 
 
 def test_scenes_have_objects(kling: Program) -> None:
-    assert len(kling("scenes", "--json").lines) == len(catalogue())
-    hug, squish = kling("scenes", "hug", "捏捏乐", "--json").records
+    assert len(kling("scenes", "--all", "--json").lines) == len(catalogue())
+    (hug,) = (each for each in kling("scenes", "hug", "--all", "--json").records if each["modes"])
     assert (hug["name"], hug["images"], hug["modes"]) == ("hug", 2, ["std", "pro"])
-    assert (squish["name"], squish["images"], squish["title"]) == ("squish", 1, "捏捏乐")
-
-
-def test_an_unknown_scene_in_a_list_is_a_usage_error(kling: Program) -> None:
-    run = kling("scenes", "squish", "hugg", "--json")
-    assert run.code == run.json["exit_code"] == 2
-    assert "Did you mean hug?" in run.err
+    assert (hug["ended"], hug["successor"]) == ("2026-01-30", "hug_pro")
 
 
 @pytest.mark.parametrize(
     ("argv", "model", "scene", "fields"),
     [
         (("squish", PHOTO), "", "squish", SINGLE),
-        (("捏捏乐", PHOTO), "", "squish", SINGLE),
+        (("捏捏", PHOTO), "", "squish", SINGLE),  # the beginning of one title alone
         # Present-day scenes take pictures alone.
         (("pet_bee_pro", PHOTO), "kling-v1-6", "pet_bee_pro", {"image": "picture"}),
         (("hug_pro", *PAIR_OF_PHOTOS), "", "hug_pro", {"images": ["picture"] * 2}),
