@@ -76,6 +76,7 @@ def measure_pipeline() -> Iterator[Figure]:
             ours.append(measure([KLING, "effect", "squish", str(photo)], environ))
             shell.append(measure(["sh", "-c", _SHELL], environ))
             small.append(measure([KLING, "effect", "squish", str(SMALL)], environ))
+    assert all(cost.code == 0 for cost in (*ours, *shell, *small))
     mine = median(cost.wall for cost in ours) - _PAUSE_SECONDS
     theirs = median(cost.wall for cost in shell)
     peak = median(cost.peak for cost in ours)
@@ -124,6 +125,7 @@ def _run_batch(
         cost = measure(argv, {**serving, **name_places(name)}, output=output)
         records = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
         counted = count(serving)
+    assert cost.code == 0, cost
     assert counted["sold"] == photos == len(records), (counted, len(records))
     assert all(record["ok"] for record in records)
     return cost, counted

@@ -32,10 +32,11 @@ class Cost:
     wall: float
     cpu: float
     peak: float
+    code: int
 
 
 def measure(argv: Sequence[str], environ: Mapping[str, str], *, output: Path | None = None) -> Cost:
-    """Run a command to its good end; its standard output goes to a file, if one is given."""
+    """Run a command to its end; its standard output goes to a file, if one is given."""
     with Path(output or os.devnull).open("wb") as stream:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -48,8 +49,12 @@ def measure(argv: Sequence[str], environ: Mapping[str, str], *, output: Path | N
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0 or argv[0] != KLING or "squich" in argv, argv
-    return Cost(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss / 1000)
+    return Cost(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        peak=usage.ru_maxrss / 1000,
+        code=process.returncode,
+    )
 
 
 def run(*argv: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

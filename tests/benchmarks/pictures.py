@@ -11,7 +11,7 @@ _BYTES = 9_900_000
 
 
 def write_large(path: Path) -> None:
-    """Write noise, which no encoder can make small, with bytes behind the picture to fill up."""
+    """Write noise, which no encoder can make small, and comments to fill up."""
     from PIL import Image
 
     noise = random.Random(1).randbytes(3 * _SIDE**2)
@@ -21,7 +21,12 @@ def write_large(path: Path) -> None:
         image.save(stream, "JPEG", quality=quality)
         if stream.tell() <= _BYTES:
             break
-    path.write_bytes(stream.getvalue().ljust(_BYTES, b"\0"))
+    content = stream.getvalue()
+    comments = bytearray()
+    while (missing := _BYTES - len(content) - len(comments)) >= 4:
+        length = min(missing - 4, 65_533)
+        comments += b"\xff\xfe" + (length + 2).to_bytes(2) + bytes(length)
+    path.write_bytes(content[:2] + comments + content[2:])
 
 
 def write_photos(directory: Path, number: int) -> list[Path]:
