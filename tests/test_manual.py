@@ -46,7 +46,6 @@ def find_items(macro: str, text: str) -> set[str]:
 
 
 def test_it_names_every_command_with_its_options_and_arguments() -> None:
-    """Each command has its part of the page, with all that it takes and nothing else."""
     *parts, common = find_section("COMMANDS").split("\n.Ss ")[1:]
     described = {}
     for part in parts:
@@ -69,7 +68,6 @@ def test_it_names_every_exit_code() -> None:
 
 @pytest.mark.parametrize("argv", [("mandoc", "-Tlint"), ("man", "--warnings", "-l")])
 def test_it_is_right_for_every_man(argv: tuple[str, ...]) -> None:
-    """The linter finds nothing, and `man` shows it without a warning."""
     require(argv[0])
     done = subprocess.run(
         [*argv, str(ROOT / "man" / "kling.1")],

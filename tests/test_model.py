@@ -212,7 +212,6 @@ class SteppedJournal(Journal):
 
 
 def run(world: World, journal: SteppedJournal) -> str:
-    """Run the command once, as a process of its own; return how it ended."""
     own = copy.copy(journal)
     own.sender, own.claimed = secrets.token_hex(8), set()
     console = Console(io.StringIO(), environ={}, clock=cast("Clock", world))

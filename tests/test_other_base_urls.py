@@ -20,13 +20,11 @@ COMMANDS = pytest.mark.parametrize("command", ["status", "wait"])
 
 @pytest.fixture
 def other(clock: VirtualClock) -> Iterator[LoopbackService]:
-    """A second service, at another base URL than the settings name."""
     with LoopbackService(Rules(looks_until_done=0), clock=clock.time) as loopback:
         yield loopback
 
 
 def buy(kling: Program, *options: str, photo: Path = PHOTO) -> str:
-    """Buy without waiting; returns the task's id."""
     run = kling("effect", "squish", photo, "--no-wait", *options)
     assert run.code == 0, run.err
     return run.out.strip()

@@ -26,7 +26,6 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built as an installer builds it, but with the tools that are here already."""
     place = tmp_path_factory.mktemp("wheel")
     run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(place))
     (built,) = place.iterdir()
@@ -34,7 +33,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*argv: str) -> str:
-    """Run Python in the repository, and read what it writes."""
     # Coverage of what runs in an archive cannot be combined once that is gone.
     environ = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     done = subprocess.run(
@@ -44,7 +42,6 @@ def run(*argv: str) -> str:
 
 
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
-    """Modules, data, licence and command are there; no test, no cache, no other package."""
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kling_cli").rglob("*.py")}
     with ZipFile(wheel) as file:
         names = {name for name in file.namelist() if not name.startswith(f"{INFO}/")}

@@ -1,10 +1,13 @@
 """What README.md shows works as it stands there, and what it says is what the program does."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from support.pages import (
@@ -24,6 +27,9 @@ from kling_cli.errors import ExitCode
 from kling_cli.settings import KEYS
 
 README = read_page("README.md")
+PICTURES = ROOT / "man" / "pictures"
+# What no two runs have in common: ids, times, the spinner.
+CHANGING = re.compile(r"\d{18}|kling-\w{26}|\d+:\d\d|(?<=about )\d+ \w+|[⠀-⣿]")
 BLOCKS = find_blocks(README)
 EXAMPLES = name_examples(README)
 (SETUP,) = (block.text for block in BLOCKS if block.mark == "setup")
@@ -39,7 +45,6 @@ def desk(tmp_path: Path) -> Path:
 
 
 def test_the_example_with_a_token(desk: Path) -> None:
-    """The token is read, the service takes it, and the first real use prints one URL."""
     buy_before(desk, "squish", "photo.jpg")
     run = run_script(EXAMPLES["With a token"], desk, stdin="sandbox\n")
     assert run.code == 0, run.err
@@ -71,7 +76,6 @@ def is_video(path: Path) -> bool:
 
 
 def test_the_example_of_saving(desk: Path) -> None:
-    """The paths of what was saved are printed, the video's bytes go where they shall, once each."""
     buy_before(desk, "squish", "photo.jpg")
     run = run_script(EXAMPLES["Saving"], desk)
     assert run.code == 0, run.err
@@ -98,7 +102,6 @@ def test_the_example_of_many_photos(desk: Path) -> None:
 
 
 def test_the_example_in_a_script(desk: Path) -> None:
-    """The script goes on from a task id to the saved video."""
     run = run_script(EXAMPLES["In a script"], desk)
     assert run.code == 0, run.err
     looked, *others = run.lines
@@ -196,3 +199,36 @@ def test_every_file_that_is_linked_exists() -> None:
 @pytest.mark.parametrize("script", EXAMPLES.values(), ids=EXAMPLES)
 def test_the_examples_are_good_shell(script: str) -> None:
     assert lint_script(script) == ""
+
+
+def read_lines(picture: Path) -> list[str]:
+    """Read the lines of a picture; those of a batch come in any order."""
+    lines: dict[str, str] = {}
+    for text in ET.fromstring(picture.read_text(encoding="utf-8")).iter():
+        if text.tag.endswith("}text"):
+            lines[text.attrib["y"]] = lines.get(text.attrib["y"], "") + (text.text or "")
+    return sorted(CHANGING.sub("", line.replace("\xa0", " ")).rstrip() for line in lines.values())
+
+
+def test_the_pictures_are_of_the_program_as_it_is(tmp_path: Path) -> None:
+    """Each picture of the README shows, word for word, what a real run shows now."""
+    subprocess.run(
+        [sys.executable, str(PICTURES / "draw.py"), str(tmp_path)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "LC_ALL": "C.UTF-8"},
+        timeout=100,
+    )
+    shown = re.findall(r"!\[[^]]+\]\(man/pictures/(.+)\)", README)
+    assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir())
+    for name in shown:
+        assert read_lines(PICTURES / name) == read_lines(tmp_path / name), (
+            "run: PYTHONPATH=tests python man/pictures/draw.py"
+        )
+
+
+def test_the_pictures_stand_alone() -> None:
+    """A picture loads nothing from elsewhere, and says nothing of who drew it."""
+    for picture in PICTURES.glob("*.svg"):
+        content = picture.read_text(encoding="utf-8")
+        assert not re.search(r"@import|@font-face|url\([^#]|<image|<script|href", content)
+        assert not re.search(r"/home|/root|/tmp|127\.0\.0\.1|sk-", content)

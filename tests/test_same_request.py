@@ -25,7 +25,6 @@ PLAIN = ("effect", "squish", PHOTO)
 
 
 def run_in_thread(*argv: object) -> tuple[threading.Thread, list[Run]]:
-    """Start a run of its own beside the test."""
     ended: list[Run] = []
     thread = threading.Thread(target=lambda: ended.append(Program()(*map(str, argv))))
     thread.start()

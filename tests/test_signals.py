@@ -32,7 +32,6 @@ def read_stage(tmp_path: Path) -> Stage:
 
 @pytest.fixture
 def slow_service() -> Iterator[LoopbackService]:
-    """A service on which a task takes an hour."""
     with LoopbackService(Rules(task_seconds=3600)) as service:
         yield service
 

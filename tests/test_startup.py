@@ -37,7 +37,6 @@ _MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
 def load(tmp_path: Path, *argv: str | Path) -> set[str]:
-    """Run a command line in a fresh process, and tell the modules that this has loaded."""
     report = tmp_path / "modules"
     # Whoever measures coverage loads modules of its own.
     environ = {name: value for name, value in os.environ.items() if name not in _MEASURING}

@@ -93,7 +93,6 @@ def test_nothing_there(
 def test_the_list_asks_nobody(
     kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It works without a token and without a service."""
     (task_id,) = buy(kling, PHOTO)
     monkeypatch.delenv("KLING_TOKEN")
     monkeypatch.setenv("KLING_BASE_URL", "https://nobody.invalid")
@@ -209,7 +208,6 @@ def test_a_service_that_cannot_be_reached(kling: Program, service: LoopbackServi
 def test_a_claim_that_was_never_sent(
     kling: Program, service: LoopbackService, command: str
 ) -> None:
-    """What a killed run claimed and never sent is refused as unknown to all: nothing is paid."""
     journal = Journal(journal_path(), now=lambda: START)
     journal.claim(
         Purchase(

@@ -13,7 +13,7 @@ from support.fault_server import FaultServer
 from support.process import Process
 from support.purchases import DAY, show
 from support.replies import DROP, Reply, describe, wrap
-from support.run import OTHER_PHOTO, PHOTO, Program
+from support.run import PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
 from support.steps import answer, read_request
@@ -91,14 +91,6 @@ def test_timeout(
     assert "try again" not in run.err
 
 
-def test_many_tasks(kling: Program, service: LoopbackService) -> None:
-    """Without TASK all unfinished ones; each line names its task."""
-    ids = [buy(kling, photo) for photo in (PHOTO, OTHER_PHOTO)]
-    run = kling("wait")
-    assert run.code == 0
-    assert set(run.lines) == {f"{service.url}/videos/{name}.mp4\t{name}" for name in ids}
-
-
 def test_one_deadline_for_all(kling: Program, service: LoopbackService) -> None:
     """However many tasks there are, each is looked at once, also behind the deadline.
 
@@ -110,18 +102,6 @@ def test_one_deadline_for_all(kling: Program, service: LoopbackService) -> None:
     assert all(count >= 1 for count in service.requests.values())
     assert len(service.requests) == 40
     assert service.connections <= 32 + len(re.findall(r"looks? failed", run.err))
-
-
-def test_the_costliest_end_decides(kling: Program, service: LoopbackService) -> None:
-    """One failed task among good ones is the exit code, and the good URL is printed."""
-    good = buy(kling)
-    assert kling("wait", good).code == 0
-    service.shop.rules = Rules(failure="Risk control")
-    bad = buy(kling, OTHER_PHOTO)
-    run = kling("wait", good, bad)
-    assert run.code == 5
-    assert run.lines == [f"{service.url}/videos/{good}.mp4\t{good}"]
-    assert f"error: {bad}: Task {bad} failed at the service: Risk control." in run.err
 
 
 def test_talk_is_changes_and_heartbeats(kling: Program, service: LoopbackService) -> None:

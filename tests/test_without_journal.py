@@ -29,7 +29,6 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _plain(service: LoopbackService) -> None:
-    """Let the service buy again whatever it is sent again."""
     service.shop.rules = Rules(deduplicate="ignore")
 
 

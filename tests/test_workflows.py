@@ -107,7 +107,6 @@ def test_machines_share_a_list(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_parts_are_kept_also_when_some_failed() -> None:
-    """Both workflows keep the clips of a machine that did not make all of them."""
     (kept,) = (step for step in MATRIX["steps"] if "upload-artifact" in step.get("uses", ""))
     assert kept["if"] == "always()"
     assert kept["with"]["path"] == "clips/"
@@ -130,7 +129,6 @@ def test_a_job_is_repeated_where_that_costs_nothing() -> None:
     ],
 )
 def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: str) -> None:
-    """The step hands the URL on, asks for a rerun where one helps, and fails where kling does."""
     output = desk / "output"
     output.touch()
     if code is ExitCode.OK:
@@ -155,7 +153,6 @@ def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: st
     ],
 )
 def test_the_script_for_anywhere(desk: Path, token: str, code: ExitCode, tries: int) -> None:
-    """The script goes on where that helps, three times, and ends with what kling said last."""
     if code is ExitCode.OK:
         for name in ("photo.jpg", "right.jpg"):
             buy_before(desk, "squish", name)

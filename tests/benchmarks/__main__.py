@@ -6,6 +6,7 @@ The figures are ratios to what runs beside it where that is possible; quiet mach
 """
 
 import argparse
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from commands import measure_batch, measure_pipeline, measure_startup, measure_waiting
@@ -31,7 +32,7 @@ parser.add_argument("--limit", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=2.0)
 batch = vars(parser.parse_args())
 names = batch.pop("names")
-measures = {
+measures: dict[str, Callable[[], Iterator[Figure]]] = {
     "startup": measure_startup,
     "pipeline": measure_pipeline,
     "waiting": measure_waiting,

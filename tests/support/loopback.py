@@ -37,7 +37,6 @@ Answer = Callable[[Visit, bytes], tuple[Reply, Purchase | None]]
 
 
 def find_token(headers: Mapping[str, str]) -> str | None:
-    """Find what came after `Bearer `, if anything did."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else None
 
@@ -82,11 +81,9 @@ class Loopback(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that the system chose."""
         return self.server_address[1]
 
     def open(self) -> None:
-        """Begin to serve."""
         self._thread.start()
 
     def close(self) -> None:

@@ -32,12 +32,10 @@ class Block:
 
 
 def read_page(name: str) -> str:
-    """Read a page of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def find_blocks(page: str) -> list[Block]:
-    """Find every block of code of a page."""
     return [
         Block(
             mark=found[1] or "",

@@ -48,7 +48,6 @@ def find_video(service: LoopbackService, number: int = 0) -> str:
 
 
 def journal_path() -> Path:
-    """Name the journal of the machine that the test plays."""
     return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
 
 

@@ -36,7 +36,6 @@ class Run:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard output."""
         return self.out.splitlines()
 
     @property
@@ -76,7 +75,6 @@ class Program:
 def run_installed(
     *argv: str | Path, stdin: bytes = b"", environ: Mapping[str, str] | None = None
 ) -> Run:
-    """Run `kling` as a process of its own."""
     done = subprocess.run(
         command(*argv),
         input=stdin,

@@ -103,13 +103,11 @@ class Shop:
             return next(by_id, None) or self._find(external_id)
 
     def look(self, purchase: Purchase) -> str:
-        """Return the task's status, and count the look."""
         with self._lock:
             self._looks[purchase.task_id] += 1
             return self._find_status(purchase)
 
     def count_running(self) -> int:
-        """Count the tasks that are not done."""
         with self._lock:
             return sum(self._find_status(one) == "processing" for one in self._ledger)
 

@@ -32,24 +32,20 @@ class Received:
 
     @property
     def raw(self) -> bytes:
-        """All bytes in the order in which they came."""
         return self.head + bytes(self.body)
 
     @property
     def method(self) -> str:
-        """The first word of the request."""
         return self.head.partition(b" ")[0].decode("latin-1")
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header lines, names in lower case."""
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         pairs = (line.partition(":") for line in lines if line)
         return {name.lower(): value.strip() for name, _, value in pairs}
 
     @property
     def token(self) -> str | None:
-        """What came after `Bearer `, if anything did."""
         return find_token(self.headers)
 
 
