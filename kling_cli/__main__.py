@@ -21,7 +21,7 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         # While the program was being loaded: it handles signals itself as soon as it runs.
-        os.write(2, b"error: Stopped. Nothing was sent.\n")
+        os.write(2, b"Stopped. Nothing was sent.\n")
         code = _INTERRUPTED
     gc.freeze()  # nor is there any use in it now that the process ends
     sys.exit(code)

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
 from kling_cli.clock import Clock
-from kling_cli.errors import KlingError
+from kling_cli.errors import KlingError, StoppedError
 from kling_cli.models import Purchase, Task
-from kling_cli.text import clean, format_about, format_elapsed, format_transfer
+from kling_cli.text import clean, format_about, format_count, format_elapsed, format_transfer
 
 if TYPE_CHECKING:
     import rich.console
@@ -34,7 +34,7 @@ _MARKS = {
     "request id": ("  request id: ", "dim"),
 }
 _ASCII = str.maketrans("✓✗·", "+x-")
-_ESSENTIAL = ("error", "hint", "request id")
+_ESSENTIAL = ("error", "hint", "request id", "stopped")
 
 
 def can_style(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -112,8 +112,9 @@ class Console:
 
     def error(self, error: KlingError, *, name: str = "") -> None:
         """Write an error: what happened, the request id if there is one, what to do next."""
+        kind = "stopped" if isinstance(error, StoppedError) else "error"
         for line in error.message.splitlines():
-            self.write("error", line, name=name)
+            self.write(kind, line, name=name)
         if error.request_id and error.request_id not in error.message:
             self.write("request id", dim=error.request_id)
         if error.hint and error.hint not in self._hints:
@@ -250,7 +251,7 @@ class Console:
         """Write one line; foreign text never begins it, or a CI system could take it for a command.
 
         Args:
-            kind: `done`, `error`, `warning`, `hint`, `request id`, or empty.
+            kind: `done`, `error`, `stopped`, `warning`, `hint`, `request id`, or empty.
             text: what to say.
             name: of the picture or the task that it is about.
             dim: something less important behind it.
@@ -268,7 +269,8 @@ class Console:
         if self.is_styled:
             self._write_styled(kind, text, name, dim)
         else:
-            self._emit(": ".join(filter(None, (kind, name, text, dim))) + "\n")
+            word = "" if kind == "stopped" else kind  # what the user wanted is no error
+            self._emit(": ".join(filter(None, (word, name, text, dim))) + "\n")
 
     def _write_styled(self, kind: str, text: str, name: str, dim: str) -> None:
         from rich.text import Text
@@ -349,7 +351,7 @@ class Row:
 
     def miss(self, count: int, reason: str) -> None:
         """Show failed looks: the first, and then each minute."""
-        checks = "1 check" if count == 1 else f"{count} checks"
+        checks = format_count(count, "check")
         self._beat(f"still running ({checks} failed: {reason})", at_once=count == 1)
 
     def wait_for_slot(self) -> None:

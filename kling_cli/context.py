@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
-from kling_cli.console import Console, Row
+from kling_cli.console import Console, Row, can_style
 from kling_cli.errors import SetupError
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
@@ -78,7 +78,8 @@ class Context:
     @cached_property
     def output(self) -> Output:
         """Standard output."""
-        return Output(self.stdout, is_json=self._json)
+        is_styled = can_style(self.stdout, self.environ)
+        return Output(self.stdout, is_json=self._json, is_styled=is_styled)
 
     @cached_property
     def console(self) -> Console:

@@ -1,11 +1,13 @@
 """One `kling effect` run: options → pictures → requests → confirm → runner."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kling_cli import runner
 from kling_cli.api.parse import is_plain_http, is_safe_id
@@ -27,10 +29,10 @@ from kling_cli.models import EffectRequest, Picture, Purchase, Stage, TaskResult
 from kling_cli.naming import name_clip
 from kling_cli.poll import Poll
 from kling_cli.runner import Job
-from kling_cli.scenes import Scene, find
+from kling_cli.scenes import Scene, catalogue, find, find_end
 from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_group
 from kling_cli.submit import Plan, Submission, plan
-from kling_cli.text import clean, without_query
+from kling_cli.text import clean, format_count, without_query
 
 # The service's own default for two people is the oldest model, and one gateway names none at all:
 # so the model is always sent.
@@ -77,7 +79,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
         SetupError: settings or token cannot be used.
         StoppedError: the user did not agree to buy.
     """
-    scene = find(options.scene, any_scene=options.any_scene, pair=options.pair)
+    scene = _find_scene(options)
     sources = list_sources(options.images, options.from_list, context.stdin)
     if not sources:
         context.console.info("The list contains no pictures: nothing to do.")
@@ -90,8 +92,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     items = [known[group] for group in groups]
     effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
     effect.check()
-    if not (options.dry_run or options.yes or context.settings.is_sandbox):
-        effect.confirm()
+    effect.confirm()
     format_rows: runner.FormatRows = runner.format_locations
     if options.dry_run:
         context.console.info("This is a dry run: nothing is sent.")
@@ -120,6 +121,7 @@ class _Effect:
     items: Sequence[_Item]
     limit: ConcurrencyLimit
     downloads: Downloads | None = None
+    warnings: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Check every picture, and where the videos would be saved.
@@ -156,9 +158,16 @@ class _Effect:
             self._check_paths(self.downloads)
 
     def confirm(self) -> None:
-        """Ask the user, where there is one, whether to buy several tasks."""
-        context = self.context
-        if not (context.stdin.isatty() and context.stderr.isatty()):
+        """Warn of what may be bought in vain, and ask the user, where there is one, before buying.
+
+        Raises:
+            StoppedError: the user did not agree.
+        """
+        context, options = self.context, self.options
+        warnings = self._find_doubts()
+        has_user = context.stdin.isatty() and context.stderr.isatty()
+        asks = has_user and not (options.dry_run or options.yes or context.settings.is_sandbox)
+        if not (warnings or asks):
             return
         requests = [
             self._request(item.pictures) for item in dict.fromkeys(self.items) if not item.error
@@ -166,13 +175,26 @@ class _Effect:
         # The same picture under two names is one task.
         plans = {request.fingerprint: self._plan(request) for request in requests}
         new = sum(each.action == "buy" for each in plans.values())
-        question = f"{len(self.items)} photos, {new} new tasks"
+        if new:
+            self.warnings = warnings
+            for warning in warnings:
+                context.console.warn(warning)
+        if not asks or new < (1 if warnings else 2):
+            return
+        photos = sum(len(item.sources) for item in self.items)
+        question = f"{format_count(photos, 'photo')}, {format_count(new, 'new task')}"
         if made := len(plans) - new:
             question += f", {made} already made"
         if refused := sum(item.error is not None for item in self.items):
             question += f", {refused} refused"
-        if new > 1 and not context.console.confirm(f"{question}. Buy?", context.stdin):
-            raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
+        if not context.console.confirm(f"{question}. Buy?", context.stdin):
+            raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
+
+    def _find_doubts(self) -> tuple[str, ...]:
+        """Find what speaks against buying: what the provider has ended."""
+        host = urlsplit(self.context.settings.base_url.value).hostname or ""
+        end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
+        return (end,) if end else ()
 
     def jobs(self) -> list[Job]:
         """List the jobs; what is refused comes first, so that nobody waits to learn of it."""
@@ -240,7 +262,7 @@ class _Effect:
             reused=purchase is not None and not (submission and submission.bought),
             elapsed=context.clock.monotonic() - started,
             files=files,
-            warnings=tuple(row.warnings),
+            warnings=(*self.warnings, *row.warnings),
         )
 
     def _describe(self, request: EffectRequest) -> TaskResult:
@@ -260,6 +282,7 @@ class _Effect:
             external_task_id=found.external_task_id,
             reused=found.purchase is not None,
             plan=found.action,
+            warnings=self.warnings,
             request={"url": self.context.client(request.base_url).url, "body": body},
         )
 
@@ -347,6 +370,17 @@ class _Effect:
                     downloads.check(path, known, inputs=inputs)
             except InputError as error:
                 item.error = error
+
+
+def _find_scene(options: EffectOptions) -> Scene:
+    try:
+        return find(options.scene, any_scene=options.any_scene, pair=options.pair)
+    except UsageError:
+        *images, last = options.scene, *options.images
+        if not any(last == scene.name for scene in catalogue()):
+            raise
+        hint = f"kling effect {last} {shlex.join(images)}"
+        raise UsageError("usage", "SCENE comes before IMAGE.", hint=hint) from None
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:

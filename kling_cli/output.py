@@ -1,25 +1,37 @@
 """Standard output: lines, tables or JSON Lines, each complete and flushed at once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
-from typing import TextIO
+from typing import Literal, TextIO
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.models import TaskResult
 from kling_cli.text import clean, format_time
 
 SCHEMA = "kling/1"
+# By the title of a column, or by what is in a cell.
+_STYLES = {
+    "SCENE": "bold",
+    "TASK": "dim",
+    "TIME": "dim",
+    "SOURCE": "dim",
+    "NOTE": "dim",
+    "succeed": "green",
+    "failed": "red",
+    "unknown": "yellow",
+}
 
 
 class Output:
     """Standard output; what is in a cell cannot break its line, or change a terminal."""
 
-    def __init__(self, stream: TextIO, *, is_json: bool) -> None:
+    def __init__(self, stream: TextIO, *, is_json: bool, is_styled: bool = False) -> None:
         self.is_json = is_json
         self.is_terminal = stream.isatty()
         self._stream = stream
+        self._is_styled = is_styled
 
     def check(self) -> None:
         """Refuse to start where no result could be printed.
@@ -62,23 +74,32 @@ class Output:
         text = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
         self.line(text.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows: as a table on a terminal, else with tabs and the cells beyond the header."""
+    def table(
+        self,
+        header: Sequence[str],
+        shown: Iterable[Sequence[str]],
+        plain: Iterable[Sequence[str]],
+    ) -> None:
+        """Write a table for people on a terminal, else the plain rows with tabs between cells."""
         if not self.is_terminal:
-            for row in rows:
+            for row in plain:
                 self.row(*row)
             return
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+        is_utf8 = "utf" in (self._stream.encoding or "").lower()
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for title in header:
-            table.add_column(title, no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*(Text(clean(cell)) for cell in row[: len(header)]))
-        # Without any escape sequence, so that NO_COLOR need not be asked.
-        Console(file=self._stream, color_system=None, markup=False, emoji=False).print(table)
+            overflow: Literal["ellipsis", "crop"] = "ellipsis" if is_utf8 else "crop"
+            table.add_column(title, style=_STYLES.get(title), no_wrap=True, overflow=overflow)
+        for row in shown:
+            table.add_row(*(Text(clean(cell), _STYLES.get(cell, "")) for cell in row))
+        colours: Literal["standard"] | None = "standard" if self._is_styled else None
+        Console(
+            file=self._stream, force_terminal=True, color_system=colours, markup=False, emoji=False
+        ).print(table)
 
 
 def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:

@@ -5,6 +5,7 @@ a scene that is not in it can still be sent.
 """
 
 import pkgutil
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +13,10 @@ from kling_cli.errors import UsageError
 from kling_cli.text import clean
 
 PAIR = 2
+
+# The provider's own hosts; a gateway may keep a model or a scene for longer.
+_PROVIDER = re.compile(r"(.+\.)?(klingai\.com|kling\.ai)")
+_RETIRED_MODELS = {"kling-v1-5": "2026-09-15", "kling-v1-6": "2026-09-15"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,8 @@ class Scene:
     modes: tuple[str, ...] = ()
     title: str | None = None
     listed: str | None = None
+    ended: str | None = None
+    successor: str | None = None
     note: str | None = None
 
     @property
@@ -56,7 +63,14 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
         if wanted in (scene.name, scene.title):
             return scene
     if any_scene:
+        if not name.isprintable() or name.strip() != name or not name:
+            message = f"--any-scene cannot send {clean(name, limit=80)!r} as a scene."
+            hint = "A scene's name has no space around it and no control character in it."
+            raise UsageError("invalid_scene", message, hint=hint)
         return Scene(name, PAIR if pair else 1)
+    titled = [scene for scene in search(wanted) if not wanted.isascii()]
+    if len(titled) == 1:
+        return titled[0]
     raise UsageError(
         "unknown_scene",
         f"Unknown scene {clean(name, limit=80)!r}.{_suggest(wanted)}",
@@ -64,16 +78,35 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
     )
 
 
+def search(text: str) -> list[Scene]:
+    """Search the scenes whose name or title contains a text, in any case."""
+    part = text.lower()
+    return [scene for scene in catalogue() if part in scene.name or part in (scene.title or "")]
+
+
+def find_end(scene: Scene, *, model: str | None, host: str) -> str | None:
+    """Say that the provider has ended a scene, or retired its model at this host, if it has."""
+    retired = _RETIRED_MODELS.get(model or "") if _PROVIDER.fullmatch(host) else None
+    if scene.ended:
+        end = f"The provider ended {scene.name} on {scene.ended}."
+    elif retired:
+        end = f"The provider retired {model}, the model of {scene.name}, on {retired}."
+    else:
+        return None
+    return f"{end} Its successor is {scene.successor}." if scene.successor else end
+
+
 def _parse(line: str) -> Scene:
     name, pictures, *cells = line.split("\t")
     models, durations, modes = (tuple(cell.split(",")) if cell != "-" else () for cell in cells[:3])
-    title, listed, note = (cell if cell != "-" else None for cell in cells[3:])
-    return Scene(name, int(pictures), models, durations, modes, title, listed, note)
+    words = (cell if cell != "-" else None for cell in cells[3:])
+    return Scene(name, int(pictures), models, durations, modes, *words)
 
 
 def _suggest(name: str) -> str:
     import difflib
 
-    names = [scene.name for scene in catalogue()]
-    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    names = [scene.name for scene in catalogue() if not scene.ended]
+    near = sorted((each for each in names if name and name in each), key=lambda it: it.find(name))
+    near += difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(dict.fromkeys(near[:3]))}?" if near else ""

@@ -83,7 +83,7 @@ def list_tasks(context: Context, *, unfinished: bool) -> ExitCode:
         )
         for purchase in purchases
     ]
-    context.output.table(_HEADER, rows)
+    context.output.table(_HEADER, [row[:-1] for row in rows], rows)
     return ExitCode.OK
 
 

@@ -94,6 +94,11 @@ def format_transfer(done: int, total: int | None, *, seconds: float) -> str:
     return f"{size} {done / _MEGABYTE / seconds:.1f} MB/s" if seconds >= 0.5 else size
 
 
+def format_count(number: int, thing: str) -> str:
+    """Format a number of things, such as `1 task` or `3 tasks`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def format_time(seconds: float | None) -> str | None:
     """Format seconds since the epoch by RFC 3339, in UTC; None for an unknown time."""
     if not seconds:

@@ -36,7 +36,7 @@ def desk(tmp_path: Path) -> Path:
         ("kling effect squ", ["squeeze_scream", "squish"]),
         ("kling effect --timeout 5m let", ["let's_ride"]),
         ("kling effect 捏", ["捏捏乐"]),
-        ("kling scenes squish hug_p", ["hug_pro"]),
+        ("kling scenes hug_p", ["hug_pro"]),
         ("kling effect squish ph", ["photo.jpg"]),
         ("kling effect squish photo.jpg my", ["my photo.jpg"]),
         ("kling effect squish photo.jpg -o my", ["my photo.jpg"]),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.run import Program, run_installed
+from support.run import PHOTO, Program, run_installed
 from support.service import LoopbackService
 from support.shop import Rules
 from support.terminal import Terminal
@@ -55,7 +55,7 @@ def test_anything_else_buys_nothing(
         terminal.type(answer)
         assert terminal.finish() == 130
         lines = terminal.lines
-        assert "✗ Stopped. Nothing was sent." in lines
+        assert {"Nothing was bought.", "Stopped. Nothing was sent."} & set(lines)
         assert not any(re.match(r"[⠀-⣿] ", line) for line in lines)
         assert not terminal.is_cursor_hidden
     assert service.visits == []
@@ -108,3 +108,55 @@ def test_without_a_terminal_nobody_is_asked(service: LoopbackService, photos: li
     run = run_installed(*SQUISH, *photos)
     assert (run.code, len(service.ledger)) == (0, 4)
     assert "Buy?" not in run.err
+
+
+def test_an_ended_scene_is_asked_about_even_for_one_task(
+    service: LoopbackService, photos: list[Path]
+) -> None:
+    """The warning with date and successor stands before the question; a no buys nothing."""
+    with Terminal("effect", "kiss", *photos[:2]) as terminal:
+        terminal.wait_for("2 photos, 1 new task. Buy? [y/N]")
+        assert (
+            "! The provider ended kiss on 2026-01-30. Its successor is kiss_pro." in terminal.lines
+        )
+        terminal.type("n\r")
+        assert terminal.finish() == 130
+    assert service.visits == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "warnings"),
+    [
+        (
+            ("pet_lion",),
+            ["The provider ended pet_lion on 2026-01-30. Its successor is pet_lion_pro."],
+        ),
+        (("celebration",), ["The provider ended celebration on 2025-12-30."]),
+        (
+            ("squish", "--base-url", "https://api-singapore.klingai.com"),
+            ["The provider retired kling-v1-6, the model of squish, on 2026-09-15."],
+        ),
+        (("squish", "--base-url", "https://kling.ai.example"), []),
+        (("pet_lion_pro", "--base-url", "https://api-singapore.klingai.com"), []),
+    ],
+)
+def test_what_has_ended_is_warned_about(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], warnings: list[str]
+) -> None:
+    """A scene everywhere, a model at the provider's own hosts; a script has it in the JSON too."""
+    monkeypatch.setenv("KLING_TOKEN", "sk-anywhere")
+    run = kling("effect", argv[0], PHOTO, *argv[1:], "--dry-run", "--json")
+    assert (run.code, run.json["warnings"]) == (0, warnings)
+    assert [line for line in run.err.splitlines() if "The provider" in line] == [
+        f"warning: {warning}" for warning in warnings
+    ]
+
+
+def test_what_is_known_already_is_not_warned_about(
+    kling: Program, service: LoopbackService, photos: list[Path]
+) -> None:
+    """The rerun of an ended scene buys nothing, so it has nothing to warn about."""
+    first = kling("effect", "kiss", *photos[:2], "--json", "--no-wait")
+    again = kling("effect", "kiss", *photos[:2], "--json", "--no-wait")
+    assert (len(first.json["warnings"]), again.json["warnings"]) == (1, [])
+    assert len(service.ledger) == 1

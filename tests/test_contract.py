@@ -94,7 +94,7 @@ def test_a_task_that_was_not_delivered(
 @pytest.mark.parametrize(
     ("argv", "definition"),
     [
-        (("scenes", "hug"), "scene"),
+        (("scenes", "dizzy"), "scene"),
         (("config", "get", "jobs"), "setting"),
         (("config", "set", "jobs", "2"), "setting"),
         (("config", "unset", "jobs"), "setting"),

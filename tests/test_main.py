@@ -94,4 +94,4 @@ def test_ctrl_c_while_the_program_is_being_loaded(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     run = run_installed("scenes", environ={"PYTHONPATH": path})
     assert (run.code, run.out) == (130, "")
-    assert run.err == "error: Stopped. Nothing was sent.\n"
+    assert run.err == "Stopped. Nothing was sent.\n"

@@ -25,6 +25,7 @@ def test_each_scene_can_be_found() -> None:
         ("sqish", "Did you mean squish"),
         ("SQUICH", "Did you mean squish"),
         ("heart-gesture", "Did you mean heart_gesture"),
+        ("anime", "Did you mean anime_figure"),
         ("\x1b[31m0000000", r"Unknown scene '\\x1b[31m0000000'."),
     ],
 )
@@ -47,26 +48,54 @@ def test_any_scene_takes_a_name_as_it_is() -> None:
         find("Brand_new")
 
 
+@pytest.mark.parametrize("scene", ["", " ", "squish ", "a\x1b[31mb", "a\nb"])
+def test_any_scene_sends_no_broken_name(kling: Program, scene: str) -> None:
+    """An empty name, spaces around it and control characters are slips, not scenes."""
+    run = kling("effect", scene, PHOTO, "--any-scene", "--dry-run", "--json")
+    assert (run.code, run.json["error"]["code"]) == (2, "invalid_scene")
+
+
+def test_a_scene_behind_its_picture_is_named(kling: Program) -> None:
+    """The hint is the command with the two in order."""
+    run = kling("effect", "my photo.jpg", "squish")
+    assert (run.code, run.err) == (
+        2,
+        "error: SCENE comes before IMAGE.\nhint: kling effect squish 'my photo.jpg'\n",
+    )
+
+
+def test_a_part_of_a_chinese_title_is_enough(kling: Program) -> None:
+    """捏捏 is the beginning of one title alone."""
+    assert kling("effect", "捏捏", PHOTO, "--sandbox", "--json").json["effect_scene"] == "squish"
+
+
 def test_all_scenes_are_listed(kling: Program) -> None:
-    """Without a name every scene is listed, one a line, with five cells."""
-    run = kling("scenes")
-    assert (run.code, run.err) == (0, "")
-    assert [line.split("\t")[0] for line in run.lines] == [scene.name for scene in catalogue()]
-    assert {line.count("\t") for line in run.lines} == {4}
-    (squish,) = (line for line in run.lines if line.startswith("squish\t"))
+    """Each is one line of seven cells; those that have ended come last, and only with --all."""
+    every = kling("scenes", "--all").lines
+    present = [scene.name for scene in catalogue() if not scene.ended]
+    ended = [scene.name for scene in catalogue() if scene.ended]
+    assert [line.split("\t")[0] for line in every] == present + ended
+    assert kling("scenes").lines == every[: len(present)]
+    assert {line.count("\t") for line in every} == {6}
+    squish = next(line for line in every if line.startswith("squish\t"))
     assert squish.split("\t")[1:4] == ["1", "older", "捏捏乐"]
+    assert next(line for line in every if line.startswith("kiss\t")).endswith(
+        "2026-01-30\tkiss_pro"
+    )
+
+
+def test_scenes_can_be_found(kling: Program) -> None:
+    """By a part of their name or title in any case, and by the number of their pictures."""
+    assert [line.split("\t")[0] for line in kling("scenes", "Y_SQUI").lines] == ["jelly_squish"]
+    assert [line.split("\t")[0] for line in kling("scenes", "捏捏").lines] == ["squish"]
+    assert {line.split("\t")[1] for line in kling("scenes", "--pair").lines} == {"2"}
+    assert "kiss" not in [line.split("\t")[0] for line in kling("scenes", "kiss").lines]
+    assert kling("scenes", "fast-food").err == "No scene matches. kling scenes lists all.\n"
 
 
 def test_scenes_have_objects(kling: Program) -> None:
     """Under --json each scene is one object with the fields that its input takes."""
-    assert len(kling("scenes", "--json").lines) == len(catalogue())
-    hug, squish = kling("scenes", "hug", "捏捏乐", "--json").records
+    assert len(kling("scenes", "--all", "--json").lines) == len(catalogue())
+    (hug,) = (each for each in kling("scenes", "hug", "--all", "--json").records if each["modes"])
     assert (hug["name"], hug["images"], hug["modes"]) == ("hug", 2, ["std", "pro"])
-    assert (squish["name"], squish["images"], squish["title"]) == ("squish", 1, "捏捏乐")
-
-
-def test_an_unknown_scene_is_a_usage_error(kling: Program) -> None:
-    """A slip is answered with the nearest names, and nothing is listed."""
-    run = kling("scenes", "squish", "hugg", "--json")
-    assert run.code == run.json["exit_code"] == 2
-    assert "Did you mean hug?" in run.err
+    assert (hug["ended"], hug["successor"]) == ("2026-01-30", "hug_pro")

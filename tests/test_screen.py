@@ -101,7 +101,7 @@ def test_a_signal_leaves_a_clean_screen(tmp_path: Path, number: int, code: int) 
         assert terminal.finish() == code
     assert find_live(terminal) == []
     assert terminal.lines[-2:] == [
-        "✗ Stopped. 4 running at the service, 2 not sent.",
+        "Stopped. 4 running at the service, 2 not sent.",
         "  hint: Run the same command again: it goes on, and buys nothing twice.",
     ]
     assert not terminal.is_cursor_hidden
@@ -119,7 +119,7 @@ def test_the_check_of_many_pictures_is_shown_and_taken_away(
         terminal.type("\x03")
         assert terminal.finish() == 130
     assert find_live(terminal) == []
-    assert "✗ Stopped. Nothing was sent." in terminal.lines
+    assert "Stopped. Nothing was sent." in terminal.lines
     assert not terminal.is_cursor_hidden
     assert service.visits == []
 

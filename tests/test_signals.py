@@ -52,9 +52,9 @@ def test_a_signal_during_the_wait_names_the_task(
         run = process.finish()
     (bought,) = slow_service.ledger
     assert (run.code, run.out) == (code, "")
-    assert f"error: Stopped. Task {bought.task_id} goes on and is paid for.\n" in run.err
+    assert f"Stopped. Task {bought.task_id} goes on and is paid for.\n" in run.err
     assert f"hint: kling wait {bought.task_id}\n" in run.err
-    assert run.err.count("error:") == 1
+    assert run.err.count("Stopped.") == 1
     ((_name, task_id, stage),) = list_journal(tmp_path)
     assert task_id == bought.task_id
     assert stage in (Stage.SUBMITTED, Stage.PROCESSING)
@@ -78,7 +78,7 @@ def test_a_signal_during_the_post_is_not_sure(tmp_path: Path, number: int, code:
     assert run.json["error"]["charged"] == "maybe"
     assert run.json["external_task_id"] == name
     assert run.json["task_status"] == "unknown"
-    assert f"error: Stopped. The request may have been accepted, as {name}.\n" in run.err
+    assert f"Stopped. The request may have been accepted, as {name}.\n" in run.err
     assert "never sends again" in run.err
     assert name in run.json["error"]["hint"]
 
@@ -95,7 +95,7 @@ def test_a_signal_before_anything_was_sent(tmp_path: Path, form: str) -> None:
         process.kill(signal.SIGTERM)
         run = process.finish()
     assert run.code == 143
-    assert run.err.endswith("error: Stopped. Nothing was sent.\n")
+    assert run.err.endswith("Stopped. Nothing was sent.\n")
     if form == "json":
         assert (run.json["exit_code"], run.json["error"]["charged"]) == (143, "no")
     else:
@@ -115,7 +115,7 @@ def test_a_signal_in_a_batch_tells_of_every_input(slow_service: LoopbackService)
     assert run.code == 130
     assert [record["exit_code"] for record in run.records] == [130] * 3
     assert [record["error"]["charged"] for record in run.records] == ["yes", "no", "no"]
-    assert "error: Stopped. 1 running at the service and paid for, 2 not sent.\n" in run.err
+    assert "Stopped. 1 running at the service and paid for, 2 not sent.\n" in run.err
 
 
 def test_the_second_signal_does_not_wait(slow_service: LoopbackService) -> None:

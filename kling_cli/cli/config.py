@@ -384,5 +384,5 @@ def _check_setup(run: "Context") -> ExitCode:
         ("accepted", _WORDS[accepted], "" if accepted else reason),
         ("balance", left, unit),
     )
-    run.output.table(("", "", ""), rows)
+    run.output.table(("", "", ""), rows, rows)
     return exit_code

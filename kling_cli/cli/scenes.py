@@ -1,26 +1,32 @@
 """The command `kling scenes`."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kling_cli.cli import options
+from kling_cli.cli.options import option
 
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[SCENE...]",
-        help="Only these scenes.",
-        autocompletion=options.complete_scene,
-    ),
-]
+if TYPE_CHECKING:
+    from kling_cli.scenes import Scene
+
+_COLUMNS = ("SCENE", "TITLE", "TAKES", "NOTE")
 
 
 def scenes(
     context: typer.Context,
-    names: Names = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]",
+            help="Only scenes with this in their name or title.",
+            autocompletion=options.complete_scene,
+        ),
+    ] = None,
     *,
+    pair: Annotated[bool, option("--pair", "Only scenes that take two pictures.")] = False,
+    show_all: Annotated[bool, option("--all", "Ended scenes too, at the end.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -28,27 +34,56 @@ def scenes(
     """List the effect scenes in the catalogue.
 
     kling scenes
-    kling scenes squish hug
+    kling scenes pet
+    kling scenes --pair
     kling scenes --json | jq -r 'select(.images == 2) | .name'
 
     In a pipe each line has name, number of pictures, current or older (whether
-    the provider still lists it), title and note, with tabs between. The
-    provider changes its scenes monthly; kling effect --any-scene sends one that
-    is not listed here.
+    the provider still lists it), title, note, the date on which it ended and
+    its successor, with tabs between. The provider changes its scenes monthly:
+    --any-scene of kling effect sends one that is not listed here.
     """
-    from kling_cli.scenes import catalogue, find
+    from kling_cli.scenes import search
 
     run = options.configure(context)
-    chosen = [find(name) for name in names] if names else catalogue()
+    found = [scene for scene in search(text or "") if scene.is_pair or not pair]
+    chosen = [scene for scene in found if not scene.ended]
+    ended = [scene for scene in found if scene.ended]
+    if show_all:
+        chosen += ended
+    if not chosen:
+        others = " --all shows ended ones." if ended else ""
+        run.console.info(f"No scene matches.{others} kling scenes lists all.")
     if json:
         for scene in chosen:
             record = asdict(scene)
             record["images"] = record.pop("pictures")
             run.output.record(record)
         return 0
+    shown = [(each.name, each.title or "", _describe(each), _note(each)) for each in chosen]
     rows = [
-        (scene.name, str(scene.pictures), scene.listed or "", scene.title or "", scene.note or "")
-        for scene in chosen
+        (
+            *(each.name, str(each.pictures), each.listed or "", each.title or ""),
+            *(each.note or "", each.ended or "", each.successor or ""),
+        )
+        for each in chosen
     ]
-    run.output.table(("SCENE", "PICTURES", "LISTED", "TITLE", "NOTE"), rows)
+    run.output.table(_COLUMNS, shown, rows)
     return 0
+
+
+def _describe(scene: "Scene") -> str:
+    """Describe what a scene takes, such as `2 photos, 5 or 10 s, std or pro`."""
+    parts = ["2 photos" if scene.is_pair else "1 photo"]
+    if scene.durations[1:]:
+        parts.append(f"{' or '.join(scene.durations)} s")
+    if scene.modes:
+        parts.append(" or ".join(scene.modes))
+    return ", ".join(parts)
+
+
+def _note(scene: "Scene") -> str:
+    parts = [f"ended {scene.ended}"] if scene.ended else []
+    parts += [f"successor: {scene.successor}"] if scene.successor else []
+    parts += [scene.note] if scene.note else []
+    return "; ".join(parts)
