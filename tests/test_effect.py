@@ -29,7 +29,6 @@ BAD = PHOTOS / "README.md"
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("squich", PHOTO), "Did you mean squish"),
         (("squish", PHOTO, "-q", "-v"), "contradict each other"),
         (("squish", PHOTO, "--sandbox", "--base-url", "https://a.example"), "two services"),
         # It never turns into two tasks without a word: that would be paid twice.
