@@ -255,16 +255,18 @@ def test_a_killed_batch_goes_on(
 
 
 @pytest.mark.parametrize("kilobytes", [120_000, 160_000, 200_000])
-def test_too_little_memory_loses_nothing(service: LoopbackService, kilobytes: int) -> None:
+def test_too_little_memory_loses_nothing(kilobytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 93: out of memory at any place ends in one line; the rerun has the task, once."""
-    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
     line = command("effect", "squish", PHOTO, "--timeout", "9s")
     limit = f'ulimit -v {kilobytes}; exec "$@"'
-    limited = subprocess.run(
-        ["sh", "-c", limit, "sh", *line], capture_output=True, timeout=60, check=False
-    )
-    assert limited.returncode in {0, 1}
-    assert b"Traceback" not in limited.stderr
-    again = run_installed("effect", "squish", PHOTO)
-    assert again.code == 0, again.err
-    assert len(service.ledger) == 1
+    with LoopbackService(Rules(deduplicate="ignore", looks_until_done=0)) as service:
+        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
+        monkeypatch.setenv("KLING_TOKEN", "sk-little-memory")
+        limited = subprocess.run(
+            ["sh", "-c", limit, "sh", *line], capture_output=True, timeout=60, check=False
+        )
+        assert limited.returncode in {0, 1}
+        assert b"Traceback" not in limited.stderr
+        again = run_installed("effect", "squish", PHOTO)
+        assert again.code == 0, again.err
+        assert len(service.ledger) == 1
