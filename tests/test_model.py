@@ -292,9 +292,7 @@ def test_one_process_buys_once(rules: Rules, request: pytest.FixtureRequest) -> 
     ],
     ids=str,
 )
-def test_two_processes_buy_once(
-    rules: Rules, machines: int, request: pytest.FixtureRequest
-) -> None:
+def test_two_runs_buy_once(rules: Rules, machines: int, request: pytest.FixtureRequest) -> None:
     """Two runs at the same time, put aside and killed anywhere, buy once between them."""
     switches = 2 if request.config.getoption("--every-call") else 1
     ways = 0

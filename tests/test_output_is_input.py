@@ -90,7 +90,7 @@ def test_every_input_is_kept(
     assert service.visits == []
 
 
-def test_an_input_in_the_output_directory_is_kept(
+def test_the_output_directory_is_kept(
     kling: Program, service: LoopbackService, photo: Path
 ) -> None:
     """The photo whose video would replace another input is refused; the others are made."""
@@ -113,7 +113,7 @@ def test_what_standard_input_reads_is_kept(service: LoopbackService, photo: Path
     assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
 
 
-def test_a_second_video_does_not_replace_the_photo(
+def test_a_second_video_replaces_none(
     kling: Program, service: LoopbackService, photo: Path
 ) -> None:
     """A further video of the same task gets a number in its name, which may be the photo's name."""
@@ -131,9 +131,7 @@ def test_a_second_video_does_not_replace_the_photo(
     assert f"{service.url}/videos/" in run.err
 
 
-def test_our_own_clip_among_the_inputs_does_no_harm(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_our_own_clip_as_an_input(kling: Program, service: LoopbackService, photo: Path) -> None:
     """`kling effect squish * -o .`, run again, names its own clip as input, and keeps it."""
     clip = photo.with_name("me-squish.mp4")
     assert kling(*SQUISH, photo, "-o", f"{photo.parent}/").code == 0

@@ -34,9 +34,7 @@ def run_in_thread(*argv: object) -> tuple[threading.Thread, list[Run]]:
 @pytest.mark.parametrize(
     ("count", "own_id"), [(2, ()), (2, ("--external-task-id", "order-66")), (12, ())]
 )
-def test_many_at_once_buy_one(
-    service: LoopbackService, count: int, own_id: tuple[str, ...]
-) -> None:
+def test_many_buy_one(service: LoopbackService, count: int, own_id: tuple[str, ...]) -> None:
     """Faults 95, 97 and 98: one sends, the others wait for the same task; all print the URL."""
     with ThreadPoolExecutor(count) as pool:
         runs = [pool.submit(Program(), *PLAIN, *own_id) for _ in range(count)]

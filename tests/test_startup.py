@@ -74,9 +74,7 @@ def test_help_needs_no_more_than_the_command_line(tmp_path: Path) -> None:
     assert not {"sqlite3", "kling_cli.effect", "kling_cli.journal"} & modules
 
 
-def test_a_look_needs_no_picture_code(
-    tmp_path: Path, kling: Program, service: LoopbackService
-) -> None:
+def test_a_look_loads_no_pillow(tmp_path: Path, kling: Program, service: LoopbackService) -> None:
     """`kling status` loads neither Pillow nor, as nobody watches standard error, rich."""
     kling("effect", "squish", PHOTO, "--no-wait")
     looks = len(service.visits)

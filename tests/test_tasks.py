@@ -33,9 +33,7 @@ def fill(kling: Program, service: LoopbackService, clock: VirtualClock) -> list[
     return [purchase.task_id for purchase in service.ledger]
 
 
-def test_tasks_are_rows_or_objects(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_rows_and_objects(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """The newest is the first; each object has that task's own exit code."""
     done, failed, running = fill(kling, service, clock)
     run = kling("tasks")
@@ -205,9 +203,7 @@ def test_a_service_that_cannot_be_reached(kling: Program, service: LoopbackServi
 
 
 @BOTH
-def test_a_claim_that_was_never_sent(
-    kling: Program, service: LoopbackService, command: str
-) -> None:
+def test_a_claim_never_sent(kling: Program, service: LoopbackService, command: str) -> None:
     journal = Journal(journal_path(), now=lambda: START)
     journal.claim(
         Purchase(

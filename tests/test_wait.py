@@ -40,9 +40,7 @@ def buy_in_doubt(kling: Program, service: LoopbackService) -> str:
 # When it looks
 
 
-def test_first_look_comes_soon(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_first_look_is_soon(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """A task bought a minute ago is looked at without any pause."""
     task_id = buy(kling)
     clock.advance(60)
@@ -140,9 +138,7 @@ def test_a_signal_ends_it_with_the_way_on(service: LoopbackService) -> None:
 # What the service says
 
 
-def test_missing_task_is_lag_to_status_too(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_missing_task_is_lag(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """Fault 28: within 120 s of its acceptance a task that is not found counts as running."""
     task_id = buy(kling)
     service.on_look(MISSING, times=2)
@@ -155,9 +151,7 @@ def test_missing_task_is_lag_to_status_too(
     assert kling("status", task_id).code == 8, "it must stay in the journal"
 
 
-def test_missing_for_good_is_unknown(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_missing_for_good(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """Fault 29: an own task not found five times in a row after 120 s ends the wait with 9."""
     task_id = buy(kling)
     service.on_look(MISSING, times=99)

@@ -42,9 +42,7 @@ def check_words(run: Run, *, name: str = "") -> None:
         assert name in said
 
 
-def test_the_id_is_looked_up_and_told_before_the_send(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_the_id_is_looked_up_and_told_first(kling: Program, service: LoopbackService) -> None:
     """Fault 77: one free look, then a warning with the id, then the purchase."""
     service.on_create(DROP, purchase=True)
     run = kling(*SQUISH, "--json")
@@ -57,9 +55,7 @@ def test_the_id_is_looked_up_and_told_before_the_send(
 
 
 @pytest.mark.parametrize("status", ["processing", "succeed"])
-def test_a_task_that_the_service_knows_is_gone_on_with(
-    service: LoopbackService, status: str
-) -> None:
+def test_a_known_task_is_gone_on_with(service: LoopbackService, status: str) -> None:
     """Fault 77: running or done, it is waited for or printed, and nothing is bought."""
     service.shop.rules = Rules(deduplicate="ignore", looks_until_done=99)
     assert Program()(*SQUISH, "--no-wait").code == 0
@@ -168,9 +164,7 @@ def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) ->
     assert kling("wait", task_id).lines == [find_video(service)]
 
 
-def test_a_service_that_falls_silent_is_told_as_it_is(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_service_that_falls_silent(kling: Program, service: LoopbackService) -> None:
     """Fault 23: exit 10 behind a purchase says that it is paid for, and how it is found."""
     assert kling(*SQUISH, "--no-wait").code == 0
     service.shop.rules = Rules(deduplicate="ignore", looks_until_done=500)
