@@ -268,12 +268,12 @@ def _message(fields: Fields, *, is_done: bool) -> str:
 
 
 def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
-    numbers = (parse_number(fields.get(key)) for fields in layers for key in keys)
+    numbers = (_parse_number(fields.get(key)) for fields in layers for key in keys)
     seconds = next((each for each in numbers if each and each < _MAX_TIME), None)
     return seconds / 1000 if seconds and seconds >= _FIRST_MILLISECONDS else seconds
 
 
-def parse_number(value: object) -> float | None:
+def _parse_number(value: object) -> float | None:
     """Return a number that is finite and not negative, also from a text; else None."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
@@ -297,7 +297,7 @@ def _parse_videos(fields: Fields) -> tuple[Video, ...]:
         for entry in entries:
             video = {"url": entry} if isinstance(entry, str) else get_object(entry)
             if url := get_text(video.get("url")):
-                name, duration = get_text(video.get("id")), parse_number(video.get("duration"))
+                name, duration = get_text(video.get("id")), _parse_number(video.get("duration"))
                 videos.setdefault(url, Video(url=url, id=name or None, duration=duration))
         if videos:
             return tuple(videos.values())

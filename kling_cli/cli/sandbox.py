@@ -28,7 +28,8 @@ def sandbox(
         http://127.0.0.1:8808/v1/videos/effects
 
     It listens on this machine alone, speaks as the service does, takes the
-    token sandbox, and makes a clip that says so. Other tokens choose trouble,
+    token sandbox, and makes a clip that says so. Each request is a line on
+    standard error: time, method, path, HTTP status. Other tokens choose trouble,
     to try out how a script copes; --sandbox takes them too, from KLING_TOKEN:
 
       sandbox-failed      the task is accepted and fails after 3 seconds
@@ -47,7 +48,7 @@ def sandbox(
     from kling_cli.sandbox.server import serve
 
     run = options.configure(context)
-    with serve(run.sandbox, port, run.console.log) as server:
+    with serve(run.sandbox, port, run.console.info) as server:
         if json:
             run.output.record({"url": server.url})
         else:

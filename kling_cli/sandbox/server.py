@@ -1,18 +1,15 @@
 """The sandbox over HTTP: a thread for each request, on loopback only."""
 
-import string
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from kling_cli.errors import KlingError, UsageError
-from kling_cli.sandbox.app import send
-from kling_cli.sandbox.trouble import refuse
+from kling_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication
 
 _LOOPBACK = "127.0.0.1"
 
@@ -21,9 +18,9 @@ def serve(app: "WSGIApplication", port: int, log: Callable[[str], None]) -> "Ser
     """Open a server for an application; `serve_forever` answers until an exception ends it.
 
     Args:
-        app: what `create_app` made.
+        app: the sandbox.
         port: 0 for a free one.
-        log: gets a line for each answered request, printable ASCII, without any token.
+        log: gets a line for each request: time, method, path, and how it was answered.
     """
     try:
         server = Server((_LOOPBACK, port), _Handler)
@@ -34,7 +31,7 @@ def serve(app: "WSGIApplication", port: int, log: Callable[[str], None]) -> "Ser
             hint="--port 0 picks a free port.",
         ) from error
     server.log = log
-    server.set_app(_answer_faults(app))
+    server.set_app(app)
     return server
 
 
@@ -63,24 +60,19 @@ class Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     # So that `Expect: 100-continue`, as curl sends it with a photo, is answered at once.
     protocol_version = "HTTP/1.1"
+    command = ""  # until a request was read
+    _status = "no reply"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log what was asked and how it was answered."""
-        path = quote(self.path, safe=string.punctuation)
-        cast("Server", self.server).log(f"{self.command} {path} {code}")
+        """Keep how it was answered."""
+        self._status = str(code)
 
     def log_message(self, *_words: object) -> None:
         """Say nothing of what is no HTTP."""
 
-
-def _answer_faults(app: "WSGIApplication") -> "WSGIApplication":
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        try:
-            return app(environ, start_response)
-        except ConnectionResetError:
-            raise  # the server ends the connection without a byte
-        except Exception as error:
-            message = error.message if isinstance(error, KlingError) else type(error).__name__
-            return send(refuse(5000, f"internal error: {message}").answer, start_response)
-
-    return answer
+    def finish(self) -> None:
+        """Log what was asked and how it was answered, also where the reply is lost."""
+        super().finish()
+        if self.command:
+            line = f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {self._status}"
+            cast("Server", self.server).log(line)

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     UNIQUE (token, external_task_id)
 );
 """
-_CLIP = Path(__file__).with_name("clip.mp4")
+CLIP = Path(__file__).with_name("clip.mp4")
 # Seconds to wait for another process; each statement takes milliseconds.
 _BUSY_TIMEOUT = 30
 
@@ -85,7 +85,7 @@ class Store:
         with self.open():
             if not clip.exists():
                 part = clip.with_name(f".{clip.name}.{os.urandom(8).hex()}")
-                part.write_bytes(_CLIP.read_bytes())
+                part.write_bytes(CLIP.read_bytes())
                 part.replace(clip)
         return clip.as_uri()
 
