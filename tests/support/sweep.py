@@ -40,17 +40,6 @@ class Point:
 FILES = ("journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm", "", PHOTO.name)
 
 
-# Where a run begins, writes its claim, its doubt and its task, sends and reads.
-SAMPLE = [
-    Point(call="openat", number=1, file="journal.sqlite3", is_first=True),
-    Point(call="pwrite64", number=4, file="journal.sqlite3-wal", is_first=True),
-    Point(call="pwrite64", number=2, file="journal.sqlite3-wal", is_first=False),
-    Point(call="fdatasync", number=1, file="journal.sqlite3-wal", is_first=False),
-    Point(call="sendto", number=2, file=None, is_first=False),
-    Point(call="recvfrom", number=1, file=None, is_first=False),
-]
-
-
 class Bench:
     """One run's own directory, token and ledger entries at a common service."""
 
