@@ -86,7 +86,6 @@ class FaultServer:
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first, with those of the service."""
         return self.shop.ledger
 
     @property

@@ -29,7 +29,6 @@ class Visit:
 
     @property
     def token(self) -> str | None:
-        """What came after `Bearer `, if anything did."""
         return find_token(self.headers)
 
 
@@ -105,7 +104,6 @@ class Loopback(ThreadingHTTPServer):
         self.process_request_thread(connection, connection.getpeername())
 
     def number(self, connection: socket.socket) -> int:
-        """Number the connections in the order in which they were opened."""
         with self._changed:
             return self._numbers[connection]
 
@@ -114,13 +112,11 @@ class Loopback(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection."""
         connection, address = super().get_request()
         self._register(connection)
         return connection, address
 
     def close_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Close a connection."""
         super().close_request(request)
         with self._changed:
             self._numbers.pop(request, None)
@@ -145,7 +141,6 @@ class _Handler(BaseHTTPRequestHandler):
     resetting = False
 
     def play(self) -> None:
-        """Read the request's body, have it answered, and send the answer."""
         assert isinstance(self.server, Loopback)
         size = int(self.headers.get("Content-Length") or 0)
         body = b""

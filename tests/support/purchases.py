@@ -79,7 +79,6 @@ def break_journal(*statements: str) -> None:
 # SQLite tells an overflow as an operational error, which is what a full or failing disk is too.
 _FAULT = "abs(-9223372036854775807 - 1)"
 _FULL = f"BEGIN SELECT {_FAULT}; END"
-FULL_AT_CLAIM = f"CREATE TRIGGER full_claim BEFORE INSERT ON purchases {_FULL}"
 
 
 def full_at(stage: Stage) -> str:

@@ -47,7 +47,7 @@ class LoopbackService:
         self._created = b""
         self._clock = clock
         self._video = video
-        self._published: dict[str, tuple[bytes, str]] = {}
+        self._published: dict[str, bytes] = {}
         self._scripts: defaultdict[str, deque[tuple[Reply, bool]]] = defaultdict(deque)
         self._request_ids = itertools.count(1)
         self._loopback = Loopback(answer=self._answer, complain=self.breaches.append)
@@ -71,7 +71,6 @@ class LoopbackService:
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first."""
         return self.shop.ledger
 
     @property
@@ -124,13 +123,12 @@ class LoopbackService:
     def forget_scripts(self) -> None:
         self._scripts.clear()
 
-    def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
+    def publish(self, path: str, content: bytes) -> str:
         """Serve a file under this path, as often as it is asked for; returns its URL."""
-        self._published[path] = (content, media_type)
+        self._published[path] = content
         return self.url + path
 
     def adopt(self, connection: socket.socket) -> None:
-        """Serve an open connection until it ends, in the caller's thread."""
         self._loopback.adopt(connection)
 
     def describe(self, purchase: Purchase, status: str) -> dict[str, object]:
@@ -195,7 +193,7 @@ class LoopbackService:
         if "authorization" in visit.headers:
             self.breaches.append(f"a token went to the file {path}")
         if file is not None:
-            return serve_file(file[0], media_type=file[1], headers=visit.headers)
+            return serve_file(file, media_type="image/jpeg", headers=visit.headers)
         if scripted := self._take("video"):
             return scripted[0]
         if video is None or self.shop.find(video[1]) is None:

@@ -58,7 +58,6 @@ class Shop:
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first."""
         with self._lock:
             return list(self._ledger)
 
@@ -80,7 +79,6 @@ class Shop:
             return self.note(order, token=token)
 
     def note(self, order: Order, *, token: str | None) -> Purchase:
-        """Create a task whatever the rules say."""
         with self._lock:
             purchase = Purchase(
                 task_id=str(_FIRST_ID + len(self._ledger)),

@@ -56,7 +56,6 @@ class Bench:
 
     @property
     def purchases(self) -> int:
-        """How many tasks this bench has bought."""
         return sum(purchase.token == self.token for purchase in self._service.ledger)
 
     def begin_journal(self) -> None:
@@ -90,11 +89,9 @@ class Bench:
         return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
     def buy(self, *strace: str) -> Run:
-        """Run the command that the sweep is about."""
         return self.run("effect", "squish", str(PHOTO), "--timeout", _TIMEOUT, strace=strace)
 
     def name_file(self, file: str) -> Path:
-        """Tell where one of `FILES` lies."""
         return PHOTO if file == PHOTO.name else self.state / file
 
 
@@ -129,7 +126,6 @@ def find_points(
 
 
 def select(bench: Bench, file: str | None) -> list[str]:
-    """Make strace see the calls on one file alone, or those on sockets."""
     if file is None:
         return ["-e", f"trace={_SOCKETS}"]
     return ["-P", str(bench.name_file(file)), "-e", f"trace={_FILES}"]

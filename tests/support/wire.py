@@ -60,7 +60,6 @@ class Connection:
         self._buffer = bytearray()
 
     def read_head(self) -> None:
-        """Begin the next request: read up to the empty line."""
         received = Received()
         self.requests.append(received)
         while _END_OF_HEAD not in self._buffer:
@@ -116,7 +115,6 @@ class Connection:
         self.wait(0)
 
     def close(self) -> None:
-        """End the connection in order; the script goes on without it."""
         self.link.close()
 
     def reset(self) -> None:
@@ -125,7 +123,6 @@ class Connection:
         self.link.close()
 
     def serve(self) -> None:
-        """Leave the rest of the connection to the service."""
         assert self._server.service is not None
         assert not self._buffer
         self._server.service.adopt(self.link)
