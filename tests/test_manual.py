@@ -1,12 +1,12 @@
 """The manual page is right for every `man`, and names what the program has."""
 
 import re
-import subprocess
 from typing import Any
 
 import pytest
 import typer
 from support.pages import ROOT, read_page
+from support.run import run_process
 from support.shells import make_environ, require
 
 from kling_cli.cli.app import app
@@ -69,13 +69,7 @@ def test_it_names_every_exit_code() -> None:
 @pytest.mark.parametrize("argv", [("mandoc", "-Tlint"), ("man", "--warnings", "-l")])
 def test_it_is_right_for_every_man(argv: tuple[str, ...]) -> None:
     require(argv[0])
-    done = subprocess.run(
-        [*argv, str(ROOT / "man" / "kling.1")],
-        capture_output=True,
-        text=True,
-        env={**make_environ(), "MANPAGER": "cat"},
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert argv[0] == "man" or done.stdout == ""
+    environ = {**make_environ(), "MANPAGER": "cat"}
+    run = run_process([*argv, ROOT / "man" / "kling.1"], environ)
+    assert (run.code, run.err) == (0, "")
+    assert argv[0] == "man" or run.out == ""

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -21,7 +20,7 @@ from support.pages import (
     read_page,
     run_script,
 )
-from support.run import Program, command
+from support.run import Program, command, run_process
 
 from kling_cli.errors import ExitCode
 from kling_cli.settings import KEYS
@@ -157,11 +156,9 @@ def test_the_setup_ends_with_a_clip(tmp_path: Path) -> None:
     program, *argv = shlex.split(SETUP.strip().split(" && ")[-1])
     assert program == ".venv/bin/kling"
     for _ in range(2):
-        done = subprocess.run(
-            command(*argv), capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
-        )
-        assert (done.returncode, done.stdout) == (0, "clip.mp4\n"), done.stderr
-        assert "sandbox" in done.stderr
+        run = run_process(command(*argv), os.environ, directory=tmp_path)
+        assert (run.code, run.out) == (0, "clip.mp4\n"), run.err
+        assert "sandbox" in run.err
     clip = ROOT / "kling_cli" / "sandbox" / "clip.mp4"
     assert (tmp_path / "clip.mp4").read_bytes() == clip.read_bytes()
 
@@ -212,12 +209,9 @@ def read_lines(picture: Path) -> list[str]:
 
 def test_the_pictures_are_of_the_program_as_it_is(tmp_path: Path) -> None:
     """Each picture of the README shows, word for word, what a real run shows now."""
-    subprocess.run(
-        [sys.executable, str(PICTURES / "draw.py"), str(tmp_path)],
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "LC_ALL": "C.UTF-8"},
-        timeout=100,
-    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "LC_ALL": "C.UTF-8"}
+    drawn = run_process([sys.executable, PICTURES / "draw.py", tmp_path], environ)
+    assert drawn.code == 0, drawn.err
     shown = re.findall(r"!\[[^]]+\]\(man/pictures/(.+)\)", README)
     assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir())
     for name in shown:

@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.run import PHOTO, Run, command
+from support.run import PHOTO, Run, command, run_process
 from support.service import LoopbackService
 
 STRACE = shutil.which("strace")
@@ -79,14 +78,7 @@ class Bench:
     def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
         """Run the program, under strace if there is something for it to do."""
         prefix = [str(STRACE), "-f", *strace] if strace else []
-        done = subprocess.run(
-            [*prefix, *command(*argv)],
-            capture_output=True,
-            env=self._environ,
-            timeout=100,
-            check=False,
-        )
-        return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+        return run_process([*prefix, *command(*argv)], self._environ)
 
     def buy(self, *strace: str) -> Run:
         return self.run("effect", "squish", str(PHOTO), "--timeout", _TIMEOUT, strace=strace)
