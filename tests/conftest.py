@@ -20,10 +20,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOKEN = "sk-test-0123456789abcdef"
 _CLEARED = ("KLING_", "XDG_")
+# With the last one every process would compile the program anew, which takes most of its time.
 _NAMED = {
     "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES",
     "NO_COLOR", "NO_PROGRESS", "TERM", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PYTHONDONTWRITEBYTECODE",
 }  # fmt: skip
 
 
