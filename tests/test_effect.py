@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.photos import make_photos
 from support.pictures import save
 from support.purchases import (
     UNREADABLE,
@@ -15,10 +16,10 @@ from support.purchases import (
     journal_path,
     list_stages,
 )
-from support.replies import DROP, refuse
+from support.replies import DROP, Reply, accept, refuse
 from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program, Run
 from support.service import LoopbackService
-from support.shop import Rules
+from support.shop import Purchase, Rules
 
 from kling_cli.models import Stage
 
@@ -91,6 +92,26 @@ def test_the_same_picture_twice_is_bought_once(kling: Program, service: Loopback
     assert sorted(one["reused"] for one in run.records) == [False, True]
     assert {one["task_id"] for one in run.records} == {service.ledger[0].task_id}
     assert (run.code, len(service.ledger)) == (0, 1)
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 8, None])
+def test_so_many_tasks_at_once_and_no_more(
+    kling: Program, service: LoopbackService, tmp_path: Path, jobs: int | None
+) -> None:
+    """--jobs bounds the tasks under way, and that many there are; 4 where nothing is said."""
+    counts = list[int]()
+
+    def note(sale: Purchase | None) -> object:
+        counts.append(service.running)
+        return accept(sale)
+
+    service.shop.rules = Rules(task_seconds=90)
+    service.on_create(Reply(json=note), purchase=True, times=10)
+    photos = make_photos(tmp_path / "photos", 10)
+    run = kling(*SQUISH, *photos, *([f"--jobs={jobs}"] if jobs else []))
+    assert (run.code, len(run.lines), len(counts)) == (0, 10, 10)
+    most = jobs or 4
+    assert min(most, 2) <= max(counts) <= most
 
 
 def test_standard_input_goes_together_with_files(kling: Program, service: LoopbackService) -> None:

@@ -148,16 +148,11 @@ def test_an_id_that_no_url_can_carry_is_refused(
 ) -> None:
     """Fault 36: an id that could not be looked up is refused before anything starts."""
     run = kling(*PLAIN, "--external-task-id", name)
-    assert (run.code, service.visits) == (2, [])
-    assert "\x1b" not in run.err
+    several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
+    assert (run.code, several.code, service.visits) == (2, 2, [])
     assert "1 to 128 of A-Z" in run.err
-
-
-def test_it_names_one_task_only(kling: Program, service: LoopbackService) -> None:
-    """Two pictures make two tasks, which cannot share an id."""
-    run = kling(*NAMED, OTHER_PHOTO)
-    assert (run.code, service.visits) == (2, [])
-    assert "names one task, and there are 2 to make" in run.err
+    assert "names one task, and there are 2 to make" in several.err
+    assert "\x1b" not in run.err + several.err
 
 
 # --- --new, and the journal's file --------------------------------------------------------------

@@ -58,17 +58,13 @@ def test_a_name_may_hold_any_byte(kling: Program, tmp_path: Path) -> None:
 def test_a_list_is_a_file_too_and_goes_behind_the_arguments(
     kling: Program, tmp_path: Path, photos: list[Path]
 ) -> None:
-    """Arguments come first, then the list; an address may stand in it."""
-    listed = tmp_path / "list"
-    listed.write_text(f"{photos[1]}\nhttps://pictures.example/a.jpg\n", encoding="utf-8")
+    """Arguments come first, then the list; an address and standard input may stand in it."""
+    url, listed = "https://pictures.example/a.jpg", tmp_path / "list"
+    listed.write_text(f"{photos[1]}\n{url}\n-\n", encoding="utf-8")
     argv = ("--from", listed, photos[0], "--no-check-url", "--jobs", "1", "--json")
-    run = kling(*SQUISH, *argv)
-    assert run.code == 0
-    assert [one["images"][0]["source"] for one in run.records] == [
-        str(photos[0]),
-        str(photos[1]),
-        "https://pictures.example/a.jpg",
-    ]
+    run = kling(*SQUISH, *argv, stdin=PHOTO.read_bytes())
+    sources = [one["images"][0]["source"] for one in run.records]
+    assert (run.code, sources) == (0, [str(photos[0]), str(photos[1]), url, "-"])
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n\n", b"\0", b"\xef\xbb\xbf"])
@@ -126,13 +122,3 @@ def test_standard_input_is_read_once(
     run = kling(*SQUISH, *argv, stdin=content)
     assert (run.code, service.visits) == (2, [])
     assert "Standard input (-) can be read only once." in run.err
-
-
-def test_a_list_may_name_standard_input(
-    kling: Program, service: LoopbackService, tmp_path: Path, photos: list[Path]
-) -> None:
-    """A list from a file leaves standard input to one picture."""
-    listed = tmp_path / "list"
-    listed.write_text(f"-\n{photos[0]}\n", encoding="utf-8")
-    run = kling(*SQUISH, "--from", listed, stdin=PHOTO.read_bytes())
-    assert (run.code, len(service.ledger)) == (0, 2)
