@@ -146,7 +146,7 @@ class Context:
         Raises:
             SetupError: this user has no home directory, and no variable names one.
         """
-        from kling_cli.sandbox.app import create_app
+        from kling_cli.sandbox.app import Sandbox
 
         directory = self.settings.state_directory
         if directory is None:
@@ -154,7 +154,7 @@ class Context:
             hint = "Name a directory in KLING_STATE_DIR."
             raise SetupError("state_directory_unknown", message, hint=hint)
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
-        return create_app(directory / "sandbox.sqlite3", now=self.clock.time)
+        return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     def prepare(self) -> None:
         """Make what all threads share before any of them starts, so that faults are shown once."""

@@ -1,28 +1,36 @@
-"""What this machine bought: the memory that outlives every crash.
+"""What this machine bought: the memory that outlives every crash; the only user of sqlite3.
 
 A row is written before anything is sent and again before its outcome is shown. Rows change only
 inside one short, durable transaction, and only along the arrows of `purchase.py`, so that of two
 processes exactly one wins each step.
+
+A file that exists is always honoured: where it cannot be written it is read, and where it cannot be
+read nothing is sent. It is never deleted or overwritten.
 """
 
+import errno
 import json
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+import shlex
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kling_cli.database import Database, UnwritableError
 from kling_cli.errors import LocalError, UsageError
-from kling_cli.models import Purchase, Stage, Task, Video
+from kling_cli.models import Cost, Purchase, Stage, Task, Video
 from kling_cli.purchase import TRANSITIONS, Event, observe
 from kling_cli.text import clean
 
 _FILE = "journal.sqlite3"
-_UNFINISHED = "stage IN ('sending', 'unknown', 'submitted', 'processing')"
-
+_dump = partial(json.dumps, default=asdict)
 # Of a purchase: in the table each has a column of its name.
 _FIELDS = tuple(field.name for field in fields(Purchase))
 # Each leads to the next version.
@@ -43,7 +51,41 @@ _MIGRATIONS = (
     CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id)
     """,
     "ALTER TABLE purchases ADD COLUMN tag TEXT",
+    "ALTER TABLE purchases ADD COLUMN cost TEXT",
 )
+
+_APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
+_READ_VERSION = (
+    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+    " FROM pragma_application_id, pragma_user_version"
+)
+_BUSY_SECONDS = 30.0
+_BUSY_PAUSE_SECONDS = 0.05
+# A run that only reads buys nothing, so another process need not be waited for.
+_READ_SECONDS = 1.0
+_CLOSE_SECONDS = 0.5
+# More than SQLite's own files need at once.
+_PROBE_BYTES = 128 * 1024
+_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+_NO_RIGHT = (
+    os.strerror(errno.EACCES),
+    os.strerror(errno.EPERM),
+    "attempt to write a readonly database",  # SQLite's words for its own files beside ours
+)
+
+
+class UnwritableError(LocalError):
+    """The journal cannot be written, and nothing was; a new purchase ends before it is sent."""
+
+    def __init__(self, path: Path | None, reason: str) -> None:
+        self.reason = clean(reason)
+        way = "Make room on its disk" if reason in _NO_ROOM else "Make it writable"
+        super().__init__(
+            "journal_write_failed",
+            f"The journal {clean(str(path))} cannot be written ({self.reason}). Nothing was sent.",
+            hint=f"{_find_repair(path, reason) or way}, or name another directory in "
+            "KLING_STATE_DIR. Then it is safe to run the same command again.",
+        )
 
 
 def open_journal(
@@ -51,58 +93,73 @@ def open_journal(
 ) -> "Journal":
     """Open the journal of a state directory; in memory where there is none and none can be made.
 
-    Raises:
-        LocalError: it cannot be read, is damaged, of a newer version, or no journal.
+    A LocalError says that it cannot be read, is damaged, newer, or none of ours.
     """
     if directory is None:
         warn("No journal can be kept: no directory for it is known; KLING_STATE_DIR can name one.")
         return Journal(None, now=now)
     path = directory / _FILE
     try:
-        journal = Journal(path, now=now)
+        return Journal(path, now=now)
     except UnwritableError as error:
-        warn(f"No journal can be kept: {clean(str(directory))}: {error.reason}.")
-        return Journal(None, now=now)
-    if journal.fault is not None:
+        if _is_absent(path):
+            warn(f"No journal can be kept: {clean(str(directory))}: {error.reason}.")
+            return Journal(None, now=now)
+        journal = Journal(path, now=now, fault=error.reason)
         warn(
-            f"The journal {clean(str(path))} cannot be written ({journal.fault}). It is used "
+            f"The journal {clean(str(path))} cannot be written ({error.reason}). It is used "
             "read-only, and nothing new is bought."
         )
-    return journal
+        return journal
 
 
 class Journal:
-    """The purchases of one machine; shared by the threads of a run.
+    """The purchases of one machine; shared by the threads of a run and by other processes.
 
     Args:
         path: made 0600 in a directory made 0700; None keeps the journal in memory, for this run.
         now: seconds since the epoch.
+        fault: why a file that is there cannot be written; it is then only read, from memory.
 
     Attributes:
         sender: identifies this run; what follows a `send` counts only from the same sender.
-        claimed: the ids that this run has claimed: a request that is made twice in one run is
-            bought once, also under --new, and also where its task failed.
-
-    Raises:
-        UnwritableError: there is no file, and none can be made.
-        LocalError: the file cannot be read, is damaged, of a newer version, or no journal.
+        claimed: the ids that this run has claimed; it buys each once, also under --new.
     """
 
-    def __init__(self, path: Path | None, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path | None, *, now: Callable[[], float], fault: str | None = None
+    ) -> None:
         self.sender = secrets.token_hex(8)
         self.claimed: set[str] = set()
+        self.fault = fault
         self._path = path
         self._now = now
-        self._database = Database(path, migrations=_MIGRATIONS)
+        self._lock = threading.RLock()
+        self._is_open = False
+        shared = path if fault is None else None
+        if shared is not None:
+            _create(shared)
+        with self._named_errors():
+            self._connection = sqlite3.connect(
+                shared or ":memory:",
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                if path is not None and shared is None:
+                    self._read_in(path)
+                self._migrate(is_shared=shared is not None)
+            except BaseException:
+                self._connection.close()
+                raise
+        self._is_open = True
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    @property
-    def fault(self) -> str | None:
-        """Why the journal is only read; None where it can be written."""
-        return self._database.fault
+        """Close the file, unless another thread is still waiting for its turn to write."""
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            self._connection.close()
+            self._lock.release()
 
     @property
     def is_kept(self) -> bool:
@@ -113,19 +170,12 @@ class Journal:
         """Claim a request, or learn which purchase has it already.
 
         Args:
-            wanted: the row to write, in stage `claimed`.
+            wanted: the row to write, in stage `claimed`; an earlier one may come back.
             replacing: the external task id of the purchase that the new one follows. If another
                 process has replaced it meanwhile, that one's purchase is what comes back.
-
-        Returns:
-            The current purchase of this fingerprint: `wanted`, or an earlier one.
-
-        Raises:
-            UsageError: the external task id belongs to another purchase.
-            UnwritableError: it is a new purchase, and the row cannot be written.
         """
         try:
-            with self._database.transaction():
+            with self._transaction():
                 claimed = self.find_current(wanted.fingerprint) or wanted
                 if claimed is wanted or claimed.external_task_id == replacing:
                     claimed = wanted
@@ -138,10 +188,6 @@ class Journal:
             self.claimed.add(claimed.external_task_id)
         return claimed
 
-    def disown(self, external_task_id: str) -> None:
-        """Note that the service knows an id from elsewhere, so that this run may buy it anew."""
-        self.claimed.discard(external_task_id)
-
     def apply(
         self, external_task_id: str, event: Event, *, tag: str | None = None
     ) -> Purchase | None:
@@ -152,11 +198,10 @@ class Journal:
             event: what happened.
             tag: of the token that sends; None leaves the one that is there.
 
-        Returns:
-            The purchase after the step; None if it did not apply, or if the purchase is gone.
+        Returns: the purchase now; None if the step did not apply, or if the purchase is gone.
         """
-        with self._database.transaction():
-            row = self._select("external_task_id = ?", external_task_id)
+        with self._transaction():
+            row = self._find("external_task_id = ?", external_task_id)
             if row is None or (row.stage, event) not in TRANSITIONS:
                 return None
             if row.stage is Stage.SENDING and row.sender != self.sender:
@@ -165,31 +210,29 @@ class Journal:
             if stage is None:
                 self._forget(row)
                 return None
-            self._database.execute(
+            self._execute(
                 "UPDATE purchases SET stage = ?, sender = ?, updated_at = ?, "
                 "tag = coalesce(?, tag) WHERE external_task_id = ?",
                 *(stage, self.sender, self._now(), tag, external_task_id),
             )
-            return self._select("external_task_id = ?", external_task_id)
+            return self._find("external_task_id = ?", external_task_id)
 
     def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
         """Write down how the service has shown a task.
 
         What was bought goes on even if the disk is full by now: `warn` is then called for each task
         that was accepted just now.
-
-        Returns:
-            The purchase as it stands now.
         """
         try:
-            with self._database.transaction():
-                row = self._select("external_task_id = ?", purchase.external_task_id)
+            with self._transaction():
+                row = self._find("external_task_id = ?", purchase.external_task_id)
                 seen = observe(row or purchase, task, now=self._now())
-                self._database.execute(
+                self._execute(
                     "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
-                    "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
-                    *(seen.stage, seen.task_id, seen.message, _dump_videos(seen.videos)),
-                    *(seen.updated_at, seen.finished_at, seen.external_task_id),
+                    "cost = ?, updated_at = ?, finished_at = ? WHERE external_task_id = ?",
+                    *(seen.stage, seen.task_id, seen.message, _dump(seen.videos)),
+                    *(_dump(seen.cost), seen.updated_at, seen.finished_at),
+                    seen.external_task_id,
                 )
         except LocalError:
             if purchase.task_id is None and self.fault is None:
@@ -199,20 +242,21 @@ class Journal:
 
     def find(self, any_id: str) -> Purchase | None:
         """Find a purchase by its external task id or its task id."""
-        return self._select("external_task_id = ? OR task_id = ?", any_id, any_id)
+        return self._find("external_task_id = ? OR task_id = ?", any_id, any_id)
 
     def find_current(self, fingerprint: str) -> Purchase | None:
         """Find the purchase that a request goes on with."""
-        return self._select("fingerprint = ? AND is_current", fingerprint)
+        return self._find("fingerprint = ? AND is_current", fingerprint)
 
     def list_purchases(self, *, unfinished: bool = False) -> tuple[Purchase, ...]:
         """List the purchases, newest first; a mere claim was never sent and is none."""
-        condition = _UNFINISHED if unfinished else "stage <> 'claimed'"
-        return tuple(self._select_all(f"{condition} ORDER BY created_at DESC, rowid DESC"))
+        left_out = "'claimed', 'succeed', 'failed'" if unfinished else "'claimed'"
+        condition = f"stage NOT IN ({left_out}) ORDER BY created_at DESC, rowid DESC"
+        return tuple(self._select(condition))
 
     def list_durations(self, base_url: str) -> tuple[float, ...]:
         """List how many seconds the last finished tasks of a service took, newest first."""
-        rows = self._database.execute(
+        rows = self._execute(
             "SELECT finished_at - created_at FROM purchases WHERE base_url = ? "
             "AND stage = 'succeed' ORDER BY created_at DESC LIMIT 100",
             base_url,
@@ -222,70 +266,235 @@ class Journal:
     def keep_file(self, path: Path, *, task: str, size: int, sha256: str) -> None:
         """Remember that a file is the clip of a task, so that a later run knows it.
 
-        A journal that cannot be written does not keep a clip from being saved.
+        A journal that cannot be written keeps no clip from being saved.
         """
-        with suppress(LocalError), self._database.transaction():
-            self._database.execute(
+        with suppress(LocalError), self._transaction():
+            self._execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
                 *(os.fsencode(path.absolute()), task, size, sha256),
             )
 
     def find_file(self, path: Path, *, task: str) -> tuple[int, str] | None:
         """Find the size and SHA-256 that the clip of a task had when it was saved at a path."""
-        rows = self._database.execute(
+        rows = self._execute(
             "SELECT size, sha256 FROM files WHERE path = ? AND task = ?",
             *(os.fsencode(path.absolute()), task),
         )
         return rows[0] if rows else None
 
+    def list_files(self) -> Mapping[str, list[Path]]:
+        """List the files in which the clips of each task were saved, the newest last."""
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        for path, task in self._execute("SELECT path, task FROM files ORDER BY rowid"):
+            files[task].append(Path(os.fsdecode(path)))
+        return files
+
     def _insert(self, wanted: Purchase) -> None:
-        if self._select("external_task_id = ?", wanted.external_task_id) is not None:
+        if self._find("external_task_id = ?", wanted.external_task_id) is not None:
             message = f"{wanted.external_task_id} is the id of another request. Choose another."
             raise UsageError("external_task_id_in_use", message)
         request = wanted.fingerprint
-        self._database.execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
+        self._execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
         values = {name: getattr(wanted, name) for name in _FIELDS}
-        values |= {"images": json.dumps(wanted.images), "videos": _dump_videos(wanted.videos)}
+        values |= {name: _dump(values[name]) for name in ("images", "videos", "cost")}
         marks = ", ?" * len(_FIELDS)
         statement = f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})"  # noqa: S608 - our own names
-        self._database.execute(statement, *values.values())
+        self._execute(statement, *values.values())
 
     def _forget(self, row: Purchase) -> None:
         """Undo a claim: the purchase that it was to follow is the current one again."""
-        name = row.external_task_id
-        self._database.execute("DELETE FROM purchases WHERE external_task_id = ?", name)
-        self._database.execute(
+        self._execute("DELETE FROM purchases WHERE external_task_id = ?", row.external_task_id)
+        self._execute(
             "UPDATE purchases SET is_current = 1 WHERE rowid = "
             "(SELECT max(rowid) FROM purchases WHERE fingerprint = ?)",
             row.fingerprint,
         )
 
-    def _select(self, condition: str, *values: str) -> Purchase | None:
-        rows = self._select_all(condition, *values)
-        return rows[0] if rows else None
+    def _find(self, condition: str, *values: str) -> Purchase | None:
+        return next(iter(self._select(condition, *values)), None)
 
-    def _select_all(self, condition: str, *values: str) -> list[Purchase]:
-        columns = ", ".join(_FIELDS)
-        statement = f"SELECT {columns} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
-        rows = self._database.execute(statement, *values)
+    def _select(self, condition: str, *values: str) -> list[Purchase]:
+        statement = f"SELECT {', '.join(_FIELDS)} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
         try:
-            return [_load(row) for row in rows]
+            return [_load(row) for row in self._execute(statement, *values)]
         except (ValueError, TypeError):
-            raise self._database.refuse("journal_damaged", "is damaged") from None
+            raise self._refuse("journal_damaged", "is damaged") from None
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """Make what the block does one durable step, or none."""
+        if self.fault is not None:
+            raise UnwritableError(self._path, self.fault)
+        with self._lock, self._named_errors(), self._connection:  # which commits, or rolls back
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement and return all of its rows."""
+        with self._lock, self._named_errors():
+            return self._connection.execute(statement, values).fetchall()
+
+    def _read_in(self, path: Path) -> None:
+        """Copy a file that cannot be written into memory, with what its write-ahead log holds."""
+        import shutil
+        import tempfile
+
+        try:
+            path.open("rb").close()  # its error names the reason, which SQLite's does not
+            log = Path(f"{path}-wal")
+            if _is_absent(log) or not log.stat().st_size:
+                # Nobody is writing; to read as usual could leave files that nobody may write.
+                self._copy(path, "mode=ro&immutable=1")
+                return
+            with suppress(sqlite3.OperationalError):
+                self._copy(path, "mode=ro")
+                return
+            # An immutable read would ignore the log, and miss what a killed run has written.
+            with tempfile.TemporaryDirectory(prefix="kling-") as private:
+                twin = Path(private, path.name)
+                shutil.copyfile(path, twin)
+                shutil.copyfile(log, f"{twin}-wal")
+                self._copy(twin, "mode=rw")
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            hint = "It knows what was bought, so nothing is sent before it can be read."
+            hint = _find_repair(path, reason) or hint
+            fault = f"cannot be read ({clean(reason)})"
+            raise self._refuse("journal_unreadable", fault, hint=hint) from None
+
+    def _copy(self, path: Path, options: str) -> None:
+        place = f"{path.absolute().as_uri()}?{options}"
+        with closing(sqlite3.connect(place, uri=True, timeout=_READ_SECONDS)) as source:
+            # A lock that cannot be had is an error here; `backup` would wait for it for ever.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(self._connection)
+
+    def _migrate(self, *, is_shared: bool) -> None:
+        """Bring the tables to the newest version, in one transaction."""
+        connection = self._connection
+        connection.execute("PRAGMA synchronous = FULL")  # to survive a power loss
+        if self._find_version() == len(_MIGRATIONS):
+            return
+        if is_shared:
+            self._switch_to_write_ahead()
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            found = self._find_version()  # another process may have been quicker
+            for statement in ";".join(_MIGRATIONS[found:]).split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+    def _find_version(self) -> int:
+        """Find the version of our file, 0 for a new, empty one, and refuse all else."""
+        # In one statement, and so one snapshot: another process may just be creating it.
+        ((application, version, tables),) = self._connection.execute(_READ_VERSION)
+        if application != _APPLICATION and not tables:
+            return 0
+        if application != _APPLICATION or not tables:
+            raise self._refuse("journal_damaged", "is no journal of kling, or damaged")
+        if version > len(_MIGRATIONS):
+            raise self._refuse("journal_newer", "was written by a newer version of kling")
+        return int(version)
+
+    def _switch_to_write_ahead(self) -> None:
+        """Let readers and one writer go on side by side; the file keeps this mode."""
+        give_up, mode = time.monotonic() + _BUSY_SECONDS, ""
+        while not mode:
+            try:
+                ((mode,),) = self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # This one statement does not wait for other processes that are just doing the same.
+                if not _is_busy(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(_BUSY_PAUSE_SECONDS)
+        if mode != "wal":
+            raise UnwritableError(self._path, "the file system cannot share a journal safely")
+
+    @contextmanager
+    def _named_errors(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                hint = "Run the same command again when that program has ended: it is safe."
+                raise self._refuse("journal_busy", "is held by a program", hint=hint) from None
+            raise UnwritableError(self._path, _find_reason(self._path, error)) from None
+        except sqlite3.Error:
+            raise self._refuse("journal_damaged", "is damaged") from None
+
+    def _refuse(self, code: str, fault: str, *, hint: str = "") -> LocalError:
+        """Make the error that names the file, and the way out."""
+        shown = clean(str(self._path))
+        # Once it is open nobody here knows what was sent; there the caller says it.
+        sent = "" if self._is_open else " Nothing was sent."
+        return LocalError(
+            code,
+            f"The journal {shown} {fault}. It was left as it is.{sent}",
+            hint=hint
+            or "It knows what was bought. To begin a new one all the same, set it aside: "
+            f"mv {shown} {shown}.old",
+            charged="maybe" if self._is_open else "no",
+        )
 
 
 def _load(row: tuple[Any, ...]) -> Purchase:
-    """Read a row.
-
-    Raises:
-        ValueError, TypeError: somebody else wrote it.
-    """
+    """Read a row; ValueError or TypeError if somebody else wrote it."""
     values = dict(zip(_FIELDS, row, strict=True))
     values["stage"] = Stage(values["stage"])
     values["images"] = tuple(json.loads(values["images"]))
     values["videos"] = tuple(Video(**video) for video in json.loads(values["videos"]))
+    cost = json.loads(values["cost"] or "null")
+    values["cost"] = Cost(**cost) if cost else None
     return Purchase(**values)
 
 
-def _dump_videos(videos: tuple[Video, ...]) -> str:
-    return json.dumps([asdict(video) for video in videos])
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    # The low byte is the error; what stands above it only says where it arose.
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _create(path: Path) -> None:
+    """Make the file its owner's alone from its first moment; SQLite's other files follow it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_private = partial(os.open, mode=0o600)
+        with open(path, "a+b", opener=open_private) as file, suppress(ImportError):  # Windows
+            import fcntl
+
+            # To SQLite, locks that always fail look like a busy program.
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1)
+    except OSError as error:
+        raise UnwritableError(path, error.strerror or "unknown reason") from None
+
+
+def _is_absent(path: Path) -> bool:
+    """Tell whether there is certainly no such file: one that nobody may look at can be there."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
+
+
+def _find_reason(path: Path | None, error: sqlite3.OperationalError) -> str:
+    """Ask the system why nothing can be written: SQLite calls a full disk an I/O error, too."""
+    import tempfile
+
+    try:
+        if path is not None:
+            with tempfile.TemporaryFile(dir=path.parent) as probe:
+                probe.write(bytes(_PROBE_BYTES))
+    except OSError as failure:
+        return failure.strerror or str(error)
+    is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return os.strerror(errno.ENOSPC) if is_full else str(error)
+
+
+def _find_repair(path: Path | None, reason: str) -> str:
+    """Find the command that makes a journal its user's own again; empty where none would."""
+    if path is None or reason not in _NO_RIGHT:
+        return ""
+    directory = shlex.quote(str(path.parent))
+    return clean(f'sudo chown -R "$(id -un)" {directory} && chmod -R u+rwX {directory}')

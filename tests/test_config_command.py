@@ -11,9 +11,6 @@ from support.terminal import Terminal
 TOKEN = "sk-test-0123456789abcdef"
 MASKED = "****cdef"
 LOOK = "/v1/videos/effects/kling-check-0"
-SUBSCRIPTION = "/v1/dashboard/billing/subscription"
-USAGE = "/v1/dashboard/billing/usage"
-QUOTA = "/api/usage/token"
 
 
 @pytest.fixture
@@ -252,7 +249,7 @@ def test_a_stored_token_that_moves_is_a_warning(
 def rows(run: Run) -> dict[str, tuple[str, str]]:
     """Read the lines: what they are about, value, and remark."""
     cells = [line.split("\t") for line in run.lines]
-    assert [row[0] for row in cells] == ["token", "base_url", "reachable", "accepted", "balance"]
+    assert [row[0] for row in cells] == ["token", "base_url", "reachable", "accepted"]
     return {what: (value, remark) for what, value, remark in cells}
 
 
@@ -265,7 +262,6 @@ def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
         f"base_url\t{service.base_url}\tKLING_BASE_URL",
         "reachable\tyes\t",
         "accepted\tyes\t",
-        "balance\tunknown\tnot reported by the service",
     ]
     assert service.requests[("GET", LOOK)] == 1
     assert service.count("POST") == 0
@@ -280,7 +276,6 @@ def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
         "base_url_source": "KLING_BASE_URL",
         "reachable": True,
         "accepted": True,
-        "balance": None,
         "error": None,
     }
 
@@ -339,7 +334,7 @@ def test_without_a_token_nobody_is_asked(kling: Program, monkeypatch: pytest.Mon
 def test_the_sandbox_can_be_checked(
     kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sandbox accepts its own token, refuses as the service does, and has no balance."""
+    """The sandbox accepts its own token, and refuses as the service does."""
     run = kling("config", "check", "--sandbox")
     assert run.code == 0
     assert rows(run)["base_url"] == ("sandbox", "--sandbox")
@@ -348,57 +343,3 @@ def test_the_sandbox_can_be_checked(
     run = kling("config", "check", "--sandbox", "--json")
     assert (run.code, run.json["sandbox"], run.json["accepted"]) == (4, True, False)
     assert service.visits == []
-
-
-POINTS = {"code": True, "data": {"total_available": 2_100_000, "unlimited_quota": False}}
-UNLIMITED = {"code": True, "data": {"total_available": 0, "unlimited_quota": True}}
-
-
-@pytest.mark.parametrize(
-    ("replies", "balance", "shown"),
-    [
-        ({SUBSCRIPTION: {"hard_limit_usd": 5}, USAGE: {"total_usage": 80.0}}, 4.2, "4.20 left"),
-        ({SUBSCRIPTION: {"hard_limit_usd": 1}, USAGE: {"total_usage": 250}}, -1.5, "-1.50 left"),
-        ({SUBSCRIPTION: {"hard_limit_usd": 10**14}}, None, "unlimited"),
-        ({SUBSCRIPTION: {"hard_limit_usd": 5}}, ..., "unknown"),
-        ({QUOTA: POINTS}, 2_100_000, "2100000.00 left"),
-        ({QUOTA: UNLIMITED}, None, "unlimited"),
-    ],
-)
-def test_a_gateway_reports_what_is_left(
-    kling: Program,
-    service: LoopbackService,
-    replies: dict[str, object],
-    balance: object,
-    shown: str,
-) -> None:
-    """Limit minus usage, or points; a limit alone is no balance."""
-    for path, answer in replies.items():
-        service.on_path("GET", path, Reply(json=answer), times=2)
-    assert rows(kling("config", "check"))["balance"][0] == shown
-    unit = "quota" if QUOTA in replies else "gateway"
-    expected = None if balance is ... else {"left": balance, "unit": unit}
-    assert kling("config", "check", "--json").json["balance"] == expected
-    assert {visit.token for visit in service.visits} == {TOKEN}
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        Reply(body=b"<html>Log in"),
-        Reply(status=500, json={"hard_limit_usd": 5}),
-        Reply(status=302, headers={"Location": "http://127.0.0.1:9/"}),
-        Reply(json={"hard_limit_usd": True}),
-        Reply(json={"hard_limit_usd": 10**400}),
-        Reply(delay=30, json={"hard_limit_usd": 5}),
-        DROP,
-    ],
-)
-def test_nonsense_instead_of_a_balance_is_no_error(
-    kling: Program, service: LoopbackService, reply: Reply
-) -> None:
-    """Whatever a service answers there, and however late, the token works."""
-    service.on_path("GET", SUBSCRIPTION, reply)
-    run = kling("config", "check", "--json")
-    assert (run.code, run.err) == (0, "")
-    assert run.json["balance"] is None

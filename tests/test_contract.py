@@ -17,7 +17,7 @@ UNUSABLE = "/proc/no-such-picture.jpg"
 # What is documented stays; more may be added.
 DOCUMENTED = {
     "result": "schema ok exit_code sandbox task_id external_task_id effect_scene task_status "
-    "task_status_msg created_at updated_at elapsed reused plan request images videos error "
+    "task_status_msg created_at updated_at elapsed reused plan request cost images videos error "
     "warnings",
     "error": "code message hint charged http_status service_code request_id",
     "image": "source kind format width height bytes sha256 fixes",
@@ -164,7 +164,7 @@ def test_the_sandbox_says_so_in_every_object(kling: Program) -> None:
     records = [
         kling("effect", "squish", PHOTO, "--sandbox", "--json").json,
         kling("effect", "squish", UNUSABLE, "--sandbox", "--json").json,
-        kling("tasks", "--json").json,
+        kling("tasks", "--sandbox", "--json").json,
         kling("config", "check", "--sandbox", "--json").json,
     ]
     assert [record["sandbox"] for record in records] == [True] * 4

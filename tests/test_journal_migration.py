@@ -38,7 +38,7 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 _OLD_COLUMNS = 14
-_NEWEST = 2
+_NEWEST = 3
 _CHANGES = "write,pwrite64,pwritev,fsync,fdatasync,ftruncate,fallocate,openat,unlink"
 _STRACE = shutil.which("strace")
 _AT_ONCE = 6

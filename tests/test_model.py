@@ -338,14 +338,12 @@ class BrokenJournal(SteppedJournal):
 
     def reopen(self, name: str) -> Purchase | None:
         """Call a doubtful purchase unsent."""
-        self._database.execute(
-            "UPDATE purchases SET stage = 'claimed' WHERE external_task_id = ?", name
-        )
+        self._execute("UPDATE purchases SET stage = 'claimed' WHERE external_task_id = ?", name)
         return self.find(name)
 
     def forget(self, name: str) -> None:
         """Forget a doubtful purchase."""
-        self._database.execute("DELETE FROM purchases WHERE external_task_id = ?", name)
+        self._execute("DELETE FROM purchases WHERE external_task_id = ?", name)
 
 
 class ResendingSubmission(Submission):

@@ -5,34 +5,34 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 import pytest
 from PIL import Image
 from support.clock import VirtualClock
 from support.process import Process
-from support.run import OTHER_PHOTO, PHOTO, Program, run_installed
+from support.run import PHOTO, Program, run_installed
 
 import kling_cli
-from kling_cli.sandbox.app import LARGEST_BODY, LARGEST_PICTURE, create_app
-from kling_cli.sandbox.server import serve
+from kling_cli.sandbox.app import LARGEST_PICTURE, Sandbox
+from kling_cli.sandbox.server import Server
 from kling_cli.sandbox.trouble import CODES, TROUBLES
 from kling_cli.scenes import PAIR, Scene, catalogue
 
 ROUTE = "/v1/videos/effects"
 URL = "https://example.com/photo.jpg"
+SINGLE: dict[str, object] = {"model_name": "kling-v1-6", "image": URL, "duration": "5"}
 CLIP = Path(kling_cli.__file__).with_name("sandbox").joinpath("clip.mp4").read_bytes()
 ABOUT_THE_TOKEN = (1000, 1001, 1002, 1003, 1004, 1103)
+BUY = ("effect", "squish", PHOTO, "--sandbox")
 
 
 def draw(width: int = 640, height: int = 480, picture_format: str = "PNG") -> str:
@@ -42,86 +42,67 @@ def draw(width: int = 640, height: int = 480, picture_format: str = "PNG") -> st
     return base64.b64encode(out.getvalue()).decode()
 
 
-SINGLE: dict[str, object] = {"model_name": "kling-v1-6", "image": URL, "duration": "5"}
+class Served:
+    """A sandbox over HTTP, with a clock of its own."""
 
-
-@dataclass
-class Server:
-    """A sandbox over HTTP, and a clock of its own."""
-
-    port: int
-    log: list[str]
-    clock: VirtualClock
+    def __init__(self, directory: Path) -> None:
+        self.clock = VirtualClock()
+        self.log: list[str] = []
+        sandbox = Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
+        self.server = Server(sandbox, 0, self.log.append)
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, bytes]:
-        """Make one call: HTTP status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        told = {name.replace("_", "-"): text for name, text in headers.items() if text}
+        self, method: str, path: str, authorization: str, body: bytes | None = None
+    ) -> tuple[int, Any]:
+        """Make one call: HTTP status and the JSON of the body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
+        headers = {"Content-Type": "application/json; charset=utf-8"} if body else {}
+        headers |= {"Authorization": authorization} if authorization else {}
         try:
-            connection.request(method, path, body=body, headers=told)
+            connection.request(method, path, body=body, headers=headers)
             reply = connection.getresponse()
             assert reply.headers["X-Kling-Sandbox"] == "1"
-            return reply.status, reply.read()
+            return reply.status, json.loads(reply.read())
         finally:
             connection.close()
 
     def create(self, account: str = "sandbox", /, **changes: object) -> tuple[int, Any]:
         """Submit a valid request with these top-level changes."""
         body = json.dumps({"effect_scene": "squish", "input": SINGLE, **changes}).encode()
-        status, reply = self.call(
-            "POST",
-            ROUTE,
-            body,
-            Authorization=f"Bearer {account}",
-            Content_Type="application/json; charset=utf-8",
-        )
-        return status, json.loads(reply)
+        return self.call("POST", ROUTE, f"Bearer {account}", body)
 
     def look(self, name: str, account: str = "sandbox") -> tuple[int, Any]:
         """Look at a task by either id."""
-        target = f"{ROUTE}/{quote(name, safe='')}"
-        status, body = self.call("GET", target, Authorization=f"Bearer {account}")
-        return status, json.loads(body) if body.startswith(b"{") else body
-
-
-@contextmanager
-def run_server(directory: Path) -> Iterator[Server]:
-    """Serve a sandbox over the store in a directory."""
-    clock, log = VirtualClock(), list[str]()
-    app = create_app(directory / "sandbox.sqlite3", now=clock.time)
-    with serve(app, 0, log.append) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield Server(server.server_port, log, clock)
-        finally:
-            server.shutdown()
-            thread.join()
+        return self.call("GET", f"{ROUTE}/{name}", f"Bearer {account}")
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Server]:
+def sandbox(tmp_path: Path) -> Iterator[Served]:
     """A sandbox over HTTP."""
-    with run_server(tmp_path / "served") as server:
+    server = Served(tmp_path / "served")
+    with server.server:
+        thread = threading.Thread(target=server.server.serve_forever, args=(0.02,))
+        thread.start()
         yield server
+        server.server.shutdown()
+        thread.join()
 
 
 # --- a task -------------------------------------------------------------------------------------
 
 
 def test_another_run_and_another_client_buy_from_it(kling: Program) -> None:
-    """`kling sandbox` serves on loopback until it is stopped; -v shows each call, no token."""
-    with Process("sandbox", "--json", "-v") as process:
+    """`kling sandbox` serves on loopback until it is stopped, and logs a line for each request."""
+    with Process("sandbox", "--json") as process:
         url = str(json.loads(process.read_line())["url"])
         hint = process.wait_for("KLING_TOKEN=sandbox")
         assert hint == f"KLING_TOKEN=sandbox kling effect SCENE IMAGE --base-url {url}"
         argv = ("effect", "squish", PHOTO, "--base-url", url)
         bought = run_installed(*argv, environ={"KLING_TOKEN": "sandbox"})
         assert (bought.code, bought.out) == (0, f"{url}/clip.mp4\n")
-        assert process.wait_for("POST") == "POST /v1/videos/effects 200"
-        port = urlsplit(url).port
+        line = process.wait_for("POST")
+        assert re.fullmatch(r"\d\d:\d\d:\d\d POST /v1/videos/effects 200", line)
+        port = int(url.rpartition(":")[2])
         taken = kling("sandbox", "--port", str(port), "--json")
         assert (taken.code, taken.json["error"]["code"]) == (2, "port_unavailable")
         with pytest.raises(ConnectionRefusedError):
@@ -136,30 +117,17 @@ def test_the_sandbox_option_saves_a_clip_of_its_own(kling: Program, tmp_path: Pa
     """`--sandbox` answers with a file beside its tasks, for its owner alone, that outlives us."""
     before = os.umask(0)
     try:
-        run = kling("effect", "squish", PHOTO, "--sandbox", "--json")
+        run = kling(*BUY, "--json")
     finally:
         os.umask(before)
-    (video,) = run.json["videos"]
-    clip = Path(url2pathname(video["url"].removeprefix("file://")))
-    assert (run.code, clip.parent) == (0, tmp_path / "state")
-    assert clip.read_bytes() == CLIP
+    clip = Path(url2pathname(run.json["videos"][0]["url"].removeprefix("file://")))
+    assert (run.code, clip.parent, clip.read_bytes()) == (0, tmp_path / "state", CLIP)
     for path in clip.parent.glob("*.sqlite3*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(clip.parent.stat().st_mode) == 0o700
     clip.unlink()
-    assert kling("effect", "squish", PHOTO, "--sandbox", "--new").code == 0
+    assert kling(*BUY, "--new").code == 0
     assert clip.read_bytes() == CLIP
-
-
-def test_a_task_goes_on_in_the_next_process() -> None:
-    """`--no-wait`, `wait` and a rerun work across processes."""
-    bought = run_installed("effect", "squish", PHOTO, "--sandbox", "--no-wait")
-    task_id = bought.out.strip()
-    waited = run_installed("wait", task_id, "--sandbox")
-    assert (waited.code, waited.out[:8]) == (0, "file:///")
-    again = run_installed("effect", "squish", PHOTO, "--sandbox", "--json")
-    assert (again.code, again.json["reused"], again.json["task_id"]) == (0, True, task_id)
-    assert "paid" not in bought.err + waited.err + again.err
 
 
 # --- what it refuses ----------------------------------------------------------------------------
@@ -173,7 +141,7 @@ def fill_in(scene: Scene) -> dict[str, object]:
     return fields
 
 
-def test_every_scene_and_every_listed_value_is_accepted(sandbox: Server) -> None:
+def test_every_scene_and_every_listed_value_is_accepted(sandbox: Served) -> None:
     """Each scene of the catalogue is accepted, with all models, durations and modes it has."""
     for scene in catalogue():
         requests = [fill_in(scene)]
@@ -183,7 +151,6 @@ def test_every_scene_and_every_listed_value_is_accepted(sandbox: Server) -> None
         for fields in requests:
             status, reply = sandbox.create(effect_scene=scene.name, input=fields)
             assert status == 200, (scene.name, reply)
-    assert sandbox.create(effect_scene="hug", input={"images": [URL, URL], "duration": "5"})[0]
 
 
 LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
@@ -193,27 +160,21 @@ LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
     ("changes", "words"),
     [
         ({"effect_scene": "squash"}, "effect_scene 'squash' is not supported"),
-        ({"effect_scene": ["squish"]}, "effect_scene must be a string"),
         ({"input": []}, "input is required"),
         ({"model_name": "kling-v1-6"}, "model_name is not a parameter"),
         ({"callback_url": "/done"}, "callback_url must be an http or https URL"),
-        ({"external_task_id": 7}, "external_task_id must be a string"),
         ({"external_task_id": ""}, "external_task_id must be a string"),
-        ({"input": {"image": URL, "duration": "5"}}, "input.model_name must be one of"),
         ({"input": SINGLE | {"duration": 5}}, 'input.duration must be one of "5"'),
-        ({"input": SINGLE | {"duration": "10"}}, 'input.duration must be one of "5"'),
         ({"input": SINGLE | {"mode": "pro"}}, "input.mode is not a parameter"),
         ({"input": SINGLE | {"image": None}}, "a picture must be a string"),
         ({"input": SINGLE | {"image": f"data:image/png;base64,{draw()}"}}, "valid base64 format"),
-        ({"input": SINGLE | {"image": ""}}, "valid base64 format"),
         ({"input": SINGLE | {"image": draw(picture_format="GIF")}}, "neither .jpg, .jpeg nor .png"),
         ({"input": SINGLE | {"image": LARGE}}, "larger than 10 MiB"),
         ({"effect_scene": "hug", "input": {"images": [URL], "duration": "5"}}, "exactly 2 strings"),
-        ({"effect_scene": "hug", "input": {"image": URL, "duration": "5"}}, "input.image is not"),
     ],
 )
 def test_a_wrong_request_is_refused_by_its_name(
-    sandbox: Server, changes: dict[str, object], words: str
+    sandbox: Served, changes: dict[str, object], words: str
 ) -> None:
     """What the documents do not allow is code 1201 with the name of the field."""
     status, reply = sandbox.create(**changes)
@@ -222,18 +183,12 @@ def test_a_wrong_request_is_refused_by_its_name(
     assert reply["request_id"]
 
 
-def test_a_body_above_the_cap_is_refused_unread(sandbox: Server) -> None:
-    """Nothing above 40 MB is read."""
-    told = {"Content_Length": str(LARGEST_BODY + 1), "Content_Type": "application/json"}
-    assert sandbox.call("POST", ROUTE, b"", **told)[0] == 413
-
-
 @pytest.mark.parametrize(
     ("sides", "fits"),
     [((300, 300), True), ((299, 400), False), ((750, 300), True), ((751, 300), False)],
 )
 def test_a_picture_of_bad_size_fails_later(
-    sandbox: Server, sides: tuple[int, int], *, fits: bool
+    sandbox: Served, sides: tuple[int, int], *, fits: bool
 ) -> None:
     """As the real service does, it accepts bad sides and says so only when the task ends."""
     fields = SINGLE | {"image": draw(*sides, "JPEG")}
@@ -249,49 +204,32 @@ def test_a_picture_of_bad_size_fails_later(
     [
         ("", 1001, "empty"),
         ("Basic sandbox", 1002, "accepts the tokens sandbox"),
-        ("Bearer sk-real-token-0123456789", 1002, "accepts the tokens sandbox"),
-        ("Bearer sandbox-typo", 1002, "lost-reply"),
+        ("Bearer sk-real-token-0123456789", 1002, "lost-reply"),
     ],
 )
 def test_only_the_sandbox_tokens_are_accepted(
-    sandbox: Server, header: str, code: int, words: str
+    sandbox: Served, header: str, code: int, words: str
 ) -> None:
     """Fault 76: a real token is refused, and neither repeated nor logged."""
-    status, reply = sandbox.call("GET", f"{ROUTE}/1", Authorization=header)
-    assert (status, json.loads(reply)["code"]) == (401, code)
-    assert words in reply.decode()
-    assert "0123456789" not in reply.decode() + str(sandbox.log)
-
-
-def test_an_external_id_buys_once_in_each_account(sandbox: Server) -> None:
-    """The second request under an external id is refused; another token has tasks of its own."""
-    task_id = sandbox.create(external_task_id="mine")[1]["data"]["task_id"]
-    status, reply = sandbox.create(external_task_id="mine")
-    assert (status, reply["code"]) == (400, 1201)
-    assert "external_task_id 'mine' already exists" in reply["message"]
-    assert sandbox.look(task_id, "sandbox-slow")[0] == 404
-    assert sandbox.create("sandbox-slow", external_task_id="mine")[0] == 200
-    assert sandbox.create()[1]["data"]["task_id"] != sandbox.create()[1]["data"]["task_id"]
+    status, reply = sandbox.call("GET", f"{ROUTE}/1", header)
+    assert (status, reply["code"]) == (401, code)
+    assert words in reply["message"]
+    assert "0123456789" not in f"{reply}{sandbox.log}"
 
 
 # --- trouble ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", TROUBLES)
-def test_the_help_explains_each_trouble(kling: Program, token: str) -> None:
+def test_the_help_names_each_trouble(kling: Program) -> None:
     """Whoever tests a script finds every trouble that a token can choose in the help."""
-    words = " ".join(kling("sandbox", "--help").out.split())
-    code = token.removeprefix("sandbox-")
-    if code.isdecimal():
-        assert code in words.partition("sandbox-CODE ")[2].partition("Options:")[0].split()
-    else:
-        assert f"{token} {TROUBLES[token]}" in words
+    words = kling("sandbox", "--help").out.split()
+    assert set(TROUBLES) <= {*words, *(f"sandbox-{word}" for word in words)}
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_of_the_service_can_be_met(sandbox: Server, code: int) -> None:
+def test_every_code_of_the_service_can_be_met(sandbox: Served, code: int) -> None:
     """A wrong request is refused first, but for codes about the token, which come always."""
-    token, status = f"sandbox-{code}", CODES[code][0]
+    token, status = f"sandbox-{code}", CODES[code]
     assert [sandbox.create(token)[0], sandbox.create(token)[1]["code"]] == [status, code]
     is_about_token = code in ABOUT_THE_TOKEN
     assert sandbox.create(token, effect_scene="?")[1]["code"] == (code if is_about_token else 1201)
@@ -305,46 +243,41 @@ def test_every_code_of_the_service_can_be_met(sandbox: Server, code: int) -> Non
         ("sandbox-slow", 8, "kling wait"),
         ("sandbox-lost-reply", 0, "The reply was lost"),
         ("sandbox-no-lookup", 9, "--new"),
-        ("sandbox-lag", 0, "succeed"),
-        ("sandbox-1102", 7, "Balance"),
+        ("sandbox-1303", 7, "Too many tasks"),
         ("sandbox-1301", 6, "content"),
         ("sandbox-1002", 4, "token"),
     ],
 )
-def test_each_trouble_is_met_with_the_sandbox_option(
+def test_each_trouble_is_an_account_of_its_own(
     kling: Program, monkeypatch: pytest.MonkeyPatch, token: str, code: int, words: str
 ) -> None:
-    """A script author sees every ending that the real service has."""
+    """A script author sees every ending of the real service; without the token all goes well."""
     monkeypatch.setenv("KLING_TOKEN", token)
-    run = kling("effect", "squish", PHOTO, "--sandbox", "--timeout", "5m")
+    run = kling(*BUY, "--timeout", "5m")
     assert run.code == code
     assert words in run.err
+    monkeypatch.delenv("KLING_TOKEN")
+    plain = kling(*BUY, "--json")
+    assert (plain.code, plain.json["reused"]) == (0, False)
+    assert plain.json["task_id"] not in run.err
 
 
-def test_a_busy_account_makes_one_task_at_a_time(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A second task meets the limit of parallel tasks, waits, and is made."""
-    monkeypatch.setenv("KLING_TOKEN", "sandbox-busy")
-    kling("effect", "squish", PHOTO, "--sandbox", "--no-wait")
-    run = kling("effect", "squish", OTHER_PHOTO, "--sandbox", "--timeout", "5m")
-    assert (run.code, len(run.lines)) == (0, 1)
-    assert "limit" in run.err
-
-
-@pytest.mark.parametrize(("account", "found"), [("lost-reply", 200), ("no-lookup", 404)])
-def test_a_lost_reply_is_not_one_byte(sandbox: Server, account: str, found: int) -> None:
-    """The connection ends without a byte, and the task is there."""
+def test_a_lost_reply_is_not_one_byte(sandbox: Served) -> None:
+    """The connection ends without a byte, the task is there, and cannot be bought again."""
     with pytest.raises(http.client.RemoteDisconnected):
-        sandbox.create(f"sandbox-{account}", external_task_id="mine")
-    assert sandbox.create(f"sandbox-{account}", external_task_id="mine")[0] == 400
-    assert sandbox.look("mine", f"sandbox-{account}")[0] == found
+        sandbox.create("sandbox-lost-reply", external_task_id="mine")
+    assert sandbox.log[0].endswith(f" POST {ROUTE} no reply")
+    status, reply = sandbox.create("sandbox-lost-reply", external_task_id="mine")
+    assert (status, reply["code"]) == (400, 1201)
+    assert "external_task_id 'mine' already exists" in reply["message"]
+    assert sandbox.look("mine", "sandbox-lost-reply")[0] == 200
+    assert sandbox.look("mine")[0] == 404
 
 
 # --- faults of its own --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("argv", [("effect", "squish", OTHER_PHOTO, "--sandbox"), ("sandbox",)])
+@pytest.mark.parametrize("argv", [BUY, ("sandbox",)])
 def test_a_store_that_cannot_be_used_is_named(
     kling: Program, tmp_path: Path, argv: tuple[str, ...]
 ) -> None:
@@ -355,21 +288,19 @@ def test_a_store_that_cannot_be_used_is_named(
     run = kling(*argv, "--json")
     assert run.code == 11
     assert "sandbox.sqlite3" in run.err
-    assert "can be deleted" in run.err
-    assert "paid" not in run.err.replace("was paid for: it can", "")
+    assert "Nothing in it was paid for: it can be deleted." in run.err
     assert store.read_bytes().startswith(b"no database")
 
 
 def test_a_client_that_leaves_or_talks_nonsense_disturbs_nobody(
-    sandbox: Server, capfd: pytest.CaptureFixture[str]
+    sandbox: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A request cut in its body buys nothing; garbage is refused; nothing of it is printed."""
-    body = json.dumps({"effect_scene": "squish", "input": SINGLE, "external_task_id": "x"}).encode()
+    """A request cut in its body buys nothing; nothing of it is printed."""
     head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    for sent in (head.encode() + body[:-1], b"\x16\x03\x01 hello \x1b[31m there\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as plain:
-            plain.sendall(sent)
+    head += "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    for sent in (f'{head}{{"external_task_id": "x"', "\x16\x03\x01 hello \x1b[31m there\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", sandbox.server.server_port)) as plain:
+            plain.sendall(sent.encode())
             plain.shutdown(socket.SHUT_WR)
             while plain.recv(65536):
                 pass

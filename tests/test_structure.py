@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "kling_cli"
 # From the ground; a file imports only from ranks below its own, and within a folder downwards.
 RANKS = """
     kling_cli errors text clock | models scenes settings
-    | purchase console api.parse api.transport api.errors api.client concurrency database
+    | purchase console api.parse api.transport api.errors api.client concurrency
     | sandbox.store sandbox.trouble sandbox.app sandbox.server
     | journal output naming images images.repair images.preflight images.remote sources
     | submit poll download context | runner | effect tasks
@@ -19,7 +19,7 @@ RANKS = """
     | cli.app | __main__
 """
 ORDER = {name: place for place, name in enumerate(RANKS.replace("|", " ").split())}
-MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 46, 500, 5230, 70, 5
+MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 45, 500, 5150, 68, 5
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
     if path != PACKAGE / "__init__.py"

@@ -1,5 +1,7 @@
 """`kling tasks`: what this machine has bought, from its own memory alone."""
 
+from pathlib import Path
+
 import pytest
 from support.clock import VirtualClock
 from support.replies import DROP
@@ -32,7 +34,7 @@ def test_rows(kling: Program, service: LoopbackService, clock: VirtualClock) -> 
         [failed, "failed", "squish"],
         [done, "succeed", "squish"],
     ]
-    assert rows[2][3:] == ["2026-11-22T00:00:00Z", str(PHOTO), names[0]]
+    assert rows[2][3:6] == ["2026-11-22T00:00:00Z", str(PHOTO), names[0]]
     assert rows[1][4] == str(OTHER_PHOTO)
 
 
@@ -67,8 +69,8 @@ def test_unfinished(kling: Program, service: LoopbackService, clock: VirtualCloc
 @pytest.mark.parametrize(
     ("option", "line"),
     [
-        ((), "This machine has no task.\n"),
-        (("--unfinished",), "This machine has no unfinished task.\n"),
+        ((), "No task is known. --sandbox lists those of the sandbox.\n"),
+        (("--unfinished",), "No unfinished task is known. --sandbox lists those of the sandbox.\n"),
         (("-q",), ""),
     ],
 )
@@ -90,8 +92,37 @@ def test_asks_nobody(
     assert service.count("GET") == 0
 
 
-def test_sandbox_tasks_are_marked(kling: Program) -> None:
-    """Tasks of the sandbox stand in the same list, each marked as such."""
-    assert kling("effect", "squish", PHOTO, "--sandbox").code == 0
-    record = kling("tasks", "--json").json
-    assert (record["sandbox"], record["ok"]) == (True, True)
+@pytest.mark.usefixtures("service")
+def test_the_sandbox_has_a_list_of_its_own(kling: Program) -> None:
+    """What was bought is not mixed with what was tried."""
+    real = kling("effect", "squish", PHOTO, "--json").json["task_id"]
+    tried = kling("effect", "squish", PHOTO, "--sandbox", "--json").json["task_id"]
+    assert [record["task_id"] for record in kling("tasks", "--json").records] == [real]
+    record = kling("tasks", "--sandbox", "--json").json
+    assert (record["task_id"], record["sandbox"], record["ok"]) == (tried, True, True)
+
+
+def test_the_list_is_filtered(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """By ids of both kinds, by scene, and to the newest few."""
+    done, failed, running = fill(kling, service, clock)
+    own_id = service.ledger[1].external_task_id
+
+    def list_ids(*argv: str) -> list[str]:
+        return [line.split("\t")[0] for line in kling("tasks", *argv).lines]
+
+    assert list_ids(done, str(own_id)) == [failed, done]
+    assert list_ids("--scene", "expansion") == [running]
+    assert list_ids("--scene", "squish", "--limit", "1") == [failed]
+
+
+@pytest.mark.usefixtures("service")
+def test_the_saved_clip_is_listed_while_it_is_there(kling: Program, tmp_path: Path) -> None:
+    """The path where a clip was saved last is in the list and in its object."""
+    clip = tmp_path / "clip.mp4"
+    assert kling("effect", "squish", PHOTO, "-o", clip).code == 0
+    assert kling("tasks").lines[0].split("\t")[7] == str(clip)
+    assert kling("tasks", "--json").json["videos"][0]["file"] == str(clip)
+    clip.unlink()
+    assert kling("tasks").lines[0].split("\t")[7] == ""

@@ -4,15 +4,11 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from http import HTTPStatus
 from itertools import chain
-from typing import Literal
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from kling_cli.api.errors import ApiError, Kind, find_error
-from kling_cli.api.parse import Fields, collect_ids, get_object, parse_number, parse_task
+from kling_cli.api.parse import collect_ids, parse_task
 from kling_cli.api.transport import ExchangeError, Transport
 from kling_cli.errors import UnknownError, UnreachableError
 from kling_cli.models import EffectRequest, Task
@@ -22,22 +18,8 @@ _PATH = "/v1/videos/effects"
 _LOOK_SECONDS = 30.0
 # Of a look that begins at the deadline or after it: time for one answer, not for a second try.
 _LATE_LOOK_SECONDS = 2.0
-# Two or three short requests: a service that cannot answer them must not delay the check.
-_BALANCE_SECONDS = 2.0
-_UNLIMITED = 100_000_000
 # A multiple of three, so that the encoded pieces join without padding between them.
 _PIECE_BYTES = 3 * 48 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
-    """What is left, in the gateway's own unit; None where nothing limits it.
-
-    A quota is counted in points; the currency of a gateway is its operator's to choose.
-    """
-
-    left: float | None
-    unit: Literal["gateway", "quota"]
 
 
 class Client:
@@ -133,30 +115,6 @@ class Client:
             raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
         return task
 
-    def get_balance(self) -> Balance | None:
-        """Ask a gateway what is left to spend; None where it does not say."""
-        with suppress(ExchangeError):
-            bill = self._get_fields("/v1/dashboard/billing/subscription")
-            limit = parse_number(bill.get("hard_limit_usd"))
-            if limit is not None and limit >= _UNLIMITED:
-                return Balance(left=None, unit="gateway")
-            usage = self._get_fields("/v1/dashboard/billing/usage") if limit is not None else {}
-            used = parse_number(usage.get("total_usage"))
-            # The limit is what was ever granted: alone it does not say what is left.
-            if limit is not None and used is not None:
-                return Balance(left=round(limit - used / 100, 2), unit="gateway")
-            quota = get_object(self._get_fields("/api/usage/token").get("data"))
-            left = parse_number(quota.get("total_available"))
-            if quota.get("unlimited_quota") is True or left is not None:
-                return Balance(left=None if quota.get("unlimited_quota") else left, unit="quota")
-        return None
-
-    def _get_fields(self, path: str) -> Fields:
-        """Ask at the root of the base URL's host, where a gateway has its own endpoints."""
-        url = urljoin(self.url, path)
-        reply = self._transport.get(url, headers=self._headers, seconds=_BALANCE_SECONDS)
-        return get_object(reply.body) if reply.status == HTTPStatus.OK else {}
-
     @property
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token.reveal()}"}
@@ -164,16 +122,12 @@ class Client:
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
     """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
-    # Drawn at random, the marks cannot stand in anything that a user gives.
-    marks = {secrets.token_hex(16): picture for picture in request.pictures}
-    images = [picture.url or mark for mark, picture in marks.items()]
-    text = json.dumps(request.body(external_task_id, tuple(images)))
-    parts = []
-    for mark, picture in marks.items():
-        if picture.content is not None:
-            before, _, text = text.partition(mark)
-            parts.append((before.encode(), picture.content))
-    return [*parts, (text.encode(), b"")]
+    # Drawn at random, the mark cannot stand in anything that a user gives.
+    mark = secrets.token_hex(16)
+    images = tuple(picture.url or mark for picture in request.pictures)
+    texts = json.dumps(request.body(external_task_id, images)).encode().split(mark.encode())
+    contents = [picture.content for picture in request.pictures if picture.content is not None]
+    return list(zip(texts, [*contents, b""], strict=True))
 
 
 def _encode_body(

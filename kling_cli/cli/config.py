@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,7 +39,6 @@ Value = Annotated[
 # No service makes such an id, so a good answer can only be "not found".
 _NO_TASK = "kling-check-0"
 _WORDS = {True: "yes", False: "no", None: "unknown"}
-_UNITS = {"gateway": "unit set by the gateway", "quota": "quota points of the gateway"}
 
 config = typer.Typer(name="config", rich_markup_mode="rich", add_completion=False)
 
@@ -218,10 +216,10 @@ def check(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Check whether the token works, where, and what is left.
+    """Check whether the token works, and where.
 
     kling config check
-    kling config check --json | jq .balance.left
+    kling config check --json | jq .accepted
 
     It costs nothing. Each line: what, value, source or remark, with tabs
     between. The lines:
@@ -230,7 +228,6 @@ def check(
       base_url   the service, and where that was set
       reachable  yes, no or unknown
       accepted   whether the service accepts the token: yes, no or unknown
-      balance    what is left, in the gateway's own unit, where it reports that
 
     Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
     """
@@ -342,9 +339,6 @@ def _check_setup(run: "Context") -> ExitCode:
     # What is not known is None: of a token that is missing nobody was asked.
     reachable = is_answered or (None if isinstance(error, SetupError) else False)
     accepted = error is None or (False if is_answered and isinstance(error, SetupError) else None)
-    balance = None
-    if accepted and not settings.is_sandbox:
-        balance = run.client(run.base_url).get_balance()
     masked = source = None
     with suppress(KlingError):
         masked, source = run.token.masked, run.token.source
@@ -367,22 +361,16 @@ def _check_setup(run: "Context") -> ExitCode:
                 "base_url_source": origin,
                 "reachable": reachable,
                 "accepted": accepted,
-                "balance": asdict(balance) if balance else None,
                 "error": format_error(error) if error else None,
             }
         )
         return exit_code
     reason = error.code if error else ""
-    left, unit = "unknown", "not reported by the service"
-    if balance is not None:
-        left = "unlimited" if balance.left is None else f"{balance.left:.2f} left"
-        unit = _UNITS[balance.unit]
     rows = (
         ("token", masked or "none", source or reason),
         ("base_url", settings.base_url.value, origin),
         ("reachable", _WORDS[reachable], "" if reachable else reason),
         ("accepted", _WORDS[accepted], "" if accepted else reason),
-        ("balance", left, unit),
     )
     run.output.table(("", "", ""), rows, rows)
     return exit_code

@@ -1,54 +1,45 @@
 """The sandbox over HTTP: a thread for each request, on loopback only."""
 
-import string
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from kling_cli.errors import KlingError, UsageError
-from kling_cli.sandbox.app import send
-from kling_cli.sandbox.trouble import refuse
+from kling_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication
 
 _LOOPBACK = "127.0.0.1"
 
 
-def serve(app: "WSGIApplication", port: int, log: Callable[[str], None]) -> "Server":
-    """Open a server for an application; `serve_forever` answers until an exception ends it.
+class Server(ThreadingMixIn, WSGIServer):
+    """A server for the sandbox; `serve_forever` answers until an exception ends it.
 
     Args:
-        app: what `create_app` made.
+        app: the sandbox.
         port: 0 for a free one.
-        log: gets a line for each answered request, printable ASCII, without any token.
+        log: gets a line for each request: time, method, path, and how it was answered.
+
+    Attributes:
+        url: the base URL for clients.
     """
-    try:
-        server = Server((_LOOPBACK, port), _Handler)
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            "port_unavailable",
-            f"Port {port} of {_LOOPBACK} cannot be used: {error}.",
-            hint="--port 0 picks a free port.",
-        ) from error
-    server.log = log
-    server.set_app(_answer_faults(app))
-    return server
 
-
-class Server(ThreadingMixIn, WSGIServer):
-    """A WSGI server whose threads do not outlive the process."""
-
+    # Threads do not outlive the process.
     daemon_threads = True
     request_queue_size = 128
-    log: Callable[[str], None]
 
-    @property
-    def url(self) -> str:
-        """The base URL for clients."""
-        return f"http://{_LOOPBACK}:{self.server_port}"
+    def __init__(self, app: "WSGIApplication", port: int, log: Callable[[str], None]) -> None:
+        self.log = log
+        try:
+            super().__init__((_LOOPBACK, port), _Handler)
+        except (OSError, OverflowError) as error:
+            message = f"Port {port} of {_LOOPBACK} cannot be used: {error}."
+            hint = "--port 0 picks a free port."
+            raise UsageError("port_unavailable", message, hint=hint) from error
+        self.set_app(app)
+        self.url = f"http://{_LOOPBACK}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without the look-up of the host's name that the standard library makes."""
@@ -63,24 +54,19 @@ class Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     # So that `Expect: 100-continue`, as curl sends it with a photo, is answered at once.
     protocol_version = "HTTP/1.1"
+    command = ""  # until a request was read
+    _status = "no reply"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log what was asked and how it was answered."""
-        path = quote(self.path, safe=string.punctuation)
-        cast("Server", self.server).log(f"{self.command} {path} {code}")
+        """Keep how it was answered."""
+        self._status = str(code)
 
     def log_message(self, *_words: object) -> None:
         """Say nothing of what is no HTTP."""
 
-
-def _answer_faults(app: "WSGIApplication") -> "WSGIApplication":
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        try:
-            return app(environ, start_response)
-        except ConnectionResetError:
-            raise  # the server ends the connection without a byte
-        except Exception as error:
-            message = error.message if isinstance(error, KlingError) else type(error).__name__
-            return send(refuse(5000, f"internal error: {message}").answer, start_response)
-
-    return answer
+    def finish(self) -> None:
+        """Log what was asked and how it was answered, also where the reply is lost."""
+        super().finish()
+        if self.command:
+            line = f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {self._status}"
+            cast("Server", self.server).log(line)

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     UNIQUE (token, external_task_id)
 );
 """
-_CLIP = Path(__file__).with_name("clip.mp4")
+CLIP = Path(__file__).with_name("clip.mp4")
 # Seconds to wait for another process; each statement takes milliseconds.
 _BUSY_TIMEOUT = 30
 
@@ -71,21 +71,13 @@ class Store:
             ).fetchone()
         return StoredTask(*row[2:]) if row else None
 
-    def count_running(self, token: str, *, now: int) -> int:
-        """Count the tasks of this token that have not ended."""
-        with self.open() as connection:
-            running = connection.execute(
-                "SELECT 1 FROM tasks WHERE token = ? AND created_at + ends_after > ?", (token, now)
-            )
-            return len(running.fetchall())
-
     def copy_clip(self) -> str:
         """Return the URL of the clip beside the store, which outlives any installation."""
         clip = self.path.absolute().with_name("sandbox.mp4")
         with self.open():
             if not clip.exists():
                 part = clip.with_name(f".{clip.name}.{os.urandom(8).hex()}")
-                part.write_bytes(_CLIP.read_bytes())
+                part.write_bytes(CLIP.read_bytes())
                 part.replace(clip)
         return clip.as_uri()
 

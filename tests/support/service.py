@@ -19,12 +19,6 @@ from support.shop import Purchase, Rules, SaleRefusedError, Shop
 # A file that a careful downloader takes for a video: it begins with an `ftyp` box.
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\x08mdat" + bytes(4096)
 
-# Where a gateway may tell what is left; this service is none, unless a test scripts it.
-_BALANCE_PATHS = (
-    "/v1/dashboard/billing/subscription",
-    "/v1/dashboard/billing/usage",
-    "/api/usage/token",
-)
 _VIDEO_PATH = re.compile(r"/videos/([^/?]+)\.mp4")
 
 
@@ -148,13 +142,14 @@ class LoopbackService:
     def describe(self, purchase: Purchase, status: str) -> dict[str, object]:
         """Write a task as it stands, with its video where it has one."""
         done, failed = status == "succeed", status == "failed"
-        return describe(
+        shown = describe(
             purchase,
             status,
             updated_at=self._clock(),
             video_url=f"{self.url}/videos/{purchase.task_id}.mp4" if done else None,
             message=self.shop.rules.failure if failed else None,
         )
+        return {**shown, **(self.shop.rules.deduction if done else {})}
 
     def _answer(self, visit: Visit, body: bytes) -> tuple[Reply, Purchase | None]:
         place = find_path(visit.path)
@@ -202,8 +197,7 @@ class LoopbackService:
         video = _VIDEO_PATH.fullmatch(path)
         file = self._published.get(path)
         if visit.method != "GET" or not (file or video):
-            if path not in _BALANCE_PATHS:
-                self.breaches.append(f"unexpected call: {visit.method} {path}")
+            self.breaches.append(f"unexpected call: {visit.method} {path}")
             return refuse(404, 1202, "path not found")
         if "authorization" in visit.headers:
             self.breaches.append(f"a token went to the file {path}")
