@@ -15,7 +15,6 @@ SQUISH = ("effect", "squish", "--no-wait")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Four photos."""
     return make_photos(tmp_path / "photos", 4)
 
 
@@ -102,7 +101,6 @@ def test_some_runs_never_ask(
 
 
 def test_without_a_terminal_nobody_is_asked(service: LoopbackService, photos: list[Path]) -> None:
-    """In a script or under cron it goes on."""
     run = run_installed(*SQUISH, *photos)
     assert (run.code, len(service.ledger)) == (0, 4)
     assert "Buy?" not in run.err

@@ -91,7 +91,6 @@ def test_a_task_that_was_not_delivered(
     ],
 )
 def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -> None:
-    """Every other command's object has exactly the keys that the schema documents."""
     run = kling(*argv, "--json")
     assert run.code == 0
     assert sorted(run.json) == sorted(SCHEMA["$defs"][definition]["required"])
@@ -101,7 +100,6 @@ def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -
 def test_a_check_that_fails(
     kling: Program, monkeypatch: pytest.MonkeyPatch, token: str, code: int
 ) -> None:
-    """A failed check prints the object of a check, with its error and every key."""
     monkeypatch.setenv("KLING_TOKEN", token)
     monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
     run = kling("config", "check", "--json")
@@ -133,7 +131,6 @@ def test_a_failure_before_any_task(
     environ: dict[str, str],
     code: int,
 ) -> None:
-    """Whatever fails before there is a task is one object, too, and cost nothing."""
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
     monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
     for name, value in environ.items():
@@ -160,7 +157,6 @@ def test_a_damaged_journal(
 
 
 def test_the_sandbox_says_so_in_every_object(kling: Program) -> None:
-    """What comes from the sandbox is marked, in success, in failure and in the list."""
     records = [
         kling("effect", "squish", PHOTO, "--sandbox", "--json").json,
         kling("effect", "squish", UNUSABLE, "--sandbox", "--json").json,

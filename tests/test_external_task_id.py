@@ -112,7 +112,6 @@ def test_a_claim_under_the_derived_id_is_not_looked_up(
 
 
 def test_a_look_that_fails_is_repeated(kling: Program, service: LoopbackService) -> None:
-    """A blip while looking the id up is no reason to give up."""
     service.on_look(RESET, times=2)
     assert kling(*NAMED).lines == [find_video(service)]
 
@@ -171,7 +170,6 @@ def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) ->
 
 @pytest.mark.usefixtures("service")
 def test_the_journal_is_its_owners_alone(kling: Program) -> None:
-    """What was bought, with which pictures, is nobody else's business."""
     assert kling(*PLAIN).code == 0
     for path in journal_path().parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -47,14 +47,12 @@ class Machine:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables of every run."""
         base_url, token = self.service.base_url, "sk-test-0123456789abcdef"
         state = {"KLING_STATE_DIR": str(self.state)}
         return {**state, "KLING_BASE_URL": base_url, "KLING_TOKEN": token}
 
     @property
     def journal(self) -> Path:
-        """The journal's file."""
         return self.state / "journal.sqlite3"
 
     @property
@@ -65,7 +63,6 @@ class Machine:
 
     @property
     def posts(self) -> int:
-        """How often something was sent."""
         return self.service.count("POST")
 
     def set_rules(self, rules: Rules, *, looks_up: bool = False) -> None:
@@ -74,15 +71,12 @@ class Machine:
         self.service.shop.rules = rules
 
     def finish_tasks(self) -> None:
-        """Let every task be done at the next look."""
         self.set_rules(DONE)
 
     def use_own_disk(self) -> None:
-        """Keep the state on a disk of its own."""
         self.state = self._resources.enter_context(mount_disk(self._disk)) / "state"
 
     def run(self, *argv: str | Path) -> Run:
-        """Run the program."""
         return run_ordinary(*argv, environ=self.environ, prefix=self.prefix)
 
     def buy(self, end: str = "clean") -> str:
@@ -99,7 +93,6 @@ class Machine:
         return self.service.ledger[-1].task_id
 
     def obstruct(self, obstacle: str) -> None:
-        """Let the journal be one that cannot be written."""
         if obstacle == "a full disk":
             fill_disk(self.state.parent)
         elif obstacle == "a read-only disk":
@@ -118,7 +111,6 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine with its service."""
     with ExitStack() as resources:
         yield Machine(tmp_path, resources)
 

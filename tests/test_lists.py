@@ -14,7 +14,6 @@ SQUISH = ("effect", "squish")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Two photos."""
     return make_photos(tmp_path / "photos", 2)
 
 
@@ -80,7 +79,6 @@ def test_an_empty_list_is_nothing_to_do(
 def test_a_pair_needs_its_two_pictures_from_a_list_too(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """A list may hold the two pictures of a scene for two, and no other number."""
     two = "\n".join(map(str, photos)).encode()
     run = kling("effect", "hug", "--from", "-", stdin=two)
     assert (run.code, len(service.ledger)) == (0, 1)
@@ -99,7 +97,6 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
 def test_standard_input_that_cannot_be_read_is_named(
     service: LoopbackService, tmp_path: Path
 ) -> None:
-    """A list on a standard input that was opened for writing is no list."""
     argv = command(*SQUISH, "--from", "-")
     with (tmp_path / "written").open("wb") as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, check=False)
@@ -118,7 +115,6 @@ def test_standard_input_that_cannot_be_read_is_named(
 def test_standard_input_is_read_once(
     kling: Program, service: LoopbackService, argv: tuple[str, ...], content: bytes
 ) -> None:
-    """What would need it twice is a usage error, and nothing is sent."""
     run = kling(*SQUISH, *argv, stdin=content)
     assert (run.code, service.visits) == (2, [])
     assert "Standard input (-) can be read only once." in run.err

@@ -32,13 +32,11 @@ PLAIN = ("effect", "squish", PHOTO)
 
 
 def body(text: str | bytes) -> Reply:
-    """Answer 200 with these bytes."""
     content = text if isinstance(text, bytes) else text.encode()
     return Reply(headers={"Content-Type": "application/json"}, body=content)
 
 
 def with_id(task_id: object) -> Reply:
-    """Answer 200 with a task that has this id."""
     return Reply(json=wrap({"task_id": task_id, "task_status": "submitted"}))
 
 
