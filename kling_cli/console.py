@@ -146,7 +146,7 @@ class Console:
             self._animate()
         return row
 
-    def finish(self, row: "Row", *, outcome: str = "") -> None:
+    def finish(self, row: "Row", *, outcome: str = "", detail: str = "") -> None:
         """Remove a row; an outcome, such as `done`, is counted on the overall bar."""
         with self._lock:
             self._rows.remove(row)
@@ -154,16 +154,20 @@ class Console:
                 self._stop_live()
             if outcome:
                 self._finished[outcome] += 1
-            if outcome == "done" and self.is_animated and not self._shares_screen:
-                row.write("done", dim=format_elapsed(row.elapsed))
+            # In a batch, what standard output says on the same screen is enough.
+            is_said = self._shares_screen and self.total > 1
+            if outcome == "done" and self.is_animated and not is_said:
+                parts = (format_elapsed(row.elapsed), detail)
+                row.write("done", dim=" · ".join(filter(None, parts)))
 
-    def close(self, summary: str = "") -> None:
+    def close(self, summary: str = "", *, detail: str = "") -> None:
         """Remove all rows for good; threads that still work are not shown any more."""
         with self._lock:
             self._stop_live()
             elapsed = self.clock.monotonic() - self._started
             if summary:
-                self.write("", f"{summary} · {format_elapsed(elapsed)}")
+                parts = (summary, format_elapsed(elapsed), detail)
+                self.write("", " · ".join(filter(None, parts)))
             if self.is_animated and elapsed > _BELL_SECONDS:
                 self._emit("\a")
             self.is_closed = True

@@ -16,7 +16,8 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, fields
 from functools import partial
@@ -24,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from kling_cli.errors import LocalError, UsageError
-from kling_cli.models import Purchase, Stage, Task, Video
+from kling_cli.models import Cost, Purchase, Stage, Task, Video
 from kling_cli.purchase import TRANSITIONS, Event, observe
 from kling_cli.text import clean
 
 _FILE = "journal.sqlite3"
+_dump = partial(json.dumps, default=asdict)
 # Of a purchase: in the table each has a column of its name.
 _FIELDS = tuple(field.name for field in fields(Purchase))
 # Each leads to the next version.
@@ -49,6 +51,7 @@ _MIGRATIONS = (
     CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id)
     """,
     "ALTER TABLE purchases ADD COLUMN tag TEXT",
+    "ALTER TABLE purchases ADD COLUMN cost TEXT",
 )
 
 _APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
@@ -120,8 +123,7 @@ class Journal:
 
     Attributes:
         sender: identifies this run; what follows a `send` counts only from the same sender.
-        claimed: the ids that this run has claimed: a request that is made twice in one run is
-            bought once, also under --new, and also where its task failed.
+        claimed: the ids that this run has claimed; it buys each once, also under --new.
     """
 
     def __init__(
@@ -186,10 +188,6 @@ class Journal:
             self.claimed.add(claimed.external_task_id)
         return claimed
 
-    def disown(self, external_task_id: str) -> None:
-        """Note that the service knows an id from elsewhere, so that this run may buy it anew."""
-        self.claimed.discard(external_task_id)
-
     def apply(
         self, external_task_id: str, event: Event, *, tag: str | None = None
     ) -> Purchase | None:
@@ -231,9 +229,10 @@ class Journal:
                 seen = observe(row or purchase, task, now=self._now())
                 self._execute(
                     "UPDATE purchases SET stage = ?, task_id = ?, message = ?, videos = ?, "
-                    "updated_at = ?, finished_at = ? WHERE external_task_id = ?",
-                    *(seen.stage, seen.task_id, seen.message, _dump_videos(seen.videos)),
-                    *(seen.updated_at, seen.finished_at, seen.external_task_id),
+                    "cost = ?, updated_at = ?, finished_at = ? WHERE external_task_id = ?",
+                    *(seen.stage, seen.task_id, seen.message, _dump(seen.videos)),
+                    *(_dump(seen.cost), seen.updated_at, seen.finished_at),
+                    seen.external_task_id,
                 )
         except LocalError:
             if purchase.task_id is None and self.fault is None:
@@ -283,6 +282,13 @@ class Journal:
         )
         return rows[0] if rows else None
 
+    def list_files(self) -> Mapping[str, list[Path]]:
+        """List the files in which the clips of each task were saved, the newest last."""
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        for path, task in self._execute("SELECT path, task FROM files ORDER BY rowid"):
+            files[task].append(Path(os.fsdecode(path)))
+        return files
+
     def _insert(self, wanted: Purchase) -> None:
         if self._find("external_task_id = ?", wanted.external_task_id) is not None:
             message = f"{wanted.external_task_id} is the id of another request. Choose another."
@@ -290,15 +296,14 @@ class Journal:
         request = wanted.fingerprint
         self._execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
         values = {name: getattr(wanted, name) for name in _FIELDS}
-        values |= {"images": json.dumps(wanted.images), "videos": _dump_videos(wanted.videos)}
+        values |= {name: _dump(values[name]) for name in ("images", "videos", "cost")}
         marks = ", ?" * len(_FIELDS)
         statement = f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})"  # noqa: S608 - our own names
         self._execute(statement, *values.values())
 
     def _forget(self, row: Purchase) -> None:
         """Undo a claim: the purchase that it was to follow is the current one again."""
-        name = row.external_task_id
-        self._execute("DELETE FROM purchases WHERE external_task_id = ?", name)
+        self._execute("DELETE FROM purchases WHERE external_task_id = ?", row.external_task_id)
         self._execute(
             "UPDATE purchases SET is_current = 1 WHERE rowid = "
             "(SELECT max(rowid) FROM purchases WHERE fingerprint = ?)",
@@ -309,14 +314,11 @@ class Journal:
         return next(iter(self._select(condition, *values)), None)
 
     def _select(self, condition: str, *values: str) -> list[Purchase]:
-        columns = ", ".join(_FIELDS)
-        statement = f"SELECT {columns} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
+        statement = f"SELECT {', '.join(_FIELDS)} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
         try:
             return [_load(row) for row in self._execute(statement, *values)]
         except (ValueError, TypeError):
             raise self._refuse("journal_damaged", "is damaged") from None
-
-    # The file
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -443,11 +445,9 @@ def _load(row: tuple[Any, ...]) -> Purchase:
     values["stage"] = Stage(values["stage"])
     values["images"] = tuple(json.loads(values["images"]))
     values["videos"] = tuple(Video(**video) for video in json.loads(values["videos"]))
+    cost = json.loads(values["cost"] or "null")
+    values["cost"] = Cost(**cost) if cost else None
     return Purchase(**values)
-
-
-def _dump_videos(videos: tuple[Video, ...]) -> str:
-    return json.dumps([asdict(video) for video in videos])
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

@@ -46,6 +46,15 @@ class Video:
     duration: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the service says it deducted, each number as far as it says so; it names no currency."""
+
+    units: float | None = None
+    quota: float | None = None
+    list_price: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task as one answer of the service shows it.
@@ -64,6 +73,7 @@ class Task:
     created_at: float | None = None
     updated_at: float | None = None
     request_id: str | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +185,17 @@ class Purchase:
     updated_at: float = 0.0
     finished_at: float | None = None
     tag: str | None = None
+    cost: Cost | None = None
 
     @property
     def name(self) -> str:
         """The id by which a user goes on with it."""
         return self.task_id or self.external_task_id
+
+    @property
+    def units(self) -> float | None:
+        """What the service says that it cost; None where it does not say."""
+        return self.cost.units if self.cost else None
 
     @property
     def is_seen(self) -> bool:

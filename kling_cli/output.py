@@ -11,6 +11,8 @@ from kling_cli.models import TaskResult
 from kling_cli.text import clean, format_time
 
 SCHEMA = "kling/1"
+# What a person copies or compares is shown whole as long as there is room.
+_FIXED = ("TASK", "STATUS", "SCENE", "TIME", "PLAN", "COST", "SETTING")
 # By the title of a column, or by what is in a cell.
 _STYLES = {
     "SCENE": "bold",
@@ -80,7 +82,13 @@ class Output:
         shown: Iterable[Sequence[str]],
         plain: Iterable[Sequence[str]],
     ) -> None:
-        """Write a table for people on a terminal, else the plain rows with tabs between cells."""
+        """Write a table for people on a terminal, else the plain rows with tabs between cells.
+
+        Args:
+            header: the titles of the table; a column in which nothing stands is left out.
+            shown: the rows of the table.
+            plain: the rows for a pipe; they may have other cells.
+        """
         if not self.is_terminal:
             for row in plain:
                 self.row(*row)
@@ -91,11 +99,16 @@ class Output:
 
         is_utf8 = "utf" in (self._stream.encoding or "").lower()
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for title in header:
-            overflow: Literal["ellipsis", "crop"] = "ellipsis" if is_utf8 else "crop"
-            table.add_column(title, style=_STYLES.get(title), no_wrap=True, overflow=overflow)
-        for row in shown:
-            table.add_row(*(Text(clean(cell), _STYLES.get(cell, "")) for cell in row))
+        overflow: Literal["ellipsis", "crop"] = "ellipsis" if is_utf8 else "crop"
+        rows = [[clean(cell) for cell in row] for row in shown]
+        filled = [index for index in range(len(header)) if any(row[index] for row in rows)]
+        for title in (header[index] for index in filled):
+            # rich narrows what may wrap; a cell in it is cut all the same.
+            is_fixed = title in _FIXED
+            table.add_column(title, style=_STYLES.get(title), no_wrap=is_fixed, overflow=overflow)
+        for row in rows:
+            cells = (row[index] for index in filled)
+            table.add_row(*(Text(cell, _STYLES.get(cell, ""), no_wrap=True) for cell in cells))
         colours: Literal["standard"] | None = "standard" if self._is_styled else None
         Console(
             file=self._stream, force_terminal=True, color_system=colours, markup=False, emoji=False
@@ -125,6 +138,7 @@ def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:
         "reused": result.reused,
         "plan": result.plan,
         "request": result.request,
+        "cost": asdict(purchase.cost) if purchase and purchase.cost else None,
         "images": [dict(image) for image in images],
         "videos": [
             {**asdict(video), "file": file} for video, file in zip_longest(videos, result.files)

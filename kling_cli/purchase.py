@@ -80,6 +80,7 @@ def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
         task_id=task.task_id or purchase.task_id,
         message=task.message,
         videos=task.videos or purchase.videos,
+        cost=task.cost or purchase.cost,
         updated_at=now,
         finished_at=finished,
     )

@@ -24,9 +24,10 @@ from kling_cli.errors import (
     UsageError,
     combine,
 )
-from kling_cli.models import Purchase, TaskResult, TaskStatus
+from kling_cli.models import Purchase, Stage, TaskResult, TaskStatus
 from kling_cli.output import format_result
 from kling_cli.purchase import get_charged, wait_command
+from kling_cli.text import format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
@@ -102,7 +103,7 @@ def run(
             report.print_stopped(left, unsent, error.exit_code)
             error.is_reported = True
         raise
-    context.console.close(report.summary())
+    context.console.close(report.summary(), detail=report.cost())
     return combine(report.codes)
 
 
@@ -160,7 +161,10 @@ class _Batch:
                     return  # before anything was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
-                console.finish(row, outcome="failed" if job.result.error else "done")
+                result = job.result
+                outcome = "failed" if result.error else "done"
+                units = result.purchase.units if result.purchase else None
+                console.finish(row, outcome=outcome, detail=format_units(units))
                 self._done.put(job)
         except BaseException as error:
             self._done.put(error)
@@ -184,6 +188,7 @@ class _Report:
     ) -> None:
         self.codes: set[ExitCode] = set()
         self.counts: Counter[str] = Counter()
+        self._costs: list[float | None] = []
         self._directories: set[Path] = set()
         self._context = context
         self._format_rows = format_rows
@@ -198,6 +203,8 @@ class _Report:
         self.codes.add(result.exit_code)
         self.counts[_classify(result)] += 1
         self._directories |= {Path(file).parent for file in result.files}
+        if result.purchase and result.purchase.stage is Stage.SUCCEED and not result.reused:
+            self._costs.append(result.purchase.units)
         is_shown = self._is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
             is_shown = self.counts["not started"] > 1  # one speaks for all
@@ -242,6 +249,14 @@ class _Report:
         place = f" in {self._directories.pop()}/" if len(self._directories) == 1 else ""
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
+
+    def cost(self) -> str:
+        """Sum up what this run has bought, as far as the service says what it cost."""
+        known = [units for units in self._costs if units is not None]
+        if not known:
+            return ""
+        unknown = len(self._costs) - len(known)
+        return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self._context

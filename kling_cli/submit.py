@@ -241,7 +241,7 @@ class Submission:
                 if error.kind is Kind.AUTH or self._is_late:
                     break
             else:
-                self._journal.disown(name)
+                self._journal.claimed.discard(name)  # the service knows it from elsewhere
                 self._row.note(f"The service already has a task with the external id {name}.")
                 return self._accept(claimed, task)
         self._drop(claimed)
@@ -306,7 +306,7 @@ class Submission:
             self._doubt, self._was_duplicate = error, event is Event.DUPLICATE
             self.bought = not self._was_duplicate
             if self._was_duplicate:
-                self._journal.disown(name)
+                self._journal.claimed.discard(name)  # the service knows it from elsewhere
             self._row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)

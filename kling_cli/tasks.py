@@ -1,8 +1,9 @@
 """One look at tasks, or a wait for them: what `status`, `wait` and `tasks` do."""
 
 import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ from kling_cli.naming import name_clip, name_task
 from kling_cli.output import format_result
 from kling_cli.poll import check_result
 from kling_cli.runner import Job
-from kling_cli.text import clean, format_time
+from kling_cli.text import clean, format_ago, format_count, format_time, format_units
 
 # A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
 _MOST_WAITS = 32
-_HEADER = ("TASK", "STATUS", "SCENE", "TIME", "PICTURES")
+# What fits on a screen; a pipe gets all.
+_SCREENFUL = 30
 
 
 def look(context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False) -> ExitCode:
@@ -61,30 +63,94 @@ def look(context: Context, names: tuple[str, ...], *, wait: bool, force: bool = 
         raise
 
 
-def list_tasks(context: Context, *, unfinished: bool) -> ExitCode:
-    """List what this machine has submitted, newest first, without asking any service."""
-    purchases = context.journal.list_purchases(unfinished=unfinished)
-    if not purchases and context.journal.is_kept:
-        context.console.info(f"This machine has no {'unfinished ' if unfinished else ''}task.")
-    if context.output.is_json:
-        for purchase in purchases:
-            error = check_result(purchase, now=context.clock.time())
-            result = TaskResult(purchase=purchase, error=error, reused=True)
-            context.output.record(format_result(result, sandbox=purchase.is_sandbox))
-        return ExitCode.OK
-    rows = [
-        (
-            purchase.task_id or "-",
-            purchase.status,
-            purchase.effect_scene,
-            format_time(purchase.created_at) or "-",
-            " ".join(str(image["source"]) for image in purchase.images),
-            purchase.external_task_id,
-        )
-        for purchase in purchases
+def list_tasks(
+    context: Context,
+    names: tuple[str, ...],
+    *,
+    unfinished: bool,
+    scene: str | None,
+    limit: int | None,
+) -> ExitCode:
+    """List what this machine has submitted, newest first, without asking any service.
+
+    Args:
+        context: what to work with.
+        names: only these task ids or external task ids.
+        unfinished: only what has not ended yet.
+        scene: only this scene.
+        limit: how many at most; None for all in a pipe, and for a screenful on a terminal.
+    """
+    journal, output = context.journal, context.output
+    found = [
+        purchase
+        for purchase in journal.list_purchases(unfinished=unfinished)
+        if purchase.is_sandbox == context.settings.is_sandbox
+        and scene in (None, purchase.effect_scene)
+        and (not names or {purchase.task_id, purchase.external_task_id} & set(names))
     ]
-    context.output.table(_HEADER, [row[:-1] for row in rows], rows)
+    if not found and journal.is_kept:
+        others = "" if context.settings.is_sandbox else " --sandbox lists those of the sandbox."
+        context.console.info(f"No {'unfinished ' if unfinished else ''}task is known.{others}")
+    if limit is None and output.is_terminal and not output.is_json:
+        limit = _SCREENFUL
+    shown, now = found[:limit], context.clock.time()
+    saved = journal.list_files()
+    files = {purchase.name: _choose_files(purchase, saved[purchase.name]) for purchase in shown}
+    if output.is_json:
+        for purchase in shown:
+            error = check_result(purchase, now=now)
+            result = TaskResult(
+                purchase=purchase, error=error, files=files[purchase.name], reused=True
+            )
+            output.record(format_result(result, sandbox=purchase.is_sandbox))
+        return ExitCode.OK
+    output.table(
+        ("TASK", "STATUS", "SCENE", "TIME", "PICTURES", "COST", "SAVED"),
+        (_describe(purchase, files[purchase.name], now=now) for purchase in shown),
+        (_format(purchase, files[purchase.name]) for purchase in shown),
+    )
+    if len(shown) < len(found):
+        context.console.info(
+            f"{len(shown)} of {format_count(len(found), 'task')}. --limit {len(found)} shows all."
+        )
     return ExitCode.OK
+
+
+def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:
+    """Choose the files in which the clips of a task were saved last, if they still exist."""
+    existing = [str(path) for path in paths if path.exists()]
+    return tuple(existing[-len(purchase.videos) :]) if purchase.videos else ()
+
+
+def _shorten(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _format(purchase: Purchase, files: Sequence[str]) -> tuple[str, ...]:
+    return (
+        purchase.task_id or "-",
+        purchase.status,
+        purchase.effect_scene,
+        format_time(purchase.created_at) or "-",
+        " ".join(str(image["source"]) for image in purchase.images),
+        purchase.external_task_id,
+        "" if purchase.units is None else f"{purchase.units:g}",
+        " ".join(files),
+    )
+
+
+def _describe(purchase: Purchase, files: Sequence[str], *, now: float) -> tuple[str, ...]:
+    """Format a task for people: what they look for first, and names rather than paths."""
+    return (
+        purchase.name,
+        purchase.status,
+        purchase.effect_scene,
+        format_ago(now - purchase.created_at),
+        " ".join(Path(str(image["source"])).name for image in purchase.images),
+        format_units(purchase.units),
+        " ".join(map(_shorten, files)),
+    )
 
 
 def _work(

@@ -94,9 +94,23 @@ def format_transfer(done: int, total: int | None, *, seconds: float) -> str:
     return f"{size} {done / _MEGABYTE / seconds:.1f} MB/s" if seconds >= 0.5 else size
 
 
-def format_count(number: int, thing: str) -> str:
+def format_count(number: float, thing: str) -> str:
     """Format a number of things, such as `1 task` or `3 tasks`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return f"{number:g} {thing}" if number == 1 else f"{number:g} {thing}s"
+
+
+def format_units(units: float | None) -> str:
+    """Format what a task cost, such as `2 units`; empty where the service does not say."""
+    return "" if units is None else format_count(units, "unit")
+
+
+def format_ago(seconds: float) -> str:
+    """Format how long ago something was, in the largest unit that is whole."""
+    for unit, length in (("day", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            number = int(seconds / length)
+            return f"{format_count(number, unit) if unit == 'day' else f'{number} {unit}'} ago"
+    return "just now"
 
 
 def format_time(seconds: float | None) -> str | None:

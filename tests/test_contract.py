@@ -3,14 +3,10 @@
 Each object was held against the shipped schema when it was read.
 """
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.process import Process
 from support.replies import DROP, refuse
 from support.run import PHOTO, SCHEMA, Program
 from support.service import LoopbackService
@@ -21,7 +17,7 @@ UNUSABLE = "/proc/no-such-picture.jpg"
 # What is documented stays; more may be added.
 DOCUMENTED = {
     "result": "schema ok exit_code sandbox task_id external_task_id effect_scene task_status "
-    "task_status_msg created_at updated_at elapsed reused plan request images videos error "
+    "task_status_msg created_at updated_at elapsed reused plan request cost images videos error "
     "warnings",
     "error": "code message hint charged http_status service_code request_id",
     "image": "source kind format width height bytes sha256 fixes",
@@ -36,16 +32,6 @@ def test_the_schema_has_the_documented_keys(definition: str) -> None:
     assert set(DOCUMENTED[definition].split()) <= set(shape["required"])
     assert shape["required"] == list(shape["properties"])
     assert shape["additionalProperties"] is False
-
-
-def test_the_schema_is_in_the_package() -> None:
-    """Whoever has installed the program has the schema, too."""
-    script = (
-        "import pkgutil, sys; "
-        "sys.stdout.buffer.write(pkgutil.get_data('kling_cli', 'result.schema.json'))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert json.loads(done.stdout) == SCHEMA
 
 
 def test_a_delivered_task(kling: Program, service: LoopbackService) -> None:
@@ -105,7 +91,6 @@ def test_a_task_that_was_not_delivered(
     ],
 )
 def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -> None:
-    """Every other command's object has exactly the keys that the schema documents."""
     run = kling(*argv, "--json")
     assert run.code == 0
     assert sorted(run.json) == sorted(SCHEMA["$defs"][definition]["required"])
@@ -115,19 +100,12 @@ def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -
 def test_a_check_that_fails(
     kling: Program, monkeypatch: pytest.MonkeyPatch, token: str, code: int
 ) -> None:
-    """A failed check prints the object of a check, with its error and every key."""
     monkeypatch.setenv("KLING_TOKEN", token)
     monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
     run = kling("config", "check", "--json")
     assert run.code == run.json["exit_code"] == code
     assert sorted(run.json) == sorted(SCHEMA["$defs"]["check"]["required"])
     assert (run.json["ok"], run.json["error"]["charged"]) == (False, "no")
-
-
-def test_the_object_of_the_sandbox_server() -> None:
-    """`kling sandbox` prints its address as one object."""
-    with Process("sandbox", "--json") as process:
-        assert list(json.loads(process.read_line())) == ["schema", "url"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +131,6 @@ def test_a_failure_before_any_task(
     environ: dict[str, str],
     code: int,
 ) -> None:
-    """Whatever fails before there is a task is one object, too, and cost nothing."""
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
     monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
     for name, value in environ.items():
@@ -180,11 +157,10 @@ def test_a_damaged_journal(
 
 
 def test_the_sandbox_says_so_in_every_object(kling: Program) -> None:
-    """What comes from the sandbox is marked, in success, in failure and in the list."""
     records = [
         kling("effect", "squish", PHOTO, "--sandbox", "--json").json,
         kling("effect", "squish", UNUSABLE, "--sandbox", "--json").json,
-        kling("tasks", "--json").json,
+        kling("tasks", "--sandbox", "--json").json,
         kling("config", "check", "--sandbox", "--json").json,
     ]
     assert [record["sandbox"] for record in records] == [True] * 4

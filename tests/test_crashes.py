@@ -76,7 +76,6 @@ class Shopping(RuleBasedStateMachine):
 
     @initialize(deduplicate=st.sampled_from(["refuse", "replay", "ignore"]), looks_up=st.booleans())
     def open_shop(self, deduplicate: str, looks_up: bool) -> None:
-        """Open a service with its own habits."""
         self.directory = tempfile.TemporaryDirectory()
         rules = Rules(
             deduplicate=deduplicate,  # type: ignore[arg-type] # drawn from the three
@@ -88,7 +87,6 @@ class Shopping(RuleBasedStateMachine):
         self.delivered = False
 
     def teardown(self) -> None:
-        """Run once more without trouble, and close the service."""
         if not hasattr(self, "service"):
             return
         code, out, err = self.run()
@@ -101,7 +99,6 @@ class Shopping(RuleBasedStateMachine):
         return code == 9 and "unknown" in self.run("tasks", "--unfinished")[1]
 
     def run(self, *argv: str) -> tuple[int | None, str, str]:
-        """Run the command to its end, however it ends."""
         argv = argv or ("effect", "squish", str(PHOTO), "--timeout", "120s")
         self.process = start(self.service, Path(self.directory.name), *argv, speed=100)
         out, err = self.process.communicate(timeout=60)
@@ -109,7 +106,6 @@ class Shopping(RuleBasedStateMachine):
         return self.process.returncode, out, err
 
     def kill(self, _purchase: Purchase | None) -> object:
-        """Kill the process that has just asked."""
         assert self.process is not None
         self.process.kill()
         return {}
@@ -120,7 +116,6 @@ class Shopping(RuleBasedStateMachine):
         kill=st.sampled_from(_KILLS),
     )
     def buy(self, submission: str, look: str, kill: str) -> None:
-        """Run the command under a trouble of each kind."""
         if kill.startswith("at submission"):
             made = kill == "at submission, made"
             self.service.on_create(Reply(json=self.kill), purchase=made)
@@ -142,14 +137,12 @@ class Shopping(RuleBasedStateMachine):
 
     @invariant()
     def bought_once_at_most(self) -> None:
-        """Nothing is bought twice, whatever has happened so far."""
         if hasattr(self, "service"):
             assert len(self.service.ledger) <= 1
 
 
 @pytest.mark.timeout(1200)
 def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureRequest) -> None:
-    """Whatever happens to run after run, the ledger shows one purchase, and none is lost."""
     many = 60 if request.config.getoption("--every-call") else 5
     Shopping.TestCase.settings = settings(
         max_examples=many,
@@ -168,7 +161,6 @@ def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureReque
 def test_kills_at_random_moments_buy_each_request_once(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Runs killed at a random moment and run again buy each of their requests once."""
     many = 200 if request.config.getoption("--every-call") else 8
     chance = random.Random(20261122)
     moments = [chance.uniform(0.05, 3.0) for _ in range(many)]
@@ -198,7 +190,6 @@ def test_kills_at_random_moments_buy_each_request_once(
 
 
 def wait_for_sales(service: LoopbackService, count: int) -> None:
-    """Wait until so much was bought."""
     give_up = time.monotonic() + 20
     while len(service.ledger) < count:
         assert time.monotonic() < give_up

@@ -101,7 +101,6 @@ def test_an_own_id_is_kept(kling: Program) -> None:
 
 @pytest.mark.usefixtures("service")
 def test_secrets_of_addresses_are_not_shown(kling: Program) -> None:
-    """The queries of a picture's and of a callback's address stay out of the plan."""
     picture, callback = "https://h.example/p.jpg?sig=SECRET", "https://h.example/?key=SECRET"
     argv = ("--no-check-url", "--callback-url", callback, "--dry-run", "--json")
     run = kling("effect", "squish", picture, *argv)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.photos import make_photos
 from support.pictures import save
 from support.purchases import (
     UNREADABLE,
@@ -15,10 +16,10 @@ from support.purchases import (
     journal_path,
     list_stages,
 )
-from support.replies import DROP, refuse
+from support.replies import DROP, Reply, accept, refuse
 from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program, Run
 from support.service import LoopbackService
-from support.shop import Rules
+from support.shop import Purchase, Rules
 
 from kling_cli.models import Stage
 
@@ -39,7 +40,6 @@ BAD = PHOTOS / "README.md"
 def test_a_wrong_command_is_refused_before_anything_starts(
     kling: Program, service: LoopbackService, argv: tuple[str | Path, ...], words: str
 ) -> None:
-    """It ends with 2, and what is wrong is on stderr."""
     run = kling("effect", *argv, "--json")
     assert (run.code, run.json["exit_code"], service.visits) == (2, 2, [])
     assert words in run.err
@@ -86,11 +86,30 @@ def test_the_costliest_end_is_the_exit_code(
 
 
 def test_the_same_picture_twice_is_bought_once(kling: Program, service: LoopbackService) -> None:
-    """It is reported twice, and one of the two is reused."""
     run = kling(*SQUISH, PHOTO, PHOTO, "--json")
     assert sorted(one["reused"] for one in run.records) == [False, True]
     assert {one["task_id"] for one in run.records} == {service.ledger[0].task_id}
     assert (run.code, len(service.ledger)) == (0, 1)
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 8, None])
+def test_so_many_tasks_at_once_and_no_more(
+    kling: Program, service: LoopbackService, tmp_path: Path, jobs: int | None
+) -> None:
+    """--jobs bounds the tasks under way, and that many there are; 4 where nothing is said."""
+    counts = list[int]()
+
+    def note(sale: Purchase | None) -> object:
+        counts.append(service.running)
+        return accept(sale)
+
+    service.shop.rules = Rules(task_seconds=90)
+    service.on_create(Reply(json=note), purchase=True, times=10)
+    photos = make_photos(tmp_path / "photos", 10)
+    run = kling(*SQUISH, *photos, *([f"--jobs={jobs}"] if jobs else []))
+    assert (run.code, len(run.lines), len(counts)) == (0, 10, 10)
+    most = jobs or 4
+    assert min(most, 2) <= max(counts) <= most
 
 
 def test_standard_input_goes_together_with_files(kling: Program, service: LoopbackService) -> None:
@@ -113,15 +132,13 @@ def test_standard_input_can_be_one_of_two_people(kling: Program, service: Loopba
 
 
 def test_quiet_still_shows_errors(kling: Program, service: LoopbackService) -> None:
-    """-q leaves errors and their hints."""
     service.on_create(refuse(400, 1201, "model is not supported"))
     run = kling(*SQUISH, PHOTO, "-q")
-    assert [line.split(": ")[0] for line in run.err.splitlines()] == ["error", "hint"]
+    assert {line.split(": ")[0] for line in run.err.splitlines()} == {"error", "request id", "hint"}
 
 
 @pytest.mark.usefixtures("service")
 def test_a_note_about_one_of_two_people_names_the_picture(kling: Program, tmp_path: Path) -> None:
-    """Which of the two is meant is said."""
     alpha = tmp_path / "see-through.png"
     alpha.write_bytes(save("PNG", "RGBA"))
     run = kling("effect", "hug", PHOTO, alpha, "--no-wait")
@@ -141,7 +158,6 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
 def test_sandbox_and_service_are_different_purchases(
     kling: Program, service: LoopbackService
 ) -> None:
-    """What was tried in the sandbox is still to be bought."""
     assert kling(*SQUISH, PHOTO, "--sandbox").code == 0
     assert kling(*SQUISH, PHOTO).lines == [find_video(service)]
 
@@ -161,7 +177,6 @@ def test_a_journal_that_breaks_does_not_hide_an_id(
 
 
 def interrupt() -> Run:
-    """Run until the first pause, and press Ctrl-C there."""
     over = threading.Event()
 
     def press() -> None:

@@ -112,7 +112,6 @@ def test_a_claim_under_the_derived_id_is_not_looked_up(
 
 
 def test_a_look_that_fails_is_repeated(kling: Program, service: LoopbackService) -> None:
-    """A blip while looking the id up is no reason to give up."""
     service.on_look(RESET, times=2)
     assert kling(*NAMED).lines == [find_video(service)]
 
@@ -148,16 +147,11 @@ def test_an_id_that_no_url_can_carry_is_refused(
 ) -> None:
     """Fault 36: an id that could not be looked up is refused before anything starts."""
     run = kling(*PLAIN, "--external-task-id", name)
-    assert (run.code, service.visits) == (2, [])
-    assert "\x1b" not in run.err
+    several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
+    assert (run.code, several.code, service.visits) == (2, 2, [])
     assert "1 to 128 of A-Z" in run.err
-
-
-def test_it_names_one_task_only(kling: Program, service: LoopbackService) -> None:
-    """Two pictures make two tasks, which cannot share an id."""
-    run = kling(*NAMED, OTHER_PHOTO)
-    assert (run.code, service.visits) == (2, [])
-    assert "names one task, and there are 2 to make" in run.err
+    assert "names one task, and there are 2 to make" in several.err
+    assert "\x1b" not in run.err + several.err
 
 
 # --- --new, and the journal's file --------------------------------------------------------------
@@ -176,7 +170,6 @@ def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) ->
 
 @pytest.mark.usefixtures("service")
 def test_the_journal_is_its_owners_alone(kling: Program) -> None:
-    """What was bought, with which pictures, is nobody else's business."""
     assert kling(*PLAIN).code == 0
     for path in journal_path().parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -15,7 +15,6 @@ _NEEDS_SHELL = re.compile(r"[|;$<&]")
 
 
 def find_examples(page: str) -> list[str]:
-    """Find the command lines that a help page shows below its first paragraph."""
     prose = page.partition("╭")[0]
     lines = [line.strip() for line in prose.splitlines()[2:]]
     starts = ("kling ", "id=", '"$EDITOR"')
@@ -26,7 +25,6 @@ def find_examples(page: str) -> list[str]:
 def test_the_examples_of_the_help_work(
     page: str, kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every line that a help page shows ends well where the photos and the task are there."""
     lines = find_examples(kling(*page.split(), "--help").out)
     assert lines
     desk = make_desk(tmp_path)

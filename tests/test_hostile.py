@@ -41,8 +41,6 @@ def assert_harmless(run: Run, *, is_json: bool = False) -> None:
 
 
 def refuse_with(status: int) -> Callable[[LoopbackService, str], None]:
-    """Refuse the request, with an attack wherever text is read."""
-
     def script(service: LoopbackService, attack: str) -> None:
         body: dict[str, object] = dict.fromkeys(("code", "message", "request_id", "msg"), attack)
         body["error"] = {**body, "type": attack}
@@ -83,7 +81,6 @@ def end_as(
 
 
 def give_id(service: LoopbackService, attack: str) -> None:
-    """Accept the request under an id that could do harm."""
     service.on_create(Reply(json=wrap({"task_id": attack})), purchase=True)
 
 

@@ -38,7 +38,7 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 _OLD_COLUMNS = 14
-_NEWEST = 2
+_NEWEST = 3
 _CHANGES = "write,pwrite64,pwritev,fsync,fdatasync,ftruncate,fallocate,openat,unlink"
 _STRACE = shutil.which("strace")
 _AT_ONCE = 6
@@ -85,7 +85,6 @@ def write_old(path: Path, base_url: str, *, is_killed: bool = False) -> None:
 
 
 def read(path: Path) -> tuple[int, list[tuple[object, ...]]]:
-    """Read the version of the file, and what version 0.1.0 knew."""
     with closing(sqlite3.connect(path)) as journal:
         (version,) = journal.execute("PRAGMA user_version").fetchone()
         rows = journal.execute("SELECT * FROM purchases ORDER BY rowid").fetchall()
@@ -95,7 +94,6 @@ def read(path: Path) -> tuple[int, list[tuple[object, ...]]]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the program keeps its journal."""
     return tmp_path / "state" / "journal.sqlite3"
 
 

@@ -39,14 +39,12 @@ LASTING: list[Fault] = list(
 
 @pytest.fixture
 def shop() -> Iterator[LoopbackService]:
-    """A service that makes videos at once."""
     with LoopbackService() as service:
         yield service
 
 
 @pytest.fixture
 def is_full(request: pytest.FixtureRequest) -> bool:
-    """Whether every fault at every call is asked for, not a fixed sample."""
     return bool(request.config.getoption("--every-call"))
 
 

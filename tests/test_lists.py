@@ -14,7 +14,6 @@ SQUISH = ("effect", "squish")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Two photos."""
     return make_photos(tmp_path / "photos", 2)
 
 
@@ -58,17 +57,13 @@ def test_a_name_may_hold_any_byte(kling: Program, tmp_path: Path) -> None:
 def test_a_list_is_a_file_too_and_goes_behind_the_arguments(
     kling: Program, tmp_path: Path, photos: list[Path]
 ) -> None:
-    """Arguments come first, then the list; an address may stand in it."""
-    listed = tmp_path / "list"
-    listed.write_text(f"{photos[1]}\nhttps://pictures.example/a.jpg\n", encoding="utf-8")
+    """Arguments come first, then the list; an address and standard input may stand in it."""
+    url, listed = "https://pictures.example/a.jpg", tmp_path / "list"
+    listed.write_text(f"{photos[1]}\n{url}\n-\n", encoding="utf-8")
     argv = ("--from", listed, photos[0], "--no-check-url", "--jobs", "1", "--json")
-    run = kling(*SQUISH, *argv)
-    assert run.code == 0
-    assert [one["images"][0]["source"] for one in run.records] == [
-        str(photos[0]),
-        str(photos[1]),
-        "https://pictures.example/a.jpg",
-    ]
+    run = kling(*SQUISH, *argv, stdin=PHOTO.read_bytes())
+    sources = [one["images"][0]["source"] for one in run.records]
+    assert (run.code, sources) == (0, [str(photos[0]), str(photos[1]), url, "-"])
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n\n", b"\0", b"\xef\xbb\xbf"])
@@ -84,7 +79,6 @@ def test_an_empty_list_is_nothing_to_do(
 def test_a_pair_needs_its_two_pictures_from_a_list_too(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """A list may hold the two pictures of a scene for two, and no other number."""
     two = "\n".join(map(str, photos)).encode()
     run = kling("effect", "hug", "--from", "-", stdin=two)
     assert (run.code, len(service.ledger)) == (0, 1)
@@ -103,7 +97,6 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
 def test_standard_input_that_cannot_be_read_is_named(
     service: LoopbackService, tmp_path: Path
 ) -> None:
-    """A list on a standard input that was opened for writing is no list."""
     argv = command(*SQUISH, "--from", "-")
     with (tmp_path / "written").open("wb") as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, check=False)
@@ -122,17 +115,6 @@ def test_standard_input_that_cannot_be_read_is_named(
 def test_standard_input_is_read_once(
     kling: Program, service: LoopbackService, argv: tuple[str, ...], content: bytes
 ) -> None:
-    """What would need it twice is a usage error, and nothing is sent."""
     run = kling(*SQUISH, *argv, stdin=content)
     assert (run.code, service.visits) == (2, [])
     assert "Standard input (-) can be read only once." in run.err
-
-
-def test_a_list_may_name_standard_input(
-    kling: Program, service: LoopbackService, tmp_path: Path, photos: list[Path]
-) -> None:
-    """A list from a file leaves standard input to one picture."""
-    listed = tmp_path / "list"
-    listed.write_text(f"-\n{photos[0]}\n", encoding="utf-8")
-    run = kling(*SQUISH, "--from", listed, stdin=PHOTO.read_bytes())
-    assert (run.code, len(service.ledger)) == (0, 2)

@@ -243,7 +243,7 @@ def test_the_request_id_is_found(
     service.on_create(Reply(status=400, json=body))
     run = kling("effect", "squish", PHOTO, "--json")
     assert run.json["error"]["request_id"] == request_id
-    assert request_id is None or run.json["error"]["message"].count(request_id) == 1
+    assert request_id is None or run.err.count(request_id) == 1
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ def test_one_task_has_one_line() -> None:
         assert re.fullmatch(rf"squish  {re.escape(str(PHOTO))}  processing  0:0\d", line)
         assert terminal.finish() == 0
     assert find_live(terminal) == []
-    notice, accepted, url = terminal.lines
+    notice, accepted, done, url = terminal.lines
     assert notice.startswith("This is the sandbox")
     assert re.fullmatch(rf"{re.escape(str(PHOTO))}  submitted  \d+", accepted)
+    assert re.fullmatch(rf"✓ {re.escape(str(PHOTO))}  0:0\d", done)
     assert url.startswith("file:///")
 
 
@@ -144,7 +145,7 @@ def test_a_download_shows_size_and_speed(
             line = terminal.wait_for(" MB/s")
             assert re.search(r"  downloading [01]\.\d/2\.0 MB \d\.\d MB/s  0:0\d", line)
             assert terminal.finish() == 0
-    assert terminal.lines == [f"{tmp_path}/c.mp4"]
+    assert terminal.lines[-1] == f"{tmp_path}/c.mp4"
     assert (tmp_path / "c.mp4").read_bytes() == video
 
 

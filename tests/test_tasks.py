@@ -45,7 +45,7 @@ def test_rows_and_objects(kling: Program, service: LoopbackService, clock: Virtu
         [done, "succeed", "squish"],
     ]
     own_id = service.ledger[0].external_task_id
-    assert rows[2][3:] == ["2026-11-22T00:00:00Z", str(PHOTO), own_id]
+    assert rows[2][3:6] == ["2026-11-22T00:00:00Z", str(PHOTO), own_id]
     records = kling("tasks", "--json").records
     assert [(record["task_id"], record["exit_code"]) for record in records] == [
         (running, 8),
@@ -73,8 +73,11 @@ def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: Virtu
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (("tasks",), "This machine has no task.\n"),
-        (("tasks", "--unfinished"), "This machine has no unfinished task.\n"),
+        (("tasks",), "No task is known. --sandbox lists those of the sandbox.\n"),
+        (
+            ("tasks", "--unfinished"),
+            "No unfinished task is known. --sandbox lists those of the sandbox.\n",
+        ),
         (("tasks", "-q"), ""),
         (("status",), "No task of this machine is unfinished.\n"),
     ],
@@ -96,6 +99,42 @@ def test_the_list_asks_nobody(
     monkeypatch.setenv("KLING_BASE_URL", "https://nobody.invalid")
     assert kling("tasks").out.startswith(f"{task_id}\tsubmitted\t")
     assert service.count("GET") == 0
+
+
+@pytest.mark.usefixtures("service")
+def test_the_sandbox_has_a_list_of_its_own(kling: Program) -> None:
+    """What was bought is not mixed with what was tried."""
+    real = kling("effect", "squish", PHOTO, "--json").json["task_id"]
+    tried = kling("effect", "squish", PHOTO, "--sandbox", "--json").json["task_id"]
+    assert [record["task_id"] for record in kling("tasks", "--json").records] == [real]
+    record = kling("tasks", "--sandbox", "--json").json
+    assert (record["task_id"], record["sandbox"], record["ok"]) == (tried, True, True)
+
+
+def test_the_list_is_filtered(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """By ids of both kinds, by scene, and to the newest few."""
+    done, failed, running = fill(kling, service, clock)
+    own_id = service.ledger[1].external_task_id
+
+    def list_ids(*argv: str) -> list[str]:
+        return [line.split("\t")[0] for line in kling("tasks", *argv).lines]
+
+    assert list_ids(done, str(own_id)) == [failed, done]
+    assert list_ids("--scene", "expansion") == [running]
+    assert list_ids("--scene", "squish", "--limit", "1") == [failed]
+
+
+@pytest.mark.usefixtures("service")
+def test_the_saved_clip_is_listed_while_it_is_there(kling: Program, tmp_path: Path) -> None:
+    """The path where a clip was saved last is in the list and in its object."""
+    clip = tmp_path / "clip.mp4"
+    assert kling("effect", "squish", PHOTO, "-o", clip).code == 0
+    assert kling("tasks").lines[0].split("\t")[7] == str(clip)
+    assert kling("tasks", "--json").json["videos"][0]["file"] == str(clip)
+    clip.unlink()
+    assert kling("tasks").lines[0].split("\t")[7] == ""
 
 
 def test_a_running_task(kling: Program, service: LoopbackService) -> None:

@@ -122,16 +122,12 @@ class Client:
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
     """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
-    # Drawn at random, the marks cannot stand in anything that a user gives.
-    marks = {secrets.token_hex(16): picture for picture in request.pictures}
-    images = [picture.url or mark for mark, picture in marks.items()]
-    text = json.dumps(request.body(external_task_id, tuple(images)))
-    parts = []
-    for mark, picture in marks.items():
-        if picture.content is not None:
-            before, _, text = text.partition(mark)
-            parts.append((before.encode(), picture.content))
-    return [*parts, (text.encode(), b"")]
+    # Drawn at random, the mark cannot stand in anything that a user gives.
+    mark = secrets.token_hex(16)
+    images = tuple(picture.url or mark for picture in request.pictures)
+    texts = json.dumps(request.body(external_task_id, images)).encode().split(mark.encode())
+    contents = [picture.content for picture in request.pictures if picture.content is not None]
+    return list(zip(texts, [*contents, b""], strict=True))
 
 
 def _encode_body(

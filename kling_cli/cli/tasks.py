@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from kling_cli.cli import options
+from kling_cli.cli.options import option
 
 Tasks = Annotated[
     list[str] | None,
@@ -14,7 +15,6 @@ Tasks = Annotated[
         autocompletion=options.complete_task,
     ),
 ]
-Unfinished = Annotated[bool, typer.Option("--unfinished", help="List unfinished tasks only.")]
 
 
 def status(
@@ -70,8 +70,33 @@ def wait(
 
 def tasks(
     context: typer.Context,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK...]",
+            help="Only these task ids or external task ids.",
+            autocompletion=options.complete_task,
+        ),
+    ] = None,
     *,
-    unfinished: Unfinished = False,
+    unfinished: Annotated[bool, option("--unfinished", "Only tasks that have not ended.")] = False,
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only tasks of this scene.",
+            autocompletion=options.complete_scene,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="The newest N. \\[default: 30 on a terminal, else all]"
+        ),
+    ] = None,
+    sandbox: Annotated[
+        bool, option("--sandbox", "The tasks of the sandbox, and no others.")
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -80,12 +105,14 @@ def tasks(
 
     kling tasks
     kling tasks --unfinished
+    kling tasks --scene squish --limit 5
     kling tasks --json | jq -r 'select(.task_status == "failed") | .task_id'
 
     It works offline. In a pipe each line has task id, status, scene, time,
-    pictures and external task id, with tabs between.
+    pictures, external task id, cost in units and saved files, with tabs
+    between.
     """
     from kling_cli.tasks import list_tasks
 
     run = options.configure(context)
-    return list_tasks(run, unfinished=unfinished)
+    return list_tasks(run, tuple(tasks or ()), unfinished=unfinished, scene=scene, limit=limit)

@@ -134,13 +134,14 @@ class LoopbackService:
     def describe(self, purchase: Purchase, status: str) -> dict[str, object]:
         """Write a task as it stands, with its video where it has one."""
         done, failed = status == "succeed", status == "failed"
-        return describe(
+        shown = describe(
             purchase,
             status,
             updated_at=self._clock(),
             video_url=f"{self.url}/videos/{purchase.task_id}.mp4" if done else None,
             message=self.shop.rules.failure if failed else None,
         )
+        return {**shown, **(self.shop.rules.deduction if done else {})}
 
     def _answer(self, visit: Visit, body: bytes) -> tuple[Reply, Purchase | None]:
         place = find_path(visit.path)

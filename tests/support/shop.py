@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from support.openapi import Order
@@ -31,7 +31,8 @@ class Rules:
     An external task id that is known already is refused, answered with the old task, or bought
     again. A task is done `task_seconds` after its purchase, or, where that is None, after
     `looks_until_done` looks have said processing. A `failure` is the message with which every task
-    ends as failed. Above `concurrency_limit` unfinished tasks nothing more is sold.
+    ends as failed. Above `concurrency_limit` unfinished tasks nothing more is sold. A task that is
+    done says with `deduction` what it cost.
     """
 
     deduplicate: Literal["refuse", "replay", "ignore"] = "refuse"
@@ -40,6 +41,7 @@ class Rules:
     task_seconds: float | None = None
     failure: str | None = None
     concurrency_limit: int | None = None
+    deduction: Mapping[str, object] = field(default_factory=dict)
 
 
 class SaleRefusedError(Exception):
