@@ -111,7 +111,6 @@ def test_a_check_that_fails(
         (("status", "../x"), {}, 2),
         (("wait",), {"KLING_TIMEOUT": "x"}, 4),
         (("config", "check"), {"KLING_JOBS": "many"}, 4),
-        (("config", "list"), {"KLING_JOBS": "many"}, 4),
         (("help", "x"), {}, 2),
         (("completion", "x"), {}, 2),
         (("config", "get", "x"), {}, 2),

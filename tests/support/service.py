@@ -47,7 +47,7 @@ class LoopbackService:
         self._created = b""
         self._clock = clock
         self._video = video
-        self._published: dict[str, bytes] = {}
+        self._published: dict[str, tuple[bytes, str]] = {}
         self._scripts: defaultdict[str, deque[tuple[Reply, bool]]] = defaultdict(deque)
         self._request_ids = itertools.count(1)
         self._loopback = Loopback(answer=self._answer, complain=self.breaches.append)
@@ -123,9 +123,9 @@ class LoopbackService:
     def forget_scripts(self) -> None:
         self._scripts.clear()
 
-    def publish(self, path: str, content: bytes) -> str:
+    def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
         """Serve a file under this path, as often as it is asked for; returns its URL."""
-        self._published[path] = content
+        self._published[path] = (content, media_type)
         return self.url + path
 
     def adopt(self, connection: socket.socket) -> None:
@@ -194,7 +194,7 @@ class LoopbackService:
         if "authorization" in visit.headers:
             self.breaches.append(f"a token went to the file {path}")
         if file is not None:
-            return serve_file(file, media_type="image/jpeg", headers=visit.headers)
+            return serve_file(file[0], media_type=file[1], headers=visit.headers)
         if scripted := self._take("video"):
             return scripted[0]
         if video is None or self.shop.find(video[1]) is None:
