@@ -155,13 +155,6 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
     assert (b"photos.example" in written, b"secret" in written) == (True, False)
 
 
-def test_sandbox_and_service_are_different_purchases(
-    kling: Program, service: LoopbackService
-) -> None:
-    assert kling(*SQUISH, PHOTO, "--sandbox").code == 0
-    assert kling(*SQUISH, PHOTO).lines == [find_video(service)]
-
-
 def test_a_journal_that_breaks_does_not_hide_an_id(
     kling: Program, service: LoopbackService
 ) -> None:
