@@ -81,13 +81,7 @@ def test_a_task_that_was_not_delivered(
     ("argv", "definition"),
     [
         (("scenes", "dizzy"), "scene"),
-        (("config", "get", "jobs"), "setting"),
-        (("config", "set", "jobs", "2"), "setting"),
-        (("config", "unset", "jobs"), "setting"),
-        (("config", "path"), "path"),
         (("config", "check", "--sandbox"), "check"),
-        (("completion", "fish"), "script"),
-        (("help", "exit-codes"), "help"),
     ],
 )
 def test_other_objects(kling: Program, argv: tuple[str, ...], definition: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from support.clock import START, VirtualClock
+from support.clock import VirtualClock
 from support.fault_server import FaultServer
 from support.replies import Reply
 from support.run import OTHER_PHOTO, PHOTO, Program, Run, command
@@ -172,19 +172,18 @@ def test_nobody_is_asked_where_there_is_nobody(
     assert not (tmp_path / "config").exists()
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "latin-1:strict"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp936", "cp1252", "latin-1:strict"])
 def test_a_console_without_unicode_stops_nothing(
     service: LoopbackService, tmp_path: Path, encoding: str
 ) -> None:
-    """Faults 114 and 120: what an old console cannot show is spelt out, on both streams."""
+    """Faults 114 and 120: what a locale or console lacks is spelt out, on both streams."""
     photo = tmp_path / "caf\u00e9 \u634f\u2713.jpg"
     photo.write_bytes(PHOTO.read_bytes())
-    service.shop.rules = Rules(looks_until_done=0)
-    argv = command("effect", "squish", photo, OTHER_PHOTO)
-    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    argv = command("effect", "squish", photo, OTHER_PHOTO, "--no-wait")
     done = subprocess.run(argv, capture_output=True, env=environ, check=False)
     assert done.returncode == 0
-    shown = "caf\u00e9 ".encode(encoding.partition(":")[0]) + rb"\u634f\u2713.jpg"
+    shown = photo.name.encode(encoding.partition(":")[0], "backslashreplace")
     assert shown in done.stdout
     assert shown in done.stderr
     assert len(service.ledger) == 2
@@ -194,20 +193,6 @@ def test_a_console_without_unicode_stops_nothing(
 
 
 # --- the clock ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("date", [0.0, START - 26 * YEAR, START + 80 * YEAR, 253_402_300_800.0])
-def test_a_wrong_date_changes_nothing(service: LoopbackService, date: float) -> None:
-    """Fault 119: with a clock that is wrong by years a run buys once, waits, and prints."""
-    clock = VirtualClock(start=date)
-    kling = Program(clock=clock)
-    first = kling("effect", "squish", PHOTO, "--json")
-    again = kling("effect", "squish", PHOTO, "--json")
-    assert (first.code, again.code) == (0, 0)
-    assert (first.json["reused"], again.json["reused"]) == (False, True)
-    assert first.json["elapsed"] < 60
-    assert kling("tasks").code == kling("status").code == 0
-    assert len(service.ledger) == 1
 
 
 @pytest.mark.parametrize("jump", [-30 * YEAR, -3600.0, 3600.0, 30 * YEAR])
@@ -229,16 +214,17 @@ def test_a_date_that_jumps_changes_no_wait(service: LoopbackService, jump: float
     assert len(service.ledger) == 1
 
 
-@pytest.mark.parametrize("wrong", [-50 * YEAR, -2 * YEAR, 2 * YEAR, 15 * YEAR])
-def test_a_date_that_is_put_right_buys_nothing_again(
-    service: LoopbackService, wrong: float
-) -> None:
-    """Fault 119: a purchase from another age is one all the same, once the clock is right."""
+@pytest.mark.parametrize("wrong", [-56.0, -2.0, 2.0, 80.0, 7975.0])
+def test_a_wrong_date_buys_nothing_again(service: LoopbackService, wrong: float) -> None:
+    """Fault 119: a purchase from another age is one all the same, also once the clock is right."""
     clock = VirtualClock()
     kling = Program(clock=clock)
-    clock.shift_date(wrong)
+    clock.shift_date(wrong * YEAR)
     first = kling("effect", "squish", PHOTO, "--json").json
-    clock.shift_date(-wrong)
+    assert (first["exit_code"], first["elapsed"] < 60) == (0, True)
+    assert kling("tasks").code == kling("status").code == 0
+    assert kling("effect", "squish", PHOTO, "--json").json["reused"] is True
+    clock.shift_date(-wrong * YEAR)
     again = kling("effect", "squish", PHOTO, "--json").json
     assert again["reused"] is True
     assert again["videos"] == first["videos"]

@@ -1,6 +1,8 @@
 """The token goes to its service and into its own file, and into no other byte (fault 76)."""
 
+import base64
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -100,7 +102,7 @@ def test_no_command_shows_the_token(
         monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / source))
     else:
         runs.append(kling("config", "set", "base_url", service.base_url))
-        runs.append(kling("config", "set", "token", *switches, stdin=f"{TOKEN}\n".encode()))
+        runs.append(kling("config", "set", "token", switches[0], stdin=f"{TOKEN}\n".encode()))
     runs += [kling(*argv, *switches) for argv in (*COMMANDS, *OTHER_COMMANDS)]
     assert_hidden(*runs, place=tmp_path, holders={source} - {"variable"})
     assert {0, 2} <= {run.code for run in runs}
@@ -242,6 +244,65 @@ def test_whatever_the_token_it_comes_out_nowhere(
         runs = [kling("config", "check", "-v"), kling(*argv), kling("tasks", "--json")]
         service.forget_scripts()
     assert_hidden(*runs, place=state, secret=token)
+
+
+def make_jwt(claims: object) -> str:
+    """Make a JWT; its header and signature are for show."""
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{payload}.{secrets.token_urlsafe(32)}"
+
+
+ACCOUNT = {"iss": "Ak-Zq7vTk9XwB3nLr5Yp2Hd", "exp": 1_900_000_000, "nbf": 1_800_000_000}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "purchases"),
+    [
+        (ACCOUNT, {**ACCOUNT, "exp": 1_900_001_800, "iat": 7}, 1),
+        ({"iss": "Ak-Zq7vTk9X"}, {"iss": "Ak-Zq7vTk9X", "exp": "soon"}, 1),
+        (ACCOUNT, {**ACCOUNT, "iss": "Ak-another-account"}, 2),
+        ({**ACCOUNT, "sub": "Zq7vTk9"}, {**ACCOUNT, "sub": "another"}, 2),
+        ({"exp": 1}, {"exp": 2}, 2),
+        ({**ACCOUNT, "iss": ""}, {**ACCOUNT, "iss": "", "exp": 1e400}, 2),
+        ([ACCOUNT], [ACCOUNT], 2),
+    ],
+)
+def test_a_self_signed_token_is_its_account(
+    kling: Program,
+    service: LoopbackService,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    first: object,
+    second: object,
+    purchases: int,
+) -> None:
+    """A JWT is new every half hour; from two machines of one account a request is bought once."""
+    runs, tokens = [], (make_jwt(first), make_jwt(second))
+    for token in tokens:
+        monkeypatch.setenv("KLING_TOKEN", token)
+        monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / f"machine-{tokens.index(token)}"))
+        runs += [kling(*argv, "-v") for argv in (("effect", "squish", PHOTO), ("config", "check"))]
+        runs.append(kling("tasks", "--json"))
+    assert {run.code for run in runs} == {0}
+    assert len(service.ledger) == purchases
+    for token in tokens:
+        assert_hidden(*runs, place=tmp_path, secret=token.removeprefix("eyJhbGciOiJIUzI1NiJ9."))
+    assert_hidden(*runs, place=tmp_path, secret=str(ACCOUNT["iss"]))
+
+
+@pytest.mark.usefixtures("service")
+def test_the_check_tells_when_a_token_expires(
+    kling: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The date is the token's own claim; a token that makes none, or nonsense, has no date."""
+    monkeypatch.setenv("KLING_TOKEN", make_jwt(ACCOUNT))
+    assert "expires\t2030-03-17T17:46:40Z\t" in kling("config", "check").lines
+    assert kling("config", "check", "--json").json["expires"] == "2030-03-17T17:46:40Z"
+    for token in (make_jwt({"exp": "soon"}), make_jwt({"exp": 1e99}), "eyJ.eyJ.a", TOKEN):
+        monkeypatch.setenv("KLING_TOKEN", token)
+        assert kling("config", "check", "--json").json["expires"] is None
+        assert len(kling("config", "check").lines) == 3
 
 
 CRASH = """
