@@ -27,22 +27,14 @@ SQUISH = ("effect", "squish")
 BAD = PHOTOS / "README.md"
 
 
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (("squish", PHOTO, "-q", "-v"), "contradict each other"),
-        (("squish", PHOTO, "--sandbox", "--base-url", "https://a.example"), "two services"),
-        # It never turns into two tasks without a word: that would be paid twice.
-        (("squish", PHOTO, OTHER_PHOTO, "--pair"), "takes one picture. Leave --pair out"),
-        (("squish", PHOTO, OTHER_PHOTO, "--pair", "--any-scene"), "Leave --pair out"),
-    ],
-)
-def test_a_wrong_command_is_refused_before_anything_starts(
-    kling: Program, service: LoopbackService, argv: tuple[str | Path, ...], words: str
+@pytest.mark.parametrize("more", [(), ("--any-scene",)])
+def test_a_pair_of_a_scene_for_one_is_refused(
+    kling: Program, service: LoopbackService, more: tuple[str, ...]
 ) -> None:
-    run = kling("effect", *argv, "--json")
-    assert (run.code, run.json["exit_code"], service.visits) == (2, 2, [])
-    assert words in run.err
+    """--pair never turns into two tasks without a word: that would be paid twice."""
+    run = kling(*SQUISH, PHOTO, OTHER_PHOTO, "--pair", *more)
+    assert (run.code, service.visits) == (2, [])
+    assert "squish takes one picture. Leave --pair out" in run.err
 
 
 def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:
@@ -153,13 +145,6 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
     assert service.ledger[0].images == (url,)
     assert "secret" not in run.out + run.err
     assert (b"photos.example" in written, b"secret" in written) == (True, False)
-
-
-def test_sandbox_and_service_are_different_purchases(
-    kling: Program, service: LoopbackService
-) -> None:
-    assert kling(*SQUISH, PHOTO, "--sandbox").code == 0
-    assert kling(*SQUISH, PHOTO).lines == [find_video(service)]
 
 
 def test_a_journal_that_breaks_does_not_hide_an_id(
