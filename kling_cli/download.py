@@ -12,7 +12,7 @@ from typing import BinaryIO
 from kling_cli.api.transport import ExchangeError
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.errors import Charged, InputError, LocalError, UsageError
+from kling_cli.errors import Charged, InputError, LocalError, SetupError, UsageError
 from kling_cli.models import Purchase
 from kling_cli.naming import distinguish
 from kling_cli.purchase import get_charged
@@ -193,6 +193,9 @@ class Downloads:
                 try:
                     transport.fetch(url, headers, clip.receive, None, follow_redirects=True)
                     return
+                except SetupError:  # it is bought: what is missing is the clip alone
+                    reason = "proxy or certificate settings cannot be used"
+                    break
                 except ExchangeError as error:
                     reason = str(error)
                     if error.hint:

@@ -228,7 +228,7 @@ class _Effect:
                 deadline=deadline,
                 stopped=context.stopped,
             )
-            job.stop = submission.stop
+            job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:
                 note = f"Task {purchase.name} was bought before; this run costs nothing."

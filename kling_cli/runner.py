@@ -52,19 +52,25 @@ class Job:
         name: of the picture or the task.
         work: does it, in a worker's thread.
         stop: ends it when a signal ends the run; returns what is or may be bought.
+        was_refused: tells whether the service has refused it for now, so that it was sent.
         result: what became of it; None until it is done.
     """
 
     name: str
     work: Callable[["Job", Row], TaskResult]
     stop: Callable[[], Purchase | None] | None = None
+    was_refused: Callable[[], bool] = lambda: False
     result: TaskResult | None = None
 
 
 class _Signals:
-    """The first signal that this process got: it ends the run in order, the second at once."""
+    """The first signal that this process got: it ends the run in order, the second at once.
+
+    While it is held, it waits for the end of a line.
+    """
 
     number: int | None = None
+    is_held = False
 
 
 def run(
@@ -88,8 +94,9 @@ def run(
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
-            report.print(job)
-            batch.started.remove(job)
+            with _hold():
+                report.print(job)
+                batch.started.remove(job)
     except BaseException as error:
         context.stopped.set()
         left = batch.stop()
@@ -123,6 +130,8 @@ class _Batch:
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         while workers:
+            if _Signals.number is not None:  # a finalizer that Python just ran swallowed it
+                raise Interrupted(_Signals.number)
             with suppress(queue.Empty):
                 done = self._done.get(timeout=_LISTEN_SECONDS)
                 if isinstance(done, BaseException):
@@ -263,8 +272,7 @@ def _stopped(
 ) -> tuple[str, StoppedError]:
     """Say what becomes of a request that a signal has stopped, and make its error."""
     if purchase is None:
-        # Where it was begun, the service may have refused it as one too many.
-        what = "accepted" if job.stop else "sent"
+        what = "accepted" if job.was_refused() else "sent"
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
     paid = " and is paid for" if charged == "yes" else ""
@@ -328,8 +336,21 @@ def listen() -> Generator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _hold() -> Generator[None]:
+    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
+    _Signals.is_held = True
+    try:
+        yield
+    finally:
+        _Signals.is_held = False
+        if _Signals.number is not None:
+            raise Interrupted(_Signals.number)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     if _Signals.number is not None:
         os._exit(128 + number)
     _Signals.number = number
-    raise Interrupted(number)
+    if not _Signals.is_held:
+        raise Interrupted(number)

@@ -96,7 +96,7 @@ def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackS
         process.kill(signal.SIGINT)
         run = process.finish()
     assert (run.code, service.count("POST"), list_stages()) == (130, 1, [])
-    assert "error: Stopped. Nothing was accepted.\n" in run.err
+    assert "Stopped. Nothing was accepted.\n" in run.err
     assert "Nothing was sent" not in run.err
 
 

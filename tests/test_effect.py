@@ -126,7 +126,7 @@ def test_standard_input_can_be_one_of_two_people(kling: Program, service: Loopba
 def test_quiet_still_shows_errors(kling: Program, service: LoopbackService) -> None:
     service.on_create(refuse(400, 1201, "model is not supported"))
     run = kling(*SQUISH, PHOTO, "-q")
-    assert {line.split(": ")[0] for line in run.err.splitlines()} == {"error", "request id", "hint"}
+    assert {line.split(": ")[0] for line in run.err.splitlines()} == {"error", "hint"}
 
 
 @pytest.mark.usefixtures("service")
@@ -174,11 +174,11 @@ def interrupt() -> Run:
 
 
 def test_ctrl_c_before_the_send_leaves_nothing(service: LoopbackService) -> None:
-    """Fault 87: the claim is dropped, and it says that nothing was sent."""
+    """The claim of a request that was not taken is dropped, and it says so."""
     service.on_create(refuse(429, 1302, "slow down"))
     run = interrupt()
     assert (run.code, run.out, list_stages()) == (130, "", [])
-    assert "Nothing was sent." in run.err
+    assert "Nothing was accepted." in run.err
 
 
 def test_ctrl_c_after_the_send_names_the_id(service: LoopbackService) -> None:

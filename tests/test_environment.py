@@ -215,5 +215,5 @@ def test_a_certificate_out_of_its_time_points_to_the_clock(
         run = kling(*argv, "--json")
     assert run.code == 10
     assert "expired" in run.json["error"]["message"]
-    assert "clock" in run.json["error"]["message"]
+    assert "clock" in run.json["error"]["hint"]
     assert run.json["error"]["charged"] == "no"

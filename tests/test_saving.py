@@ -164,7 +164,6 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
         pytest.param((PHOTO, OTHER_PHOTO, "-o", "-"), "cannot go to one file", id="two streams"),
         pytest.param((PHOTO, OTHER_PHOTO, "-o", PHOTO), "cannot go to one file", id="two in one"),
         pytest.param((PHOTO, "-o", "a.mp4", "--no-wait"), "exits before", id="no wait"),
-        pytest.param((PHOTO, "-o", ""), "must be a file, a directory", id="empty"),
     ],
 )
 def test_options_that_contradict_each_other_are_usage_errors(

@@ -337,5 +337,6 @@ def _check_token(run: "Context") -> KlingError | None:
             base_url = run.settings.base_url
             message = f"Could not check the token. {failure.error.message}"
             hint = f"Is the base URL right? It is {base_url.value} (from {base_url.source})."
+            hint = failure.error.hint or hint
             return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
     return None
