@@ -1,6 +1,7 @@
 """One `kling effect` run: options → pictures → requests → confirm → runner."""
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -32,7 +33,7 @@ from kling_cli.runner import Job
 from kling_cli.scenes import Scene, catalogue, find, find_end
 from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_group
 from kling_cli.submit import Plan, Submission, plan
-from kling_cli.text import clean, format_count, without_query
+from kling_cli.text import clean, format_count, format_time, without_query
 
 # The service's own default for two people is the oldest model, and one gateway names none at all:
 # so the model is always sent.
@@ -191,10 +192,18 @@ class _Effect:
             raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
 
     def _find_doubts(self) -> tuple[str, ...]:
-        """Find what speaks against buying: what the provider has ended."""
-        host = urlsplit(self.context.settings.base_url.value).hostname or ""
+        """Find what speaks against buying: an ended scene, a token that expires before the wait."""
+        context = self.context
+        host = urlsplit(context.settings.base_url.value).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
-        return (end,) if end else ()
+        doubts = [end] if end else []
+        expires = context.token.expires.timestamp() if context.token.expires else math.inf
+        left = expires - context.clock.time()
+        if left < context.deadline() - context.clock.monotonic():
+            when = f"{'expires' if left > 0 else 'expired'} at {format_time(expires)}"
+            late = ", before the wait may end" if left > 0 else ""
+            doubts.append(f"The token {when}{late}. An API key does not expire.")
+        return tuple(doubts)
 
     def jobs(self) -> list[Job]:
         """List the jobs; what is refused comes first, so that nobody waits to learn of it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.clock import VirtualClock
+from support.clock import START, VirtualClock
 from support.fault_server import FaultServer
 from support.process import Process
 from support.replies import DROP, Reply
@@ -269,3 +269,26 @@ def test_the_check_tells_when_a_token_expires(
         monkeypatch.setenv("KLING_TOKEN", token)
         assert kling("config", "check", "--json").json["expires"] is None
         assert len(kling("config", "check").lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("expires", "warning"),
+    [
+        (-1, "The token expired at 2026-11-21T23:59:59Z. An API key does not expire."),
+        (
+            600,
+            "The token expires at 2026-11-22T00:10:00Z, before the wait may end. "
+            "An API key does not expire.",
+        ),
+        (1801, ""),
+    ],
+)
+@pytest.mark.usefixtures("service")
+def test_a_token_that_expires_too_early_is_warned_about_before_anything_is_bought(
+    kling: Program, monkeypatch: pytest.MonkeyPatch, expires: int, warning: str
+) -> None:
+    """A wait takes 30 minutes at most; a JWT that does not live as long may end it."""
+    monkeypatch.setenv("KLING_TOKEN", make_jwt({"iss": "me", "exp": int(START) + expires}))
+    run = kling("effect", "squish", PHOTO, "--dry-run", "--json")
+    assert run.json["warnings"] == ([warning] if warning else [])
+    assert (f"warning: {warning}\n" in run.err) == bool(warning)
