@@ -136,7 +136,7 @@ def crash(error: str, *argv: str) -> Run:
     [
         ("ValueError(secret)", 1, "Internal error: ValueError"),
         ("OSError(24, 'Too many open files', secret)", 11, "Too many open files"),
-        ("OSError(secret)", 11, "failed: OSError"),
+        ("OSError(secret)", 11, "error: OSError"),
     ],
 )
 def test_a_fault_of_ours_is_one_line(error: str, code: int, words: str) -> None:

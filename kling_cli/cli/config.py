@@ -25,15 +25,19 @@ def complete_key() -> list[tuple[str, str]]:
 
 KeyName = Annotated[
     str,
-    typer.Argument(metavar="KEY", help="A key of kling config list.", autocompletion=complete_key),
+    typer.Argument(
+        metavar="KEY", help="A setting; see kling config list.", autocompletion=complete_key
+    ),
 ]
-# A list, so that the words of a token are refused by us, and not repeated by the parser.
+# A list, because the parser would repeat the words of a token in its own error.
 Value = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[VALUE]", help="Asked for, or read from standard input, if left out."),
+    typer.Argument(
+        metavar="[VALUE]", help="New value; if missing, kling asks for it or reads standard input."
+    ),
 ]
 
-# No service makes such an id, so a good answer can only be "not found".
+# No service creates such an id, so the only good response is "not found".
 _NO_TASK = "kling-check-0"
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 
@@ -42,7 +46,7 @@ config = typer.Typer(name="config", rich_markup_mode="rich", add_completion=Fals
 
 @config.callback(invoke_without_command=True)
 def describe_config(context: typer.Context) -> None:
-    """Show and change settings, and say where each comes from.
+    """Show and change settings.
 
     kling config list
     kling config set token
@@ -58,15 +62,15 @@ def list_settings(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """List every setting, its value, and where that comes from.
+    """List all settings, their values and where each comes from.
 
     kling config list
     kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    Each line: key, value, source, with tabs between. What comes first counts:
-    option, environment, file, default. The token shows only its last four
-    characters. What cannot be used has its problem as the source, and makes the
-    exit code 4.
+    Each line has key, value and source, separated by tabs. The first source that
+    is set wins: option, environment, file, default. Only the last four characters
+    of the token are shown. An invalid value shows its problem instead of its
+    source, and the exit code is 4.
     """
     from kling_cli.settings import KEYS
 
@@ -95,7 +99,7 @@ def get_setting(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Print the value of one setting, the token masked.
+    """Print the value of a setting; the token is masked.
 
     kling config get base_url
     """
@@ -119,14 +123,14 @@ def set_setting(
 ) -> int:
     """Store a setting in the settings file.
 
-    kling config set token                  # asks, without echo
+    kling config set token                  # asks for it, without echo
     kling config set token < token.txt
     kling config set timeout 20m
 
-    Its owner alone can read the file. A token is never taken as an argument:
-    other users of the machine and the shell's history could read it there.
-    The stored token is sent to the stored base_url alone, and you are told
-    whether the service there accepts it.
+    Only you can read the file. A token is not accepted as an argument, because
+    the process list and your shell history would show it. The stored token is
+    sent only to the stored base_url; kling checks at once whether the service
+    accepts it.
     """
     from kling_cli.settings import BASE_URL, SANDBOX, TOKEN, find_config_file, find_key, store
 
@@ -135,10 +139,10 @@ def set_setting(
     if found is TOKEN and value:
         raise UsageError(
             "token_in_arguments",
-            "A token is not accepted as an argument: the process list and the shell's history "
+            "A token is not accepted as an argument: the process list and your shell history "
             "would show it.",
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
-            "If this one was real, replace it at the service.",
+            "If this was a real token, replace it at the service.",
         )
     text = " ".join(value) if value else _ask(run, found)
     path = find_config_file(run.environ)
@@ -202,27 +206,27 @@ def check(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Check whether the token works, and where.
+    """Check whether the token works.
 
     kling config check
     kling config check --json | jq .accepted
 
-    It costs nothing. Each line: what, value, source or remark, with tabs
-    between. The lines:
+    This costs nothing. Each line has a name, a value, and its source or the
+    reason, separated by tabs:
 
-      token     its last four characters, and where it was set
-      expires   when it expires, for a token that says so (a JWT)
-      base_url  the service, and where that was set
+      token     the last four characters, and where the token is set
+      expires   when the token expires, if it says so (a JWT)
+      base_url  the API base URL, and where it is set
       accepted  whether the service accepts the token: yes, no or unknown
 
-    Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
+    Exit codes: 0 the token works, 4 it is missing or refused, 10 the check failed.
     """
     run = options.configure(context)
     settings = run.settings
     error = _check_token(run)
     accepted = None if error else True
     if isinstance(error, SetupError) and error.http_status:
-        accepted = False  # by an answer: of a token that is missing nobody was asked
+        accepted = False  # with an HTTP status: without a token no request was made
     token = expires = None
     with suppress(KlingError):
         token = run.token
@@ -258,10 +262,10 @@ def check(
 
 
 def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
-    """Find the value of a setting and its source, the token masked.
+    """Find the value of a setting, with the token masked, and its source.
 
     Raises:
-        KlingError: what it is set to cannot be used.
+        KlingError: the value is invalid.
     """
     from kling_cli.settings import TIMEOUT, TOKEN
 
@@ -280,7 +284,7 @@ def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
 
 
 def _ask(run: "Context", key: "Key") -> str:
-    """Ask a person, for a token without echo, or read one line of standard input."""
+    """Ask on a terminal, for a token without echo; else read one line of standard input."""
     from kling_cli.settings import TOKEN
 
     if not run.stdin.isatty():
@@ -293,19 +297,19 @@ def _ask(run: "Context", key: "Key") -> str:
 
 
 def _warn_of_moved_token(run: "Context") -> None:
-    """Warn that the stored token, if there is one, goes to another base URL from now on."""
+    """Warn that a stored token will be sent to another base URL from now on."""
     from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, TOKEN
 
     stored = run.load_settings().stored
     if TOKEN.name in stored:
         run.console.warn(
             f"The stored token will now be sent to {stored.get(BASE_URL.name, DEFAULT_BASE_URL)}. "
-            "If it is not for that service: kling config set token"
+            "If it belongs to another service, run: kling config set token"
         )
 
 
 def _check_stored_token(run: "Context") -> None:
-    """Say whether the service at the stored base URL accepts the token that was stored for it."""
+    """Say whether the service at the stored base URL accepts the stored token."""
     from kling_cli.settings import BASE_URL, TOKEN, TOKEN_FILE_VARIABLE
 
     others = (TOKEN.environment, TOKEN_FILE_VARIABLE, BASE_URL.environment)
@@ -319,24 +323,24 @@ def _check_stored_token(run: "Context") -> None:
     if error:
         run.console.warn(error.message)
     else:
-        run.console.info(f"{run.settings.base_url.value} accepts it.")
+        run.console.info(f"{run.settings.base_url.value} accepts the token.")
 
 
 def _check_token(run: "Context") -> KlingError | None:
-    """Ask for a task that cannot exist: a service that says so has accepted the token."""
+    """Look up a task that cannot exist; "not found" means that the token was accepted."""
     from kling_cli.api.errors import ApiError, Kind
 
     try:
         run.client(run.base_url).get_task(_NO_TASK, seconds=math.inf)
     except KlingError as error:
-        return error  # nobody was asked
+        return error  # no request was made
     except ApiError as failure:
         if failure.kind is Kind.AUTH:
             return failure.error
         if failure.kind is not Kind.NOT_FOUND:
             base_url = run.settings.base_url
             message = f"Could not check the token. {failure.error.message}"
-            hint = f"Is the base URL right? It is {base_url.value} (from {base_url.source})."
+            hint = f"Check the base URL: {base_url.value} (from {base_url.source})."
             hint = failure.error.hint or hint
             return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
     return None
