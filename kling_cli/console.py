@@ -367,8 +367,8 @@ class Row:
 
     def retry_in(self, seconds: float, reason: str) -> None:
         """Show why nothing happens for a while."""
-        self.state = "waiting to try again"
-        self.write("", f"{reason} Next try in {seconds:.0f} s.")
+        self.state = "waiting to retry"
+        self.write("", f"{reason} Retrying in {seconds:.0f} s.")
 
     def transfer(self, what: str, done: int, total: int | None) -> None:
         """Show how many bytes of how many are uploaded or downloaded."""

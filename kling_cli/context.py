@@ -156,7 +156,7 @@ class Context:
         from kling_cli.settings import require_home
 
         directory = require_home(self.settings.state_directory)
-        self.console.info("This is the sandbox: no effect is made, nothing is charged.")
+        self.console.info("This is the sandbox: no real video is made, and nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     def prepare(self) -> None:

@@ -25,7 +25,7 @@ _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 _MAX_BYTES = 1 << 30
 _TEMPORARY = frozenset({408, 425, 429, *range(500, 600)})
 _SANDBOX_CLIP = Path(__file__).with_name("sandbox") / "clip.mp4"
-_AGAIN = "Run the same command again: it downloads the video again and costs nothing."
+_AGAIN = "Run the same command again to download the video at no cost."
 
 
 class Downloads:
@@ -51,10 +51,10 @@ class Downloads:
         self._parts: list[Path] = []
         if tasks > 1 and not self._is_directory:
             message = f"{tasks} videos need a directory; -o {clean(value)} is not one."
-            raise UsageError("output_is_one_file", message, hint="Name a directory: -o DIR/")
+            raise UsageError("output_is_one_file", message, hint="Use a directory: -o DIR/")
         if self.is_stream and context.stdout.isatty():
-            message = "A video on the terminal would be unreadable."
-            hint = "Name a file: -o clip.mp4, or pipe it on: -o - | mpv -"
+            message = "Cannot write a video to a terminal."
+            hint = "Use a file (-o clip.mp4) or a pipe (-o - | mpv -)."
             raise UsageError("output_is_a_terminal", message, hint=hint)
 
     def assign(self, names: Iterable[str]) -> list[Path]:
@@ -99,12 +99,12 @@ class Downloads:
             raise _not_writable(path, "it is not a regular file; -o - writes to standard output")
         files = ("/dev/stdin" if each == "-" else each for each in inputs)
         if any(os.path.exists(file) and path.samefile(file) for file in files):
-            message = f"{shown} is an input of this run. Nothing was sent."
-            hint = "Choose another -o FILE, or -o DIR/."
+            message = f"{shown} is an input of this command and is not replaced. Nothing was sent."
+            hint = "Use another -o FILE, or -o DIR/."
             raise InputError("output_is_an_input", message, hint=hint)
         if not self._force:
-            message = f"{shown} exists already. Nothing was sent."
-            hint = "--force replaces it; another -o DIR/ keeps both."
+            message = f"{shown} already exists. Nothing was sent."
+            hint = "Use --force to replace it, or another -o to keep both."
             raise InputError("output_exists", message, hint=hint)
 
     def save(self, purchase: Purchase, path: Path, row: Row) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ class Downloads:
                     transport.fetch(url, headers, clip.receive, None, follow_redirects=True)
                     return
                 except SetupError:  # it is bought: what is missing is the clip alone
-                    reason = "proxy or certificate settings cannot be used"
+                    reason = "invalid proxy or certificate settings"
                     break
                 except ExchangeError as error:
                     reason = str(error)
@@ -233,11 +233,11 @@ class _Clip:
         begins = headers.get("Content-Range", "").startswith(f"bytes {self.size}-")
         if status == 206 and not begins:
             self.version = ""  # from the beginning
-            raise ExchangeError("the server sent another part than it was asked for")
+            raise ExchangeError("the server sent the wrong part of the file")
         if status in _TEMPORARY:
-            raise ExchangeError(f"the server answers HTTP {status}")
+            raise ExchangeError(f"the server responded with HTTP {status}")
         if status not in (200, 206):
-            reason = f"the server answers HTTP {status}; the link may have expired"
+            reason = f"the server responded with HTTP {status}; the link may have expired"
             raise self.fail("download_expired", reason)
         if status == 200:
             self.file.seek(0)
@@ -253,10 +253,10 @@ class _Clip:
             self.file.write(piece)
             self.row.transfer("downloading", self.size, self.total)
         if self.total not in (None, self.size):
-            raise ExchangeError(f"it ended after {self.size:,} of {self.total:,} bytes")
+            raise ExchangeError(f"the download ended after {self.size:,} of {self.total:,} bytes")
         self.file.seek(4)
         if self.file.read(4) != b"ftyp":  # every MP4 has it behind the length of its first box
-            raise self.fail("download_not_a_video", "what came is not an MP4 video")
+            raise self.fail("download_not_a_video", "the server did not send an MP4 video")
 
     def fail(self, code: str, reason: str) -> LocalError:
         """Make the error of a clip that could not be had."""
@@ -270,10 +270,10 @@ def _digest(file: BufferedRandom | BufferedReader) -> str:
 
 def _failed(code: str, reason: str, url: str, charged: Charged = "yes") -> LocalError:
     """Make the error of a clip that was not saved, and is still at its URL."""
-    message = f"{reason} It is still at {clean(url, limit=4000)}"
+    message = f"{reason} It is still available at {clean(url, limit=4000)}"
     return LocalError(code, message, hint=_AGAIN, charged=charged)
 
 
 def _not_writable(path: Path, reason: str | None) -> InputError:
-    message = f"No clip can be saved at {clean(str(path))}: {reason}. Nothing was sent."
-    return InputError("output_not_writable", message, hint="-o DIR/ makes a directory.")
+    message = f"Cannot save a video to {clean(str(path))}: {reason}. Nothing was sent."
+    return InputError("output_not_writable", message, hint="-o DIR/ creates the directory.")

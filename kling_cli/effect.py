@@ -83,7 +83,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     scene = _find_scene(options)
     sources = list_sources(options.images, options.from_list, context.stdin)
     if not sources:
-        context.console.info("The list contains no pictures: nothing to do.")
+        context.console.info("The list contains no pictures. Nothing to do.")
         return ExitCode.OK
     groups = _group(scene, sources)
     _check_options(context, options, scene, tasks=len(groups))
@@ -97,7 +97,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     format_rows: output.FormatRows = output.format_locations
     header = output.PLAN_HEADER if options.dry_run else ()
     if options.dry_run:
-        context.console.info("This is a dry run: nothing is sent.")
+        context.console.info("Dry run: nothing is sent.")
         is_shown = context.output.is_terminal
         format_rows = output.describe_plan if is_shown else output.format_plan
     elif options.no_wait:
@@ -258,11 +258,11 @@ class _Effect:
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:
-                note = f"Task {purchase.name} was bought before; this run costs nothing."
+                note = f"Task {purchase.name} was bought before, so this run costs nothing."
                 if options.new and options.external_task_id:
-                    note += " --new needs another --external-task-id."
+                    note += " To buy it again, use --new with another --external-task-id."
                 elif purchase.stage is Stage.SUCCEED:
-                    note += " --new buys it again."
+                    note += " Use --new to buy it again."
                 row.note(note)
             if not options.no_wait or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
                 poll = context.open_poll(purchase, deadline=deadline, row=row)
@@ -406,25 +406,25 @@ def _find_scene(options: EffectOptions) -> Scene:
         if not any(last == scene.name for scene in catalogue()):
             raise
         hint = f"kling effect {last} {shlex.join(images)}"
-        raise UsageError("usage", "SCENE comes before IMAGE.", hint=hint) from None
+        raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:
     """Check the options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
-        raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
+        raise UsageError("usage", f"{scene.name} takes one picture. Remove --pair.")
     if options.open:
         runner.check_open(tasks)
     if options.no_wait and context.settings.output.source == "--output":
-        message = "--no-wait exits before there is a video to save: leave --output out."
-        raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
+        message = "--no-wait and --output exclude each other: there is no video to save yet."
+        raise UsageError("usage", message, hint="Save the video later: kling wait TASK -o FILE")
     name = options.external_task_id
     if name is not None and tasks > 1:
-        message = f"--external-task-id names one task, and there are {tasks} to make."
+        message = f"--external-task-id is for one task, but this command makes {tasks}."
         raise UsageError("usage", message)
     if name is not None and not is_safe_id(name):
-        message = f"--external-task-id {clean(name, limit=80)} cannot be an id."
-        hint = "An id has 1 to 128 of A-Z a-z 0-9 and . _ ~ + = : @ -"
+        message = f"--external-task-id {clean(name, limit=80)} is not a valid id."
+        hint = "An id has 1 to 128 characters: A-Z a-z 0-9 . _ ~ + = : @ -"
         raise UsageError("invalid_external_task_id", message, hint=hint)
     if options.callback_url is not None:
         from kling_cli.images.remote import validate_url
@@ -432,12 +432,10 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
         is_local = context.reaches_local()
         problem = validate_url(options.callback_url, allow_private=is_local)
         if problem:
-            message = f"--callback-url cannot be used: {problem.message}."
-            raise UsageError(
-                "invalid_callback_url", message, hint="It takes a public https:// URL."
-            )
+            message = f"Invalid --callback-url: {problem.message}."
+            raise UsageError("invalid_callback_url", message, hint="Use a public https:// URL.")
         if is_plain_http(options.callback_url) and not is_local:
-            context.console.warn("--callback-url is http: others can read and change the calls.")
+            context.console.warn("--callback-url uses http: calls can be changed in transit.")
 
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
@@ -455,9 +453,9 @@ def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> di
         if value is None:
             value = _PREFERRED_MODEL if _PREFERRED_MODEL in allowed else next(iter(allowed), None)
         elif value not in allowed and not options.any_scene:
-            takes = f"takes {', '.join(allowed)}" if allowed else f"takes no {name}"
-            message = f"{scene.name} {takes}; {source} says {clean(value, limit=80)}."
-            hint = "Leave it out, or send it as it is with --any-scene."
+            takes = f"takes {name} {', '.join(allowed)}" if allowed else f"takes no {name}"
+            message = f"{scene.name} {takes}, but {source} is {clean(value, limit=80)}."
+            hint = "Remove it, or add --any-scene to send it anyway."
             raise UsageError(f"invalid_{name}", message, hint=hint)
         if value is not None:
             fields["model_name" if name == "model" else name] = value
@@ -469,11 +467,11 @@ def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
     if not scene.is_pair:
         return [(source,) for source in sources]
     if len(sources) != 2:
-        message = f"{clean(scene.name)} takes two pictures, left and right, not {len(sources)}."
+        message = f"{clean(scene.name)} takes two pictures (left, right), got {len(sources)}."
         raise UsageError("two_pictures_needed", message)
     return [tuple(sources)]
 
 
 def _not_started() -> LaterError:
-    message = "Not submitted, because another task of this run ran into --timeout."
-    return LaterError("not_started", message, hint="Run the same command again to go on.")
+    message = "Not submitted, because another task of this run timed out."
+    return LaterError("not_started", message, hint="Run the same command again to resume.")

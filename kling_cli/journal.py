@@ -79,12 +79,12 @@ class UnwritableError(LocalError):
 
     def __init__(self, path: Path | None, reason: str) -> None:
         self.reason = clean(reason)
-        way = "Make room on its disk" if reason in _NO_ROOM else "Make it writable"
+        way = "Free some disk space" if reason in _NO_ROOM else "Make it writable"
         super().__init__(
             "journal_write_failed",
             f"The journal {clean(str(path))} cannot be written ({self.reason}). Nothing was sent.",
-            hint=f"{_find_repair(path, reason) or way}, or name another directory in "
-            "KLING_STATE_DIR. Then it is safe to run the same command again.",
+            hint=f"{_find_repair(path, reason) or way}, or set KLING_STATE_DIR to "
+            "another directory. Then it is safe to run the same command again.",
         )
 
 
@@ -96,7 +96,7 @@ def open_journal(
     A LocalError says that it cannot be read, is damaged, newer, or none of ours.
     """
     if directory is None:
-        warn("No journal can be kept: no directory for it is known; KLING_STATE_DIR can name one.")
+        warn("No journal can be kept, because there is no home directory. Set KLING_STATE_DIR.")
         return Journal(None, now=now)
     path = directory / _FILE
     try:
@@ -291,7 +291,7 @@ class Journal:
 
     def _insert(self, wanted: Purchase) -> None:
         if self._find("external_task_id = ?", wanted.external_task_id) is not None:
-            message = f"{wanted.external_task_id} is the id of another request. Choose another."
+            message = f"The id {wanted.external_task_id} belongs to another request. Use another."
             raise UsageError("external_task_id_in_use", message)
         request = wanted.fingerprint
         self._execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
@@ -357,7 +357,7 @@ class Journal:
                 self._copy(twin, "mode=rw")
         except (OSError, sqlite3.OperationalError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            hint = "It knows what was bought, so nothing is sent before it can be read."
+            hint = "It records what was bought, so nothing is sent until it can be read."
             hint = _find_repair(path, reason) or hint
             fault = f"cannot be read ({clean(reason)})"
             raise self._refuse("journal_unreadable", fault, hint=hint) from None
@@ -393,7 +393,7 @@ class Journal:
         if application != _APPLICATION and not tables:
             return 0
         if application != _APPLICATION or not tables:
-            raise self._refuse("journal_damaged", "is no journal of kling, or damaged")
+            raise self._refuse("journal_damaged", "is not a kling journal, or is damaged")
         if version > len(_MIGRATIONS):
             raise self._refuse("journal_newer", "was written by a newer version of kling")
         return int(version)
@@ -418,8 +418,8 @@ class Journal:
             yield
         except sqlite3.OperationalError as error:
             if _is_busy(error):
-                hint = "Run the same command again when that program has ended: it is safe."
-                raise self._refuse("journal_busy", "is held by a program", hint=hint) from None
+                hint = "Run the same command again when that program has ended."
+                raise self._refuse("journal_busy", "is locked by a program", hint=hint) from None
             raise UnwritableError(self._path, _find_reason(self._path, error)) from None
         except sqlite3.Error:
             raise self._refuse("journal_damaged", "is damaged") from None
@@ -431,9 +431,9 @@ class Journal:
         sent = "" if self._is_open else " Nothing was sent."
         return LocalError(
             code,
-            f"The journal {shown} {fault}. It was left as it is.{sent}",
+            f"The journal {shown} {fault}. It was not changed.{sent}",
             hint=hint
-            or "It knows what was bought. To begin a new one all the same, set it aside: "
+            or "It records what was bought. To start a new one anyway, move it away: "
             f"mv {shown} {shown}.old",
             charged="maybe" if self._is_open else "no",
         )

@@ -72,8 +72,8 @@ class Output:
         except (OSError, ValueError) as error:
             raise LocalError(
                 "output_failed",
-                f"Standard output cannot be written: {error}. The line was: {text}",
-                hint="Run the same command again: it prints this again and costs nothing.",
+                f"Cannot write to standard output: {error}. The line was: {text}",
+                hint="Run the same command again to print this line at no cost.",
             ) from None
 
     def row(self, *cells: str) -> None:

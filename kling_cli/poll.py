@@ -187,7 +187,7 @@ class Poll:
         self._last_answer, self._failures, self._missing = now, 0, 0
         self._task = task
         if task.word and not is_known_word(task.word):
-            words = f"The task has an unknown status '{clean(task.word)}'; it counts as running."
+            words = f"Unknown task status '{clean(task.word)}'; the task counts as running."
             if words not in self.row.warnings:
                 self.row.warn(words)
         if not self.purchase.fingerprint:
@@ -264,7 +264,7 @@ class Poll:
             return _unknown(purchase, is_kept=self.journal.is_kept, cause=error)
         message = f"{message[:-1]} ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
-        hint += " looks again."
+        hint += " checks again."
         return UnknownError("task_not_found", message, hint=hint, charged=charged, cause=error)
 
 
@@ -291,36 +291,36 @@ def check_result(
     faults = [f"{fault}: {without_query(url)}" for url, fault in checks.items() if fault]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
-        message = f"The service keeps results for 30 days; that of task {name} is deleted."
+        message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
-        code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
+        code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} checks again."
         message = f"Task {name} succeeded, but the service returned no video."
     elif faults:
         code, hint = "invalid_result_url", "Contact the service's support."
-        message = f"Task {name} is done, but its video's URL {faults[0]}"
+        message = f"Task {name} succeeded, but its video URL {faults[0]}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
-    message += "" if purchase.is_sandbox else " It is paid for."
+    message += "" if purchase.is_sandbox else " It has been paid for."
     return RefusedError(code, message, hint=hint, charged=charged, request_id=request_id)
 
 
 def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
-    message = f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}."
+    message = f"Task {purchase.name} {_goes_on(purchase)}."
     hint = wait_command(purchase, is_kept=is_kept)
     return PendingError("pending", message, hint=hint, charged=get_charged(purchase))
 
 
 def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
-    shown = ", and the service shows no such task" if cause else ""
-    message = f"its submission got no readable response{shown}."
+    shown = ", and the service has no such task" if cause else ""
+    message = f"its submission got no usable response{shown}."
     message = f"{purchase.name} may or may not have been accepted: {message}"
     return make_unknown(purchase, message, is_kept=is_kept, cause=cause)
 
 
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     reason = clean(purchase.message)
-    said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
+    said = f": {end_sentence(reason)}" if reason else "; no reason was given."
     ending = (task and task.ending) or "failed"
     verb = "was cancelled" if ending == "cancelled" else ending
     message = f"Task {purchase.name} {verb} at the service{said}"
@@ -330,4 +330,4 @@ def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
 
 
 def _goes_on(purchase: Purchase) -> str:
-    return "goes on" if purchase.is_sandbox else "goes on and is paid for"
+    return "is still running" if purchase.is_sandbox else "is still running (already paid for)"

@@ -21,8 +21,8 @@ from kling_cli.models import Purchase, Stage, Task, TaskStatus
 RESULT_LIFE_SECONDS = 30 * 24 * 3600.0
 
 NO_JOURNAL = (
-    "No journal can be kept here: nothing lists the task, and the same command looks the request "
-    "up by its id and may then send it again."
+    "No journal can be kept here, so no command lists the task. The same command looks up the "
+    "request by its id and may then send it again."
 )
 
 
@@ -128,12 +128,12 @@ def make_unknown(
     purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
 ) -> UnknownError:
     """Make the error for a submission that may or may not have been accepted."""
-    twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
-    again = "; so does the same command, which never sends it again" if is_kept else ""
+    twice = "" if purchase.is_sandbox else "; if this one was accepted, you then pay twice"
+    again = ", and so does the same command, which never sends the request again" if is_kept else ""
     return UnknownError(
         "submission_unknown",
         message,
-        hint=f"{first}{wait_command(purchase, is_kept=is_kept)} looks again{again}. "
+        hint=f"{first}{wait_command(purchase, is_kept=is_kept)} checks again{again}. "
         f"--new buys it again{twice}.",
         charged=get_charged(purchase),
         cause=cause,

@@ -239,7 +239,7 @@ class _Report:
         if not self.is_single:
             parts = [f"{count} {fate}" for fate, count in fates.items()]
             message = f"Stopped. {', '.join(parts)}." if parts else "Stopped."
-            hint = "Run the same command again: it goes on, and buys nothing twice."
+            hint = "Run the same command again to resume. Nothing is bought twice."
             context.console.error(StoppedError(message, hint=hint, exit_code=code))
 
     def summary(self) -> str:
@@ -293,15 +293,19 @@ def _stopped(
         what = "accepted" if job.was_refused() else "sent"
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
-    paid = " and is paid for" if charged == "yes" else ""
+    paid = " (already paid for)" if charged == "yes" else ""
     hint = wait_command(purchase, is_kept=is_kept)
     if purchase.is_seen:
         is_over = purchase.status.is_final
-        message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
-        fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
+        message = f"Task {purchase.name} {'has ended' if is_over else 'is still running'}{paid}."
+        fate = f"{'ended' if is_over else 'running'} at the service{paid}"
     elif purchase.fingerprint:
-        fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
-        again = "The same command looks and never sends again; so does" if is_kept else "To look:"
+        fate, message = "unknown", f"The request may have been accepted as {purchase.name}."
+        again = (
+            "The same command looks it up and never resends it; so does"
+            if is_kept
+            else "Look it up:"
+        )
         hint = f"{again} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
@@ -319,8 +323,8 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
 
     value = context.settings.output.value
     if value == "-" and context.output.is_json:
-        hint = "Save the video with -o FILE: its path is in the JSON."
-        raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)
+        hint = "Use -o FILE instead; the JSON then has its path."
+        raise UsageError("usage", "-o - and --json both write to standard output.", hint=hint)
     return None if value is None else Downloads(context, value, tasks=tasks, force=force)
 
 

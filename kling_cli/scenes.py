@@ -64,8 +64,8 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
             return scene
     if any_scene:
         if not name.isprintable() or name.strip() != name or not name:
-            message = f"--any-scene cannot send {clean(name, limit=80)!r} as a scene."
-            hint = "A scene's name has no space around it and no control character in it."
+            message = f"{clean(name, limit=80)!r} is not a valid scene name."
+            hint = "A scene name has no space around it and no control characters."
             raise UsageError("invalid_scene", message, hint=hint)
         return Scene(name, PAIR if pair else 1)
     titled = [scene for scene in search(wanted) if not wanted.isascii()]
@@ -74,7 +74,7 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
     raise UsageError(
         "unknown_scene",
         f"Unknown scene {clean(name, limit=80)!r}.{_suggest(wanted)}",
-        hint="kling scenes lists them; --any-scene sends a name that this list does not have.",
+        hint="kling scenes lists all scenes; --any-scene sends a name that is not listed.",
     )
 
 

@@ -24,7 +24,7 @@ STATE_VARIABLE = "KLING_STATE_DIR"
 TOKEN_FILE_VARIABLE = "KLING_TOKEN_FILE"  # noqa: S105 - a variable's name, not a password
 SANDBOX = "sandbox"
 _INPUT = "your input"
-_NO_HOME = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}"
+_NO_HOME = f"Set {CONFIG_VARIABLE} and {STATE_VARIABLE} to directories"
 DEFAULT_BASE_URL = "https://api.gpt.ge/kling"
 
 _MOST_JOBS = 64
@@ -57,9 +57,9 @@ class Token:
         """Parse a token as people paste it: with a final newline, with `Bearer ` in front."""
         value = _BEARER.sub("", text.strip())
         if len(value) > _LONGEST_TOKEN:
-            fault = f"has {len(value)} characters; a token has {_LONGEST_TOKEN} at most"
+            fault = f"has {len(value)} characters; the maximum is {_LONGEST_TOKEN}"
         elif wrong := _NO_TOKEN.search(value):
-            fault = f"contains character U+{ord(wrong[0]):04X} at {wrong.start() + 1}"
+            fault = f"contains character U+{ord(wrong[0]):04X} at position {wrong.start() + 1}"
         elif not value:
             fault = "is empty"
         else:
@@ -164,26 +164,22 @@ class Key:
 
 TOKEN = Key(
     "token",
-    f"the service's API token; {TOKEN_FILE_VARIABLE} names a file that holds it",
+    f"API token; {TOKEN_FILE_VARIABLE} can name a file that contains it",
     lambda text: Token.parse(text, source=_INPUT),
 )
 BASE_URL = Key(
     "base_url",
-    f"the API base URL, without /v1/videos/effects; or the word {SANDBOX}",
+    f"API base URL, without /v1/videos/effects; or the word {SANDBOX}",
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
 TIMEOUT = Key(
-    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", parse_duration, "30m"
+    "timeout", "maximum wait for each task: 90s, 20m, 1h; 0 means no limit", parse_duration, "30m"
 )
-_MODEL = Key(
-    "model", "the model that makes the video; the scene's own where none is set", str.strip
-)
-_OUTPUT = Key(
-    "output", "where videos are saved: a file, a directory, or - for standard output", str
-)
+_MODEL = Key("model", "model that makes the video; by default the scene's own", str.strip)
+_OUTPUT = Key("output", "where to save videos: a file, a directory, or - for standard output", str)
 # The smallest account may have five tasks under way; one place is left for something else.
-_JOBS = Key("jobs", f"how many tasks may be under way at once, 1 to {_MOST_JOBS}", _parse_jobs, "4")
+_JOBS = Key("jobs", f"number of parallel tasks, 1 to {_MOST_JOBS}", _parse_jobs, "4")
 KEYS = (TOKEN, BASE_URL, _MODEL, TIMEOUT, _JOBS, _OUTPUT)
 
 
@@ -240,7 +236,7 @@ class Settings:
         with suppress(ValueError):
             home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
         if token.source == self.file and home != self.base_url.value:
-            message = f"The token in {self.file} is for {home or 'no valid URL'} alone."
+            message = f"The token in {self.file} is only for {home or 'an invalid URL'}."
             hint = f"Set the token for {self.base_url.value} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
@@ -259,7 +255,8 @@ class Settings:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
         variables = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
         hint = (
-            f"Set {variables}, or run kling config set token ({self.file}). --sandbox needs none."
+            f"Run kling config set token (stored in {self.file}), or set {variables}. "
+            "--sandbox needs no token."
         )
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
@@ -272,14 +269,14 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
     _, values, mode = _read(path) if path else ("", {}, 0)
     stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
     warnings = [
-        f"{file}: '{clean(name, limit=40)}' is not a setting."
+        f"{file}: unknown setting '{clean(name, limit=40)}'."
         for name in stored
         if name not in [key.name for key in KEYS]
     ]
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
-        warnings.append(f"Other users have access to {file}. Close it: {_close(file)}")
+        warnings.append(f"Other users can access {file}. To prevent it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
-        warnings.append(f"{TOKEN.environment} is empty, so it counts as not set.")
+        warnings.append(f"{TOKEN.environment} is empty and is ignored.")
     problems: dict[str, KlingError] = {}
 
     def resolve(key: Key) -> Setting[Any]:
@@ -316,7 +313,7 @@ def _parse(key: Key, text: str, source: str) -> object:
         # A base URL may hold a password.
         shown = without_query(text.rpartition("@")[2]) if key is BASE_URL else clean(text, limit=80)
         kind = UsageError if source in (key.flag, _INPUT) else SetupError
-        message = f"{source}: {key.name} {reason}. It is '{shown}'."
+        message = f"{source}: {key.name} {reason}, not '{shown}'."
         raise kind("invalid_setting", message) from None
 
 
@@ -327,7 +324,7 @@ def _read_token_file(path: Path) -> Token:
             content = file.read(1024 * 1024)
     except OSError as error:
         message = f"{source} cannot be read: {error.strerror}."
-        hint = f"Name a file that holds the token alone, or set {TOKEN.environment}."
+        hint = f"Use a file that contains only the token, or set {TOKEN.environment}."
         raise SetupError("token_file_unreadable", message, hint=hint) from None
     # Bytes that are no UTF-8 become characters that the token's own check names.
     return Token.parse(content.decode("utf-8-sig", "surrogateescape"), source=source)
@@ -339,7 +336,7 @@ def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
     if named.strip():
         if not Path(named).is_absolute():
             # Another working directory would mean another journal, and so a second purchase.
-            message = f"{variable}: must be an absolute path. It is '{clean(named)}'."
+            message = f"{variable} must be an absolute path, not '{clean(named)}'."
             raise SetupError("invalid_setting", message)
         return Path(named)
     import platformdirs
@@ -395,7 +392,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
     if mode & stat.S_IWOTH:
         # Whoever can write it can send the token to a host of their own.
         message = f"Every user can change {file}, so its settings are not used."
-        hint = f"Check that its settings are still yours, then: {_close(file)}"
+        hint = f"Check its settings, then run: {_close(file)}"
         raise SetupError("config_unsafe", message, hint=hint)
     try:
         text = content.decode("utf-8-sig")
@@ -430,7 +427,7 @@ def _change(path: Path, name: str, value: str | None) -> None:
         if tomllib.loads(content) == values:
             return _write(path, content.encode())
     # There is a table at its end, a value over several lines, or no such text in UTF-8.
-    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
+    raise _refuse(clean(str(path)), f"cannot store this {name}, so it was not changed")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -448,7 +445,7 @@ def _write(path: Path, content: bytes) -> None:
         temporary.replace(target)
     except OSError as error:
         message = f"{file} could not be written: {error.strerror}. Nothing was changed."
-        hint = f"{CONFIG_VARIABLE} names another directory for it."
+        hint = f"Set {CONFIG_VARIABLE} to use another directory."
         raise LocalError("config_write_failed", message, hint=hint) from None
     finally:
         with suppress(OSError):  # after the replacement there is nothing left to remove
@@ -456,7 +453,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _refuse(file: str, reason: str) -> SetupError:
-    hint = "Correct the file, or move it away."
+    hint = "Fix the file, or move it away."
     return SetupError("config_invalid", f"{file} {reason}.", hint=hint)
 
 

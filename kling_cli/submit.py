@@ -79,7 +79,7 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
         raise UsageError(
             "external_task_id_in_use",
             f"The external task id {name} belongs to another request. Nothing was sent.",
-            hint="Choose another id, or leave --external-task-id out.",
+            hint="Use another id, or remove --external-task-id.",
         )
     known = same_id if request.custom_id and same_id else journal.find_current(request.fingerprint)
     if known is None or known.stage is Stage.CLAIMED:
@@ -200,7 +200,7 @@ class Submission:
     def _renew(self, purchase: Purchase) -> Purchase:
         """Claim the request again, after a purchase that failed or whose result is deleted."""
         renewed = self._replace(purchase)
-        ended = "failed" if purchase.stage is Stage.FAILED else "is over 30 days old and deleted"
+        ended = "failed" if purchase.stage is Stage.FAILED else "was deleted after 30 days"
         self._row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
         return renewed
 
@@ -254,7 +254,7 @@ class Submission:
             raise failure.error
         message = f"Could not check whether the service already has a task {name}. "
         message += f"{end_sentence(failure.error.message)} Nothing was sent."
-        hint = "The same command is safe to run again later."
+        hint = "It is safe to run the same command again later."
         raise UnreachableError("not_sent", message, hint=hint, cause=failure.error)
 
     # Send
@@ -284,7 +284,7 @@ class Submission:
             while not self._limit.acquire():
                 if self._is_late:
                     message = "No running task ended within the timeout. Nothing was accepted."
-                    hint = "Run the same command again later, or with a longer --timeout."
+                    hint = "Try again later, or use a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
                 self._row.wait_for_slot()
                 self._pause(_SLOT_PAUSE)
@@ -313,12 +313,12 @@ class Submission:
             self.bought = not self._was_duplicate
             if self._was_duplicate:
                 self._journal.claimed.discard(name)  # the service knows it from elsewhere
-            self._row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
+            self._row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)
         if pause is None or self._is_late:
             if is_refused and isinstance(error, LaterError | SetupError):
-                message = f"Not sent, because the account was refused before. {error.message}"
+                message = f"Not sent, because an earlier request was refused. {error.message}"
                 self._limit.close(
                     lambda: type(error)(error.code, message, hint=error.hint, cause=error)
                 )
@@ -367,10 +367,10 @@ class Submission:
         name, first = purchase.external_task_id, ""
         answer = f"Looking up {name} failed: {end_sentence(failure.error.message)}"
         if failure.kind is Kind.NOT_FOUND:
-            answer = f"The service shows no task {name} so far."
+            answer = f"The service does not know task {name} so far."
         elif failure.kind is Kind.AUTH:
             first = f"{failure.error.hint} Then: "
-        doubt = "An earlier run began to send this request, and got no readable response."
+        doubt = "An earlier run started to send this request and got no usable response."
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"

@@ -99,8 +99,8 @@ def list_tasks(
         and (not names or {purchase.task_id, purchase.external_task_id} & set(names))
     ]
     if not found and journal.is_kept:
-        others = "" if context.settings.is_sandbox else " --sandbox lists those of the sandbox."
-        context.console.info(f"No {'unfinished ' if unfinished else ''}task is known.{others}")
+        others = "" if context.settings.is_sandbox else " --sandbox lists the sandbox's tasks."
+        context.console.info(f"No {'unfinished ' if unfinished else ''}tasks found.{others}")
     if limit is None and stdout.is_terminal and not stdout.is_json:
         limit = _SCREENFUL
     shown, now = found[:limit], context.clock.time()
@@ -218,11 +218,11 @@ def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
             others[purchase.base_url].append(purchase.name)
     for url, ids in others.items():
         context.console.info(
-            f"Not looked at, bought with another token at {url}: {' '.join(ids)}. "
+            f"Skipped, because another token bought them at {url}: {' '.join(ids)}. "
             f"If this token is valid there too: kling wait --base-url {url}"
         )
     if not chosen and not others and context.journal.is_kept:
-        context.console.info("No task of this machine is unfinished.")
+        context.console.info("This machine has no unfinished tasks.")
     return chosen
 
 
@@ -243,12 +243,12 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError(
             "other_service",
             f"Task {name} was bought at {url}, not at {base_url}.",
-            hint=f"Leave {context.settings.base_url.source} out: kling wait {name}",
+            hint=f"Remove {context.settings.base_url.source}: kling wait {name}",
         )
     if not _has_buyers_token(context, purchase):
         raise SetupError(
             "token_mismatch",
-            f"Task {purchase.name} was bought at {url}, with another token than the one from "
+            f"Task {purchase.name} was bought at {url} with another token, not the one from "
             f"{context.any_token.source}. Nothing was sent there.",
             hint=f"If this token is valid there too: kling wait {purchase.name} --base-url {url}",
         )

@@ -57,7 +57,7 @@ def test_after_a_timeout_nothing_new_is_bought(
     assert "6 not started" in run.err
     # Two errors name the tasks that go on; one speaks for the six others.
     errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
-    assert (len(errors), sum("--timeout" in line for line in errors)) == (3, 1)
+    assert (len(errors), sum("timed out" in line for line in errors)) == (3, 1)
     assert all(sale.task_id in run.err for sale in stuck.ledger)
     assert {one["images"][0]["source"] for one in run.records} == set(map(str, photos))
     stuck.shop.rules = Rules()

@@ -84,7 +84,7 @@ def test_the_services_own_pause_is_kept(
     service.on_create(Reply(status=429, headers={"Retry-After": "33"}, json=told))
     run = kling("effect", "squish", *photos[:2], "--jobs", "2")
     assert (run.code, service.count("POST")) == (0, 3)
-    assert "Next try in 33 s." in run.err
+    assert "Retrying in 33 s." in run.err
     assert NO_SLOT not in run.err
 
 

@@ -34,7 +34,7 @@ def test_a_pair_of_a_scene_for_one_is_refused(
     """--pair never turns into two tasks without a word: that would be paid twice."""
     run = kling(*SQUISH, PHOTO, OTHER_PHOTO, "--pair", *more)
     assert (run.code, service.visits) == (2, [])
-    assert "squish takes one picture. Leave --pair out" in run.err
+    assert "squish takes one picture. Remove --pair" in run.err
 
 
 def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:

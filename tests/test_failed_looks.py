@@ -102,7 +102,7 @@ def test_endless_fault_ends_after_five_minutes(
     assert run.code == 10
     error = run.json["error"]
     assert "No usable response for 5 minutes. " in error["message"]
-    assert f"Task {ID} goes on and is paid for." in error["message"]
+    assert f"Task {ID} is still running (already paid for)." in error["message"]
     assert f"kling wait {ID}" in error["hint"]
     assert error["charged"] == "yes"
     assert "try again" not in run.err
@@ -148,7 +148,7 @@ def test_refused_token_ends_the_wait(kling: Program) -> None:
     with answer_always(RUNNING, refused) as base_url:
         run = kling("wait", ID, "--base-url", base_url)
     assert run.code == 4
-    assert f"Task {ID} goes on and is paid for." in run.err
+    assert f"Task {ID} is still running (already paid for)." in run.err
     assert "kling config set token" in run.err
     assert f"Then: kling wait {ID}" in run.err
     assert "sk-test" not in run.err

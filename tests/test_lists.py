@@ -74,7 +74,7 @@ def test_an_empty_list_is_nothing_to_do(
     """Like xargs -r: a search that found nothing is no error, and says so."""
     run = kling(*SQUISH, "--from", "-", "--json", "-o", "clips/", stdin=content)
     assert (run.code, run.out, service.visits) == (0, "", [])
-    assert run.err == "The list contains no pictures: nothing to do.\n"
+    assert run.err == "The list contains no pictures. Nothing to do.\n"
 
 
 def test_a_pair_needs_its_two_pictures_from_a_list_too(

@@ -87,7 +87,7 @@ def test_what_was_bought_behind_an_ambiguous_answer_is_found(
     run = kling(*PLAIN)
     assert (run.code, run.lines) == (0, [find_video(service)])
     assert (service.count("POST"), len(service.ledger)) == (1, 1)
-    assert f"Looking up {service.ledger[0].external_task_id}; not sending again." in run.err
+    assert f"Looking up {service.ledger[0].external_task_id}, not sending again." in run.err
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
@@ -114,7 +114,7 @@ def test_an_unknown_task_is_listed_with_the_ways_to_go_on(
     assert name in kling("tasks", "--unfinished").out
     for words in (f"kling wait {name}", "never sends it again", "--new", "charges you twice"):
         assert words in hint
-    for words in ("The reply was lost: 127.0.0.1 closed the connection", "may or may not", hint):
+    for words in ("The response was lost: 127.0.0.1 closed the connection", "may or may not", hint):
         assert words in run.err
 
 
@@ -230,7 +230,7 @@ def test_failed_looks_are_told(kling: Program, service: LoopbackService) -> None
     service.on_look(RESET, times=5)
     run = kling(*PLAIN)
     assert run.code == 9
-    assert "failed: No answer: " in run.err
+    assert "failed: No response: " in run.err
     assert "shows no task" not in run.err
 
 

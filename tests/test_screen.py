@@ -103,7 +103,7 @@ def test_a_signal_leaves_a_clean_screen(tmp_path: Path, number: int, code: int) 
     assert find_live(terminal) == []
     assert terminal.lines[-2:] == [
         "Stopped. 4 running at the service, 2 not sent.",
-        "  hint: Run the same command again: it goes on, and buys nothing twice.",
+        "  hint: Run the same command again to resume. Nothing is bought twice.",
     ]
     assert not terminal.is_cursor_hidden
 

@@ -250,7 +250,7 @@ def test_the_tokens_order_is_variable_then_named_file_then_settings(
         "****file",
         f"KLING_TOKEN_FILE ({tmp_path / 'token'})",
     )
-    assert "KLING_TOKEN is empty, so it counts as not set." in kling("config", "list").err
+    assert "KLING_TOKEN is empty and is ignored." in kling("config", "list").err
     monkeypatch.setenv("KLING_TOKEN_FILE", "")
     assert rows(kling("config", "list"))["token"] == ("****p2Hd", str(file))
     monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "missing"))
@@ -355,7 +355,7 @@ def test_an_unknown_setting_only_warns(kling: Program, file: Path) -> None:
     write(file, 'timeuot = "5m"\njobs = 2\n')
     run = kling("config", "get", "jobs")
     assert (run.code, run.out) == (0, "2\n")
-    assert f"{file}: 'timeuot' is not a setting." in run.err
+    assert f"{file}: unknown setting 'timeuot'." in run.err
     assert kling("config", "unset", "timeuot").code == 0
     assert "timeuot" not in file.read_text()
 
@@ -371,7 +371,7 @@ def test_a_token_that_others_can_read_is_a_warning(kling: Program, file: Path) -
     ):
         write(file, content, mode)
         run = kling("config", "list")
-        assert (run.code, f"Close it: chmod 600 {file}" in run.err) == (0, warns)
+        assert (run.code, f"To prevent it: chmod 600 {file}" in run.err) == (0, warns)
 
 
 def test_a_file_that_every_user_can_change_is_refused(kling: Program, file: Path) -> None:

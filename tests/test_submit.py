@@ -60,7 +60,7 @@ def test_the_same_request_has_the_same_id_on_every_machine(
         (refuse(400, 1301, "risk control"), 6, "content_refused", "risk control"),
         *((refuse(401, code, "?"), 4, "token_refused", SOURCE) for code in (1001, 1002, 1003)),
         (refuse(429, 1101, "arrears"), 7, "balance_exhausted", "Balance or resource pack"),
-        (Reply(status=413, headers=HTML), 6, "request_too_large", "refuses this size"),
+        (Reply(status=413, headers=HTML), 6, "request_too_large", "too large for the service"),
         (Reply(status=404, headers=HTML), 6, "no_effects_route", "no effects route at this"),
     ],
 )
@@ -95,7 +95,7 @@ def test_an_early_refusal_is_read_although_the_upload_broke(
         monkeypatch.setenv("KLING_BASE_URL", server.base_url)
         run = kling("effect", "squish", PHOTO)
     assert run.code == 6
-    assert "refuses this size" in run.err
+    assert "too large for the service" in run.err
 
 
 @pytest.mark.parametrize("status", [400, 409])
@@ -104,7 +104,7 @@ def test_a_duplicate_is_a_proof(kling: Program, service: LoopbackService, status
     service.on_create(refuse(status, 1201, TAKEN), purchase=True)
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
-    assert "exists already" in run.err
+    assert "already exists" in run.err
 
 
 def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: LoopbackService) -> None:
@@ -129,7 +129,7 @@ def test_another_machines_dead_task_is_bought_once_more(
     assert (run.code, run.lines) == (0, [find_video(service, 1)])
     assert service.count("POST") == 2
     assert RANDOM_ID.fullmatch(new.external_task_id or "")
-    fate = "is over 30 days old and deleted" if is_expired else "failed"
+    fate = "was deleted after 30 days" if is_expired else "failed"
     assert f"The earlier task {old.task_id} {fate}; buying a new one." in run.err
 
 
@@ -198,7 +198,7 @@ def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> N
     visits = len(service.visits)
     run = kling("effect", "squish", PHOTO)
     assert (run.code, run.lines, len(service.visits)) == (0, [find_video(service)], visits)
-    assert "was bought before; this run costs nothing. --new buys it again." in run.err
+    assert "was bought before, so this run costs nothing. Use --new to buy it again." in run.err
 
 
 def test_a_copy_of_a_picture_is_no_new_request(kling: Program, service: LoopbackService) -> None:
@@ -217,7 +217,7 @@ def test_a_deleted_result_is_bought_again(
     clock.advance(days * DAY)
     run = kling("effect", "squish", PHOTO)
     assert (run.lines, len(service.ledger)) == ([find_video(service, sales - 1)], sales)
-    assert ("is over 30 days old and deleted; buying a new one." in run.err) == (sales == 2)
+    assert ("was deleted after 30 days; buying a new one." in run.err) == (sales == 2)
 
 
 def test_a_running_task_is_taken_up(kling: Program, service: LoopbackService) -> None:

@@ -73,13 +73,13 @@ def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: Virtu
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (("tasks",), "No task is known. --sandbox lists those of the sandbox.\n"),
+        (("tasks",), "No tasks found. --sandbox lists the sandbox's tasks.\n"),
         (
             ("tasks", "--unfinished"),
-            "No unfinished task is known. --sandbox lists those of the sandbox.\n",
+            "No unfinished tasks found. --sandbox lists the sandbox's tasks.\n",
         ),
         (("tasks", "-q"), ""),
-        (("status",), "No task of this machine is unfinished.\n"),
+        (("status",), "This machine has no unfinished tasks.\n"),
     ],
 )
 def test_nothing_there(
@@ -236,7 +236,7 @@ def test_a_service_that_cannot_be_reached(kling: Program, service: LoopbackServi
     service.on_look(DROP, times=2)
     run = kling("status", task_id)
     assert (run.code, run.out) == (10, "")
-    assert f"Task {task_id} goes on and is paid for." in run.err
+    assert f"Task {task_id} is still running (already paid for)." in run.err
     assert f"kling wait {task_id}" in run.err
     assert kling("status", task_id, "--json").json["task_status"] == "submitted"
 

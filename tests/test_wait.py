@@ -131,7 +131,7 @@ def test_a_signal_ends_it_with_the_way_on(service: LoopbackService) -> None:
         process.kill(signal.SIGTERM)
         run = process.finish()
     assert (run.code, run.json["task_id"], run.json["exit_code"]) == (143, "815", 143)
-    assert "Task 815 goes on and is paid for." in run.err
+    assert "Task 815 is still running (already paid for)." in run.err
     assert "kling wait 815" in run.err
 
 
@@ -159,7 +159,7 @@ def test_missing_for_good(kling: Program, service: LoopbackService, clock: Virtu
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (9, "task_not_found", "maybe")
     assert clock.monotonic() > 120
-    assert "looks again" in error["hint"]
+    assert "checks again" in error["hint"]
     service.forget_scripts()
 
 
@@ -215,7 +215,7 @@ def test_unknown_word_is_told_once(kling: Program, service: LoopbackService) -> 
     assert run.code == 0
     (warning,) = run.json["warnings"]
     assert "moderating" in warning
-    assert run.err.count("an unknown status") == 1
+    assert run.err.count("Unknown task status") == 1
     assert "\x1b" not in run.err
 
 
@@ -252,7 +252,7 @@ def test_ends_have_codes_of_their_own(
     run = kling("wait", task_id, "--json")
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (5, code, "no")
-    assert "gave no reason" in error["message"]
+    assert "no reason was given" in error["message"]
     assert "buys a new one" in error["hint"]
     assert error["request_id"] == "request-0"
 

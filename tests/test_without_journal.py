@@ -37,7 +37,7 @@ def check_words(run: Run, *, name: str = "") -> None:
     said = run.out + run.err
     assert not [words for words in UNTRUE if words in said], said
     if name:
-        assert "nothing lists the task" in said
+        assert "no command lists the task" in said
         assert "may then send it again" in said
         assert name in said
 
@@ -50,7 +50,7 @@ def test_the_id_is_looked_up_and_told_first(kling: Program, service: LoopbackSer
     assert (run.code, run.json["videos"][0]["url"]) == (0, find_video(service))
     assert [visit.method for visit in service.visits][:3] == ["GET", "POST", "GET"]
     assert sum(name in warning for warning in run.json["warnings"]) == 1
-    assert run.err.index(f"Keep its id: {name}") < run.err.index("The reply was lost")
+    assert run.err.index(f"Keep its id: {name}") < run.err.index("The response was lost")
     check_words(run, name=name)
 
 
@@ -137,7 +137,7 @@ def test_without_an_answer_nothing_is_sent(
 
 
 def test_an_unknown_fate_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
-    """Fault 9: exit 9 says that nothing lists the task and that the same command may send again.
+    """Fault 9: exit 9 says that no command lists the task and that the same command may send again.
 
     So it does: the next run finds nothing, and sends.
     """
@@ -158,7 +158,7 @@ def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) ->
     task_id = service.ledger[0].task_id
     assert (run.code, run.json["task_id"]) == (8, task_id)
     assert f"kling wait {task_id} --base-url {service.base_url}" in run.json["error"]["hint"]
-    assert "nothing lists the task" in run.json["error"]["hint"]
+    assert "no command lists the task" in run.json["error"]["hint"]
     check_words(run, name=task_id)
     service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
     assert kling("wait", task_id).lines == [find_video(service)]

@@ -78,7 +78,7 @@ class Client:
             raise refused
         task = parse_task(reply.body)
         if task is None or task.task_id is None:
-            text = f"The service answered without a task id: {reply.text[:200]}"
+            text = f"The service's response has no task id: {reply.text[:200]}"
             lost = UnknownError("bad_response", text, charged="maybe", http_status=reply.status)
             raise ApiError(Kind.AMBIGUOUS, lost)
         return task
@@ -100,7 +100,7 @@ class Client:
                 f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
             )
         except ExchangeError as error:
-            failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
+            failed = UnreachableError("unreachable", f"No response: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
         if refused := find_error(reply, token_source=self._token.source):
             if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
@@ -110,7 +110,7 @@ class Client:
             raise ApiError(refused.kind, failed, retry_after=reply.retry_after)
         task = parse_task(reply.body)
         if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
-            text = "The service answered about another task, or about none."
+            text = "The service's response is about another task, or about none."
             failed = UnreachableError("bad_response", text, http_status=reply.status)
             raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
         return task
@@ -146,11 +146,12 @@ def _encode_body(
 
 def _explain_lost(error: ExchangeError) -> ApiError:
     if error.sent:
-        lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
+        lost = UnknownError("reply_lost", f"The response was lost: {error}.", charged="maybe")
         return ApiError(Kind.AMBIGUOUS, lost)
     unsent = UnreachableError(
         "not_sent",
-        f"{error}; nothing was sent, nothing charged.",
-        hint=error.hint or "The same command is safe. kling config list shows the base URL in use.",
+        f"Cannot reach the service: {error}. Nothing was sent or charged.",
+        hint=error.hint
+        or "The same command is safe to run again. Check base_url with kling config list.",
     )
     return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

@@ -63,34 +63,34 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
     },
     Kind.REFUSED: {
         "account_abnormal": ("The account is in an abnormal state.", (1100,)),
-        "balance_exhausted": ("Balance or resource pack exhausted.", (402, 1101, 1102)),
-        "bad_parameter": ("The service refuses a parameter.", (1200, 1201, "invalid_request")),
-        "request_refused": ("The service refuses the request.", (400, 422, "invalid_api_platform")),
-        "policy_refused": ("The service's policy refuses the request.", (1300,)),
-        "content_refused": ("The service's content check refuses the request.", (1301,)),
-        "request_too_large": ("The service refuses this size.", (413,)),
+        "balance_exhausted": ("The balance or resource pack is exhausted.", (402, 1101, 1102)),
+        "bad_parameter": ("The service refused a parameter.", (1200, 1201, "invalid_request")),
+        "request_refused": ("The service refused the request.", (400, 422, "invalid_api_platform")),
+        "policy_refused": ("The service's policy refused the request.", (1300,)),
+        "content_refused": ("The service's content check refused the request.", (1301,)),
+        "request_too_large": ("The request is too large for the service.", (413,)),
         "model_refused": ("The service does not offer this model.", _NO_MODEL),
-        "no_effects_route": ("There is no effects route at this base_url.", (404, 405, 1202)),
-        "proxy_refused": ("A proxy in front of the service refuses the request.", ()),
+        "no_effects_route": ("This base_url has no effects endpoint.", (404, 405, 1202)),
+        "proxy_refused": ("A proxy in front of the service refused the request.", ()),
     },
     Kind.NOT_FOUND: {
-        "not_found": ("The service knows no such task, model or scene.", (1203, "task_not_exist")),
+        "not_found": ("The service has no such task, model or scene.", (1203, "task_not_exist")),
     },
     Kind.BUSY: {
-        "rate_limited": ("The service accepts no more requests at the moment.", (429, 1302)),
-        "concurrency_limit": ("Too many tasks of this account run at once.", (1303,)),
+        "rate_limited": ("The service's rate limit was reached.", (429, 1302)),
+        "concurrency_limit": ("The account's limit of parallel tasks was reached.", (1303,)),
         "service_maintenance": ("The service is under maintenance.", (5001,)),
         "model_unavailable": ("The gateway has no channel for this model at the moment.", ()),
     },
     Kind.DUPLICATE: {
-        "duplicate_external_id": ("A task with this external task id exists already.", ()),
+        "duplicate_external_id": ("A task with this external task id already exists.", ()),
     },
     Kind.AMBIGUOUS: {
-        "service_error": ("The service had an internal problem.", (5000, *_GATEWAY_TROUBLE)),
-        "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
-        "redirected": ("The service answered with a redirect, which is never followed.", ()),
+        "service_error": ("The service had an internal error.", (5000, *_GATEWAY_TROUBLE)),
+        "service_timeout": ("The service took too long to respond.", (408, 504, 524, 5002)),
+        "redirected": ("The service responded with a redirect, which kling does not follow.", ()),
         "foreign_page": ("Got a web page instead of an API response.", ()),
-        "bad_response": ("The service's answer cannot be used.", ()),
+        "bad_response": ("The service's response is not valid.", ()),
     },
 }
 _KINDS = {name: kind for kind, rows in _TABLE.items() for name in rows}
@@ -105,26 +105,26 @@ _ERRORS: dict[Kind, type[KlingError]] = {
     Kind.DUPLICATE: UnknownError,
     Kind.AMBIGUOUS: UnknownError,
 }
-_FIND = "It may have been accepted: the same command looks for it and sends nothing a second time."
-_LOOK_AT_ACCOUNT = "Look at the account or resource pack at the service; nothing was charged."
+_FIND = "It may have been accepted. The same command looks it up instead of sending it again."
+_LOOK_AT_ACCOUNT = "Check the account and its resource packs at the service. Nothing was charged."
 # Of a row, or of the kind of those that have none.
 _HINTS = {
-    Kind.AUTH: "Set the right one: kling config set token. If it is a JWT, check your clock too.",
-    "ip_not_allowed": "Add it in the service's console; waiting does not change it.",
-    Kind.REFUSED: "Change the request; the service's message says what is wrong.",
+    Kind.AUTH: "Store a valid token: kling config set token. For a JWT, also check your clock.",
+    "ip_not_allowed": "Add it in the service's console. Waiting does not help.",
+    Kind.REFUSED: "Change the request as the service's message says.",
     "account_abnormal": _LOOK_AT_ACCOUNT,
     "balance_exhausted": _LOOK_AT_ACCOUNT,
     "content_refused": "Use another picture.",
     "request_too_large": "Use a smaller picture, or pass it by URL.",
-    "model_refused": "Choose another one with --model.",
-    "no_effects_route": "Check base_url with kling config list: it ends before /v1/videos/effects.",
-    "proxy_refused": "Something between you and the service answered; try another network.",
+    "model_refused": "Choose another model with --model.",
+    "no_effects_route": "Check base_url (kling config list); leave out /v1/videos/effects.",
+    "proxy_refused": "Try another network: something between you and the service responded.",
     Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",
-    Kind.BUSY: "Nothing was charged. Run it again later, with a longer --timeout or fewer --jobs.",
-    Kind.DUPLICATE: "kling status looks it up; nothing was sent a second time.",
+    Kind.BUSY: "Nothing was charged. Try again later, or use a longer --timeout or fewer --jobs.",
+    Kind.DUPLICATE: "kling status looks it up. Nothing was sent twice.",
     Kind.AMBIGUOUS: _FIND,
-    "redirected": f"Is base_url right? kling config list. {_FIND}",
-    "foreign_page": f"A network login page, or a proxy? Open the address in a browser. {_FIND}",
+    "redirected": f"Check base_url with kling config list. {_FIND}",
+    "foreign_page": f"It may be a login page or a proxy; open the address in a browser. {_FIND}",
 }
 
 _SUCCESSES = frozenset({200, 201, 202, 203})
@@ -189,7 +189,7 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
     said = _ADVICE.sub("[...]", words.message) if kind is Kind.AMBIGUOUS else words.message
     message = _WORDS[name].replace("{source}", clean(token_source))
     if reply.location:
-        message += f" It leads to {reply.location}."
+        message += f" It points to {reply.location}."
     if said:
         message += f" The {'page' if is_page else 'service'} said: {said}"
     details = f"HTTP {reply.status}"

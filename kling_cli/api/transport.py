@@ -38,15 +38,15 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # By the kinds of an error and of its causes; the first that is found decides.
 _REASONS = {
-    "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail})",
-    "SSLError": "no TLS connection with {host}",
+    "SSLCertVerificationError": "the certificate of {host} is not trusted ({detail})",
+    "SSLError": "the TLS connection to {host} failed",
     "ProxyError": "{peer} refused to connect to {host} ({detail})",
     "gaierror": "cannot resolve {peer}",
-    "TimeoutException": "{peer} did not answer in time",
+    "TimeoutException": "{peer} did not respond in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
     "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
-    "Exception": "the connection to {peer} broke",
+    "Exception": "the connection to {peer} was lost",
 }
 
 _Result = TypeVar("_Result")
@@ -205,11 +205,9 @@ class Transport:
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError):
             variables = _list_variables(*_PROXIES, "NO_PROXY", *_CERTIFICATES)
-            message = (
-                f"Proxy or certificate settings cannot be used: {variables}. Nothing was sent."
-            )
-            hint = "A proxy is http://host:port (no SOCKS), NO_PROXY is a list of hosts with "
-            hint += "commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable."
+            message = f"Invalid proxy or certificate settings: {variables}. Nothing was sent."
+            hint = "A proxy must be http://host:port (no SOCKS), NO_PROXY a comma-separated list "
+            hint += "of hosts, SSL_CERT_FILE a PEM file. Fix or unset the variable."
             raise SetupError("environment_invalid", message, hint=hint) from None
 
 
@@ -285,11 +283,11 @@ def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
         peer = f"the proxy {peer} ({variables})"
     if "SSLCertVerificationError" in kinds:
         detail = clean("".join(getattr(cause, "verify_message", "") for cause in causes))
-        hint = "SSL_CERT_FILE can name the authorities to trust; a wrong clock can cause it too."
+        hint = "Set SSL_CERT_FILE to the authorities to trust, and check your clock."
     elif "ProxyError" in kinds:
         detail = str(error)[:3]
         if detail == "407":
-            detail += ": it wants a user and password"
+            detail += ": it requires a user name and password"
             hint = f"Set {variables} to http://USER:PASSWORD@HOST:PORT."
     reason = words.format(host=exchange.host, peer=peer, detail=detail)
     reason = "no complete response in time" if exchange.expired else reason
@@ -299,7 +297,7 @@ def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
 def _list_variables(*names: str) -> str:
     """List those that are set, never their values: they may hold passwords."""
     named = [name for each in names for name in (each, each.lower()) if os.environ.get(name)]
-    return " or ".join(named) or "those of the system"
+    return " or ".join(named) or "the system's settings"
 
 
 def _parse_retry_after(text: str) -> float | None:

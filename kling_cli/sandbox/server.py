@@ -35,7 +35,7 @@ class Server(ThreadingMixIn, WSGIServer):
         try:
             super().__init__((_LOOPBACK, port), _Handler)
         except (OSError, OverflowError) as error:
-            message = f"Port {port} of {_LOOPBACK} cannot be used: {error}."
+            message = f"Cannot listen on {_LOOPBACK}:{port}: {error}."
             hint = "--port 0 picks a free port."
             raise UsageError("port_unavailable", message, hint=hint) from error
         self.set_app(app)

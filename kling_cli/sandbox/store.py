@@ -96,5 +96,5 @@ class Store:
                 yield connection
         except (OSError, sqlite3.Error) as error:
             message = f"The sandbox cannot use its store {str(self.path)!a}: {error}."
-            hint = "Nothing in it was paid for: it can be deleted."
+            hint = "It contains only the sandbox's tasks and can be deleted."
             raise LocalError("sandbox_store", message, hint=hint) from error

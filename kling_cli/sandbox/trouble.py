@@ -29,7 +29,7 @@ TROUBLES = {
 class RefusalError(Exception):
     """The call ends here, with one of `CODES`."""
 
-    def __init__(self, code: int, message: str = "refused, as the sandbox's token asked") -> None:
+    def __init__(self, code: int, message: str = "refused, as the sandbox token requests") -> None:
         super().__init__(code)
         self.status = CODES[code]
         self.body = {"code": code, "message": message, "request_id": str(uuid.uuid4())}
