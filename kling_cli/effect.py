@@ -276,7 +276,7 @@ class _Effect:
                 if is_url(source):
                     pictures[source] = self._prepare_url(source)
                 else:
-                    (pictures[source],) = prepare([source], stdin=stdin, fix=self.options.fix)
+                    pictures[source] = prepare(source, stdin=stdin, fix=self.options.fix)
             except InputError as error:
                 errors.append(error)
         if errors:

@@ -56,7 +56,7 @@ def open_submission(
     request = EffectRequest(
         base_url=base_url,
         scene="squish",
-        pictures=prepare([str(PHOTO)]),
+        pictures=(prepare(str(PHOTO)),),
         fields={"model_name": "kling-v1-6", "duration": "5"},
         external_task_id="kling-of-this-test",
     )
