@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -120,6 +120,7 @@ class _Effect:
     items: Sequence[_Item]
     limit: ConcurrencyLimit
     downloads: Downloads | None = None
+    noted: dict[str, Picture] = field(default_factory=dict)
 
     def check(self) -> None:
         """Check every picture, and where the videos would be saved.
@@ -298,7 +299,7 @@ class _Effect:
 
     def _load(self, item: _Item, row: Row) -> EffectRequest:
         """Make a request with the bytes of its pictures."""
-        from kling_cli.images.preflight import read_again
+        from kling_cli.images.preflight import LOCATION, read_again
 
         if item.error:
             raise item.error
@@ -310,6 +311,9 @@ class _Effect:
             pictures = self._prepare(item.sources)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
+                # Phones write it into all photos: once in a run is enough.
+                if note == LOCATION and self.noted.setdefault(note, picture) is not picture:
+                    continue
                 row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
         return self._request(pictures)
 

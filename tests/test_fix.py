@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from support.pictures import (
     LARGEST,
     build_alpha_bmp,
+    build_framed_gif,
     build_png,
     chunk,
     film,
@@ -108,6 +109,7 @@ OTHERS = {
         write(CLEAR, "WEBP", **film(400)),
         "reduced to its first picture; flattened on white",
     ),
+    "GIF, transparent": (build_framed_gif(), "flattened on white"),
     "BMP, transparent": (build_alpha_bmp(400, 300), "flattened on white"),
     "TIFF, grey, 16 bits": (
         write(Image.new("I;16B", (400, 300), 0x8000), "TIFF"),
@@ -160,6 +162,7 @@ def test_what_would_surprise_or_be_refused_is_repaired(
     assert b"PRIVATE" not in arrived
     colour = (255, 255, 255) if "transparent" in name else (254, 0, 0)
     assert is_near(picture, (100, 100), (128, 128, 128) if "grey" in name else colour)
+    assert not name.startswith("GIF") or is_near(picture, (300, 200), (254, 0, 0))
     # With and without are two requests, and each is known again.
     assert kling(*EFFECT, path, "--json", "--fix").json["reused"]
     if as_it_is.code == 0:
@@ -261,8 +264,20 @@ def test_the_colours_stay_as_they_look() -> None:
         ),
         (save("GIF", "L", size=(8001, 5000)), "image_too_many_pixels", "(40,000,000)"),
         (save("JPEG", "CMYK", size=(5001, 5000), progressive=True), "image_too_many_pixels", ""),
+        (
+            save("JPEG").replace(b"\xff\xc0", b"\xff\xc3"),
+            "image_unreadable",
+            "it cannot be read (a kind of JPEG that cannot be checked): save it as a plain JPEG",
+        ),
+        pytest.param(HEIC[:-9], "image_unreadable", "it cannot be read", marks=needs_heic),
+        pytest.param(
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "image_unreadable",
+            "pillow-heif does not know this kind of HEIC",
+            marks=needs_heic,
+        ),
     ],
-    ids=range(5),
+    ids=range(8),
 )
 def test_what_cannot_be_repaired_is_refused(
     content: bytes, code: str, words: str, kling: Program, service: LoopbackService

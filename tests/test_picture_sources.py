@@ -4,24 +4,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.pictures import save
+from support.pictures import locate, save
 from support.replies import Reply, accept
-from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
+from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Purchase, Rules
-
-BAD = PHOTOS / "README.md"
-
-
-def test_all_problems_of_a_pair_come_in_one_go(kling: Program, service: LoopbackService) -> None:
-    """A file and an address that are both wrong are both named, with what to do about each."""
-    run = kling("effect", "hug", BAD, "https://user:pw@p.example/b.jpg", "--json")
-    assert (run.code, run.json["error"]["code"], service.visits) == (3, "image_rejected", [])
-    lines = [line for line in run.err.splitlines() if "error: " in line]
-    assert ["README.md" in line for line in lines] == [True, False]
-    assert "user name or password" in lines[1]
-    assert "pw" not in run.out + run.err
-    assert [image["kind"] for image in run.json["images"]] == ["file", "url"]
 
 
 def test_an_address_is_looked_at_once(kling: Program, service: LoopbackService) -> None:
@@ -52,6 +39,19 @@ def test_what_is_odd_about_a_picture_at_an_address_is_told(
     run = kling("effect", "squish", url)
     assert run.code == 0
     assert "it has CMYK colours" in run.err
+
+
+def test_the_place_of_many_photos_is_noted_once(
+    kling: Program, service: LoopbackService, tmp_path: Path
+) -> None:
+    """Photos from a phone all contain it; --fix says of each that it removed it (fault 59)."""
+    for number in range(3):
+        content = save("JPEG", size=(400 + number, 400), exif=locate())
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    argv = ("effect", "squish", tmp_path / "0.jpg", tmp_path / "1.jpg", tmp_path / "2.jpg")
+    assert kling(*argv).err.count("it contains the place where it was taken") == 1
+    assert kling(*argv, "--fix").err.count("location and other metadata removed") == 3
+    assert len(service.ledger) == 6
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])

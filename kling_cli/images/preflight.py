@@ -39,6 +39,8 @@ _MAX_BYTES_TO_FIX = 128 * 1024 * 1024
 # and hold it several times by then. A JPEG whose pixels come row by row is reduced on the way.
 _MAX_PIXELS_TO_FIX = 40_000_000
 _MAX_PIXELS_TO_FIX_OF = {"WebP": 16_000_000, "AVIF": 25_000_000, "HEIC": 25_000_000}
+# How frames begin that are lossless, or made of layers.
+_UNCHECKED_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 # The decoder of a progressive JPEG keeps up to six bytes for each pixel.
 _MAX_PIXELS_IN_SCANS = 16_000_000
 
@@ -61,12 +63,13 @@ _SIGNATURES = (
     (rb"BM", "BMP", "BMP"),
     (rb"", "of no known type", ""),
 )
+LOCATION = "it contains the place where it was taken"
 _NOTES = {
     "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
     "alpha": "it is transparent in places; the service chooses what stands there",
     "animated": "it is animated; the service takes its first picture",
     "cmyk": "it has CMYK colours, made for printing; the video's may look different",
-    "location": "it contains the place where it was taken",
+    "location": LOCATION,
     "turned": "it is turned by its EXIF orientation, which the service may ignore",
 }
 _EXIF_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
@@ -162,6 +165,8 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
     except Exception:
         if kind in _ACCEPTED:
             raise OSError("its header cannot be read") from None
+        if kind == "HEIC" and opener in Image.OPEN:
+            raise ValueError("pillow-heif does not know this kind of HEIC") from None
         return Header(format=kind), None
 
 
@@ -170,7 +175,7 @@ def find_problems(header: Header, *, size: int | None) -> list[InputError]:
     found = {}
     if header.format not in _ACCEPTED:
         way = "convert it"
-        if header.format == "HEIC" and not header.fixable:
+        if header.format == "HEIC" and not header.width:  # without the library it is not opened
             way = 'save it as JPEG, or install "kling-cli[heic]" and add --fix'
         elif header.format == "HTML":
             way = "give the picture itself"
@@ -251,9 +256,11 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
         if image and header.format == "PNG":
             image.verify()
         if image and header.format == "JPEG":
-            *_, (_, _, _, start) = walk_jpeg(content)
+            codes, _, _, ends = zip(*walk_jpeg(content), strict=True)
+            if not _UNCHECKED_FRAMES.isdisjoint(codes):
+                raise ValueError("a kind of JPEG that cannot be checked")
             # Pillow fills what is missing behind an end that comes too early, or not at all.
-            if content.find(b"\xff\xd9", start) < 0:
+            if content.find(b"\xff\xd9", ends[-1]) < 0:
                 raise OSError("it ends early")
             is_progressive = image.info.get("progressive")
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
@@ -276,7 +283,9 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
     traits = {
         # Pillow reads such colours as 8 bits and does not say so.
         "16-bit": image.mode.startswith("I;16") or (kind == "PNG" and content[24] == 16),
-        "alpha": image.has_transparency_data,
+        # The first frame of a GIF may be smaller than the whole.
+        "alpha": image.has_transparency_data
+        or (kind == "GIF" and image.tile[0].extents != (0, 0, *image.size)),
         # A phone's MPO is a JPEG with more of them behind it.
         "animated": kind != "JPEG" and getattr(image, "is_animated", False),
         "cmyk": image.mode == "CMYK",

@@ -107,6 +107,17 @@ def write_heic(image: Image.Image, **options: object) -> bytes:
     return write(image, "HEIF", **options) if HAS_HEIC else b""
 
 
+def build_framed_gif() -> bytes:
+    """Build a GIF of 400 x 300 pixels whose first frame draws 200 x 200 red ones at 200, 100."""
+    red = Image.new("P", (200, 200), 1)
+    red.putpalette([0, 0, 255, 255, 0, 0])
+    content = bytearray(write(red, "GIF", optimize=False))
+    content[6:10] = struct.pack("<HH", 400, 300)
+    frame = content.index(b",\0\0\0\0\xc8\0\xc8\0") + 1
+    content[frame : frame + 4] = struct.pack("<HH", 200, 100)
+    return bytes(content)
+
+
 def resize_frame(content: bytes, width: int, height: int) -> bytes:
     """Change the size that a JPEG says it has."""
     frame = content.index(b"\xff\xc0") + 5
@@ -126,7 +137,7 @@ def build_corpus() -> tuple[Sample, ...]:
         "turned.jpg": (save("JPEG", exif=turn(6)), "EXIF orientation"),
         "place.jpg": (save("JPEG", exif=locate()), "the place"),
         "place-in-xmp.jpg": (save("JPEG", xmp=b"<x exif:GPSLatitude='1,2N'/>"), "the place"),
-        "broken-exif.jpg": (save("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\5\0"), None),
+        "broken-exif.jpg": (save("JPEG", exif=b"Exif\0\0PRIVATE"), None),
         "comment.jpg": (save("JPEG", comment="\x1b[31m"), None),
         "profile.jpg": (save("JPEG", icc_profile=bytes(9000)), None),
         "longest.jpg": (save("JPEG", size=(750, 300)), None),
@@ -154,7 +165,6 @@ def build_corpus() -> tuple[Sample, ...]:
     fixable = {
         "narrow.jpg": (save("JPEG", size=(299, 400)), small),
         "dot.png": (save("PNG", "1", size=(1, 1)), small),
-        "alpha-dot.png": (save("PNG", "RGBA", size=(9, 9)), small),
         "broken-exif-small.jpg": (save("JPEG", size=(99, 99), exif=b"Exif\0\0II*\0\5"), small),
         "long.png": (save("PNG", size=(751, 300)), long),
         "tall.jpg": (save("JPEG", size=(300, 751)), long),
@@ -163,11 +173,9 @@ def build_corpus() -> tuple[Sample, ...]:
         "a.gif": (save("GIF", "P"), other),
         "film.gif": (save("GIF", **film()), other),
         "a.webp": (save("WEBP"), other),
-        "alpha.webp": (save("WEBP", "RGBA", lossless=True), other),
         "a.bmp": (save("BMP"), other),
         "reserved.bmp": (save("BMP").replace(b"\0\0\0\0", b"\1\2\3\4", 1), other),
         "a.avif": (save("AVIF"), other),
-        "a.tif": (save("TIFF"), other),
         "two-colours.tif": (save("TIFF", "1", compression="group4"), other),
         "pages.tif": (save("TIFF", **film()), other),
         "heavy.bmp": (save("BMP", size=(1900, 1900)), several),
@@ -201,7 +209,7 @@ def build_corpus() -> tuple[Sample, ...]:
         "text-mode.png": (save("PNG").replace(b"\r\n", b"\n", 1), damaged),
         "long-and-cut.png": (save("PNG", size=(200, 900))[:-12], damaged),
         "cut.webp": (save("WEBP")[:-9], other),
-        "lossless.jpg": (photo.replace(b"\xff\xc0", b"\xff\xc3", 1), damaged),
+        "lossless.jpg": (photo.replace(b"\xff\xc0", b"\xff\xc3", 1), "image_unreadable"),
         "twelve-bits.jpg": (photo[:frame] + b"\x0c" + photo[frame + 1 :], damaged),
         "bomb.png": (build_png(20_000, 20_000, b""), pixels),
         "great-bomb.png": (build_png(2**31 - 1, 2**31 - 1, b""), pixels),
