@@ -99,12 +99,11 @@ def test_the_check_carries_no_token_and_no_cookie(kling: Program, service: Loopb
     [
         (b"<!doctype html><p>Log in", "image_wrong_format", "HTML"),
         (b"{}", "image_wrong_format", "plain text"),
-        (save("PNG", size=(299, 300)), "image_too_small", "299 x 300 pixels"),
         (CONTENT.ljust(10_485_761, b"\0"), "image_too_large", "10,485,761 bytes, the limit is"),
         (save("PNG")[:20], "image_damaged", "the file is damaged"),
         (b"", "image_empty", "it is empty"),
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_a_picture_that_the_service_refuses_is_refused(
     content: bytes, code: str, text: str, kling: Program, service: LoopbackService
@@ -174,14 +173,13 @@ LARGE = CONTENT.ljust(300_000, b"\0")
     [
         ("200 OK\r\nContent-Length: 9000000", LARGE, (512, 9_000_000)),
         ("206 Part\r\nContent-Range: bytes 0-262143/9000000", LARGE, (512, 9_000_000)),
-        ("200 OK\r\nConnection: close", LARGE, (512, None)),
         (
             "200 OK\r\nContent-Length: 9000000",
             CONTENT[:2] + COMMENT * 5 + CONTENT[2:],
             (None, 9_000_000),
         ),
     ],
-    ids=["whole", "part", "unknown", "deep header"],
+    ids=["whole", "part", "deep header"],
 )
 def test_only_the_beginning_is_read(
     head: str, body: bytes, found: tuple[int | None, int | None]
@@ -212,7 +210,6 @@ def test_a_slow_server_is_given_up(head: bytes) -> None:
         ("https://[::1/a.jpg", "its host or port is not valid"),
         ("https://a.example/a b", "it contains the character U+0020"),
         ("https://a.example/\x1b[2J", "it contains the character U+001B"),
-        ("https://a.example\\@b.example/", "it contains the character U+005C"),
     ],
 )
 def test_a_malformed_url_is_refused_always(

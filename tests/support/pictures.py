@@ -137,7 +137,7 @@ def build_corpus() -> tuple[Sample, ...]:
         "turned.jpg": (save("JPEG", exif=turn(6)), "EXIF orientation"),
         "place.jpg": (save("JPEG", exif=locate()), "the place"),
         "place-in-xmp.jpg": (save("JPEG", xmp=b"<x exif:GPSLatitude='1,2N'/>"), "the place"),
-        "broken-exif.jpg": (save("JPEG", exif=b"Exif\0\0PRIVATE"), None),
+        "broken-exif.jpg": (save("JPEG", exif=b"Exif\0\0MM\0\1PRIVATE PRIVATE"), None),
         "comment.jpg": (save("JPEG", comment="\x1b[31m"), None),
         "profile.jpg": (save("JPEG", icc_profile=bytes(9000)), None),
         "longest.jpg": (save("JPEG", size=(750, 300)), None),
