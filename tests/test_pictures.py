@@ -21,7 +21,6 @@ from support.service import LoopbackService
 
 from kling_cli.errors import InputError
 from kling_cli.images.preflight import prepare
-from kling_cli.models import Picture
 
 CORPUS = build_corpus()
 FIX = "--fix repairs it before sending."
@@ -38,11 +37,6 @@ def place(sample: Sample, directory: Path) -> str:
     name = os.fsdecode(sample.name)
     (directory / name).write_bytes(sample.content)
     return name
-
-
-def check(content: bytes, *, fix: bool = False) -> Picture:
-    """Check one picture."""
-    return prepare("-", stdin=io.BytesIO(content), fix=fix)
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +210,7 @@ def survive(content: bytes) -> None:
     for fix in (False, True):
         started = time.thread_time()
         try:
-            picture = check(content, fix=fix)
+            picture = prepare("-", stdin=io.BytesIO(content), fix=fix)
         except InputError as error:
             assert error.code.startswith("image_"), error.code  # noqa: PT017 - either end is right
             assert error.message.isprintable(), error.message  # noqa: PT017 - likewise
