@@ -107,6 +107,9 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     # What is not sent needs no time, and so keeps its order.
     jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
+    resume = "Run the same command again: it goes on, and buys nothing twice."
+    if options.new:
+        resume = "kling wait goes on with them. With --new, the same command would buy them again."
     try:
         code = runner.run(
             context,
@@ -115,6 +118,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
             format_rows=format_rows,
             is_status=options.dry_run,
             header=header,
+            resume=resume,
         )
     finally:
         if effect.downloads:
