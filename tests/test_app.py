@@ -162,7 +162,7 @@ def test_a_full_output_costs_nothing(service: LoopbackService) -> None:
     url = f"{service.url}/videos/{bought.task_id}.mp4"
     assert done.returncode == 11
     assert url in done.stderr.decode()
-    assert "costs nothing" in done.stderr.decode()
+    assert "at no cost" in done.stderr.decode()
     again = run_installed("effect", "squish", PHOTO)
     assert (again.code, again.out) == (0, f"{url}\n")
     assert len(service.ledger) == service.count("POST") == 1

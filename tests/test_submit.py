@@ -59,9 +59,9 @@ def test_the_same_request_has_the_same_id_on_every_machine(
         (refuse(400, 1201, "bad model"), 6, "bad_parameter", "bad model"),
         (refuse(400, 1301, "risk control"), 6, "content_refused", "risk control"),
         *((refuse(401, code, "?"), 4, "token_refused", SOURCE) for code in (1001, 1002, 1003)),
-        (refuse(429, 1101, "arrears"), 7, "balance_exhausted", "Balance or resource pack"),
+        (refuse(429, 1101, "arrears"), 7, "balance_exhausted", "balance or resource pack"),
         (Reply(status=413, headers=HTML), 6, "request_too_large", "too large for the service"),
-        (Reply(status=404, headers=HTML), 6, "no_effects_route", "no effects route at this"),
+        (Reply(status=404, headers=HTML), 6, "no_effects_route", "no effects endpoint"),
     ],
 )
 def test_a_refusal_ends_the_run_and_leaves_nothing(

@@ -44,7 +44,7 @@ MACHINES = {
 
 
 def test_the_workflows_are_sound() -> None:
-    """Good shell, nothing pasted into it; videos are kept after a failure; a retry costs nothing."""
+    """Good shell, nothing pasted into it; videos are kept after a failure; a retry is free."""
     for name, script in SCRIPTS.items():
         assert lint_script(script if name == "sh" else f"#!/bin/sh\n{script}") == ""
         assert "${{" not in script
