@@ -50,7 +50,7 @@ class Downloads:
         self._force = force
         self._parts: list[Path] = []
         if tasks > 1 and not self._is_directory:
-            message = f"{tasks} videos need a directory; -o {clean(value)} is not one."
+            message = f"{tasks} videos need a directory, but -o {clean(value)} is not one."
             raise UsageError("output_is_one_file", message, hint="Use a directory: -o DIR/")
         if self.is_stream and context.stdout.isatty():
             message = "Cannot write a video to a terminal."

@@ -107,9 +107,9 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     # What is not sent needs no time, and so keeps its order.
     jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
-    resume = "Run the same command again: it goes on, and buys nothing twice."
+    resume = "Run the same command again to resume. Nothing is bought twice."
     if options.new:
-        resume = "kling wait goes on with them. With --new, the same command would buy them again."
+        resume = "Resume with kling wait. With --new, the same command would buy them again."
     try:
         code = runner.run(
             context,

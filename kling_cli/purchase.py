@@ -128,8 +128,8 @@ def make_unknown(
     purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
 ) -> UnknownError:
     """Make the error for a submission that may or may not have been accepted."""
-    twice = "" if purchase.is_sandbox else "; if this one was accepted, you then pay twice"
-    again = ", and so does the same command, which never sends the request again" if is_kept else ""
+    twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
+    again = ", and so does the same command, which never sends it again" if is_kept else ""
     return UnknownError(
         "submission_unknown",
         message,

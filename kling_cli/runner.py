@@ -79,7 +79,7 @@ def run(
     format_rows: FormatRows,
     is_status: bool,
     header: Sequence[str] = (),
-    resume: str = "Run the same command again: it goes on.",
+    resume: str = "Run the same command again to resume.",
 ) -> ExitCode:
     """Do all jobs, and print what becomes of each as soon as it is known.
 
@@ -334,8 +334,8 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
 def check_open(tasks: int) -> None:
     """Refuse to open the videos of too many tasks."""
     if tasks > _MOST_OPEN:
-        message = f"--open opens {_MOST_OPEN} videos at most, and there are {tasks} tasks."
-        raise UsageError("usage", message, hint="Save them with -o DIR/, and leave --open out.")
+        message = f"--open opens {_MOST_OPEN} videos at most, but there are {tasks} tasks."
+        raise UsageError("usage", message, hint="Save them with -o DIR/, and remove --open.")
 
 
 def open_videos(jobs: Iterable[Job]) -> None:

@@ -74,7 +74,7 @@ def _read_list(name: str, stdin: TextIO) -> list[str]:
     except (OSError, ValueError) as error:
         shown = "standard input" if name == STDIN else clean(name) or "''"
         reason = clean(getattr(error, "strerror", None) or str(error))
-        raise InputError("list_unreadable", f"--from {shown} cannot be read: {reason}.") from None
+        raise InputError("list_unreadable", f"Cannot read --from {shown}: {reason}.") from None
     if b"\0" in content:  # of `find -print0`, whose names may hold any other byte
         names = [name for name in content.split(b"\0") if name]
     else:

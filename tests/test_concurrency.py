@@ -173,7 +173,7 @@ def test_trouble_with_the_account_stops_new_submissions(
     refused = [one["error"] for one in run.records if one["exit_code"]]
     assert {one["charged"] for one in refused} == {"no"}
     assert {one["service_code"] for one in refused} == {refused[0]["service_code"]}
-    later = [one for one in refused if one["message"].startswith("Not sent, because the account")]
+    later = [one for one in refused if one["message"].startswith("Not sent, because an earlier")]
     assert len(later) >= 7
 
 

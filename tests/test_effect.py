@@ -134,7 +134,7 @@ def test_a_note_about_one_of_two_people_names_the_picture(kling: Program, tmp_pa
     alpha = tmp_path / "see-through.png"
     alpha.write_bytes(save("PNG", "RGBA"))
     run = kling("effect", "hug", PHOTO, alpha, "--no-wait")
-    assert f"{alpha}: it is transparent in places" in run.err
+    assert f"{alpha}: it has transparent areas" in run.err
 
 
 def test_a_signed_url_is_kept_without_its_query(kling: Program, service: LoopbackService) -> None:

@@ -150,7 +150,7 @@ def test_an_id_that_no_url_can_carry_is_refused(
     several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
     assert (run.code, several.code, service.visits) == (2, 2, [])
     assert "1 to 128 characters: A-Z" in run.err
-    assert "names one task, and there are 2 to make" in several.err
+    assert "is for one task, but this command makes 2" in several.err
     assert "\x1b" not in run.err + several.err
 
 

@@ -92,7 +92,7 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
     """Nothing is sent, also where other pictures are named: half a batch helps nobody."""
     run = kling(*SQUISH, PHOTO, "--from", name, "--json")
     assert (run.code, run.json["error"]["code"], service.visits) == (3, "list_unreadable", [])
-    assert f"--from {name or chr(39) * 2} cannot be read: " in run.err
+    assert f"Cannot read --from {name or chr(39) * 2}: " in run.err
 
 
 def test_standard_input_that_cannot_be_read_is_named(
@@ -101,7 +101,7 @@ def test_standard_input_that_cannot_be_read_is_named(
     argv = command(*SQUISH, "--from", "-")
     with (tmp_path / "written").open("wb") as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, check=False)
-    assert "--from standard input cannot be read: " in done.stderr
+    assert "Cannot read --from standard input: " in done.stderr
     assert (done.returncode, service.visits) == (3, [])
 
 

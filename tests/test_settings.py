@@ -108,7 +108,7 @@ def test_a_wrong_value_hides_no_other(
     shown = rows(run)
     assert (run.code, len(shown)) == (4, 6)
     assert (shown["token"][0], shown["model"][0]) == ("****p2Hd", "m")
-    problem = f"{file}: jobs must be a whole number from 1 to 64. It is 'many'."
+    problem = f"{file}: jobs must be a whole number from 1 to 64, not 'many'."
     assert shown["jobs"] == ("", problem)
     assert "timeout must be a duration" in shown["timeout"][1]
     records = {record["key"]: record for record in kling("config", "list", "--json").records}
@@ -142,7 +142,7 @@ def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.Mon
     monkeypatch.setenv("KLING_STATE_DIR", "he\nre")
     run = kling("config", "list", "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
-    expected = "KLING_STATE_DIR: must be an absolute path. It is 'he re'."
+    expected = "KLING_STATE_DIR must be an absolute path, not 'he re'."
     assert run.json["error"]["message"] == expected
 
 
@@ -215,11 +215,11 @@ def test_a_token_is_accepted_as_people_paste_it(
     ("text", "fault"),
     [
         ("Bearer  ", "is empty"),
-        ("sk-\u00e9Zq7v", "contains character U+00E9 at 4"),
-        ("sk-a Zq7v", "contains character U+0020 at 5"),
-        ('"sk-Zq7v"', "contains character U+0022 at 1"),
-        ("sk-\udcffZq7v", "contains character U+DCFF at 4"),
-        ("sk=Zq7v", "contains character U+003D at 3"),
+        ("sk-\u00e9Zq7v", "contains character U+00E9 at position 4"),
+        ("sk-a Zq7v", "contains character U+0020 at position 5"),
+        ('"sk-Zq7v"', "contains character U+0022 at position 1"),
+        ("sk-\udcffZq7v", "contains character U+DCFF at position 4"),
+        ("sk=Zq7v", "contains character U+003D at position 3"),
         ("Zq7v" * 250_000, "has 1000000 characters"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_proxy_that_refuses_is_named(
     assert (run.code, sent) == (10, {("CONNECT", None)})
     refused = "the proxy 127.0.0.1 (HTTPS_PROXY) refused to connect to service.example"
     assert f"{refused} {words}. Nothing was sent" in run.err
-    assert f"hint: {hint}" in run.err.replace("The same command is safe. ", "")
+    assert f"hint: {hint}" in run.err.replace("The same command is safe to run again. ", "")
     assert "hush" not in run.err + run.out
 
 

@@ -152,6 +152,6 @@ def _explain_lost(error: ExchangeError) -> ApiError:
         "not_sent",
         f"Cannot reach the service: {error}. Nothing was sent or charged.",
         hint=error.hint
-        or "The same command is safe to run again. Check base_url with kling config list.",
+        or "The same command is safe to run again. kling config list shows the base URL.",
     )
     return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

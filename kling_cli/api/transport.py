@@ -45,7 +45,7 @@ _REASONS = {
     "TimeoutException": "{peer} did not respond in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
-    "TooManyRedirects": "{host} redirects too often",
+    "TooManyRedirects": "{host} redirects too many times",
     "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
     "Exception": "the connection to {peer} was lost",
 }

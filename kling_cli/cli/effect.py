@@ -35,7 +35,7 @@ def effect(
     ] = None,
     fix: Annotated[
         bool,
-        option("--fix", "Repair pictures before sending, and remove where they were taken.", INPUT),
+        option("--fix", "Repair pictures before sending, and remove their location.", INPUT),
     ] = False,
     no_check_url: Annotated[
         bool, option("--no-check-url", "Do not check image URLs.", INPUT)

@@ -28,7 +28,7 @@ Output = Annotated[
     str | None,
     option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
 ]
-Open = Annotated[bool, option("--open", "Open each video, with the system's own program.", RESULT)]
+Open = Annotated[bool, option("--open", "Open each video in the default program.", RESULT)]
 Sandbox = Annotated[
     bool, option("--sandbox", "Use the built-in sandbox: no token, no network, no cost.", SERVICE)
 ]

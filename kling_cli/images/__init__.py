@@ -81,7 +81,7 @@ def decoding() -> Generator[None]:
         except InputError:
             raise
         except (OSError, EOFError, SyntaxError) as error:
-            text = f"the file is damaged, {clean(str(error))}: copy or save it anew"
+            text = f"the file is damaged ({clean(str(error))}): copy or save it again"
             raise InputError("image_damaged", text) from None
         except Exception as error:
             text = f"it cannot be read ({clean(str(error))}): save it as a plain JPEG"

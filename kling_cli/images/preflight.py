@@ -63,14 +63,14 @@ _SIGNATURES = (
     (rb"BM", "BMP", "BMP"),
     (rb"", "of no known type", ""),
 )
-LOCATION = "it contains the place where it was taken"
+LOCATION = "it contains the location where it was taken"
 _NOTES = {
-    "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
-    "alpha": "it is transparent in places; the service chooses what stands there",
-    "animated": "it is animated; the service takes its first picture",
-    "cmyk": "it has CMYK colours, made for printing; the video's may look different",
+    "16-bit": "it has 16 bits per channel, which the service may reduce to 8",
+    "alpha": "it has transparent areas, which the service may fill with any colour",
+    "animated": "it is animated; the service uses the first frame",
+    "cmyk": "it has CMYK (print) colours, which may look different in the video",
     "location": LOCATION,
-    "turned": "it is turned by its EXIF orientation, which the service may ignore",
+    "turned": "it is rotated by its EXIF orientation, which the service may ignore",
 }
 _EXIF_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
 
@@ -164,9 +164,9 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
         raise InputError("image_too_many_pixels", text) from None
     except Exception:
         if kind in _ACCEPTED:
-            raise OSError("its header cannot be read") from None
+            raise OSError("unreadable header") from None
         if kind == "HEIC" and opener in Image.OPEN:
-            raise ValueError("pillow-heif does not know this kind of HEIC") from None
+            raise ValueError("pillow-heif does not support this kind of HEIC") from None
         return Header(format=kind), None
 
 
@@ -178,22 +178,22 @@ def find_problems(header: Header, *, size: int | None) -> list[InputError]:
         if header.format == "HEIC" and not header.width:  # without the library it is not opened
             way = 'save it as JPEG, or install "kling-cli[heic]" and add --fix'
         elif header.format == "HTML":
-            way = "give the picture itself"
-        text = f"its content is {header.format}, the service takes JPEG and PNG: {way}"
+            way = "pass the picture itself"
+        text = f"its format is {header.format}, but the service accepts only JPEG and PNG: {way}"
         found["image_wrong_format"] = text
     if size is not None and size > MAX_BYTES:
-        text = f"{size:,} bytes, the limit is {MAX_BYTES:,} (10 MiB): save it smaller"
+        text = f"{size:,} bytes, but the limit is {MAX_BYTES:,} (10 MiB): make it smaller"
         found["image_too_large"] = text
     short, long = sorted((header.width, header.height))
     sides = f"{header.width} x {header.height} pixels"
     if 0 < short < MIN_SIDE:
-        text = f"{sides}, each side needs at least {MIN_SIDE}: use a larger picture"
+        text = f"{sides}, but each side must be at least {MIN_SIDE}: use a larger picture"
         found["image_too_small"] = text
     if 2 * long > 5 * short:
         # Rounded up, so that no refused ratio reads as the limit itself.
         ratio = f"{-(-100 * long // short) / 100:g}"
         shape = f"{ratio}:1" if header.width > header.height else f"1:{ratio}"
-        text = f"{sides} are {shape}, the service takes 1:2.5 to 2.5:1: crop it"
+        text = f"{sides}, aspect ratio {shape}, but the limits are 1:2.5 and 2.5:1: crop it"
         found["image_bad_aspect"] = text
     hint = _FIX if header.fixable else ""
     return [InputError(code, text, hint=hint) for code, text in found.items()]
@@ -203,7 +203,7 @@ def find_notes(header: Header, *, size: int | None) -> tuple[str, ...]:
     """Say what the service accepts, but perhaps not as the owner expects."""
     notes = [_NOTES[trait] for trait in sorted(header.traits)]
     if size is not None and size > SAFE_BYTES:
-        notes.append(f"it has {size:,} bytes; the service's limit of 10MB may be 10,000,000")
+        notes.append(f"it has {size:,} bytes; the service's limit of 10 MB may mean 10,000,000")
     return tuple(notes)
 
 
@@ -242,10 +242,10 @@ def _read(source: str, stdin: BinaryIO | None) -> bytes:
         code = "image_not_found" if is_missing else "image_unreadable"
         raise InputError(code, getattr(error, "strerror", None) or str(error)) from None
     if len(content) > _MAX_BYTES_TO_FIX:
-        text = f"more than {_MAX_BYTES_TO_FIX:,} bytes, the limit is {MAX_BYTES:,} (10 MiB)"
+        text = f"more than {_MAX_BYTES_TO_FIX:,} bytes, but the limit is {MAX_BYTES:,} (10 MiB)"
         raise InputError("image_too_large", text)
     if not content:
-        raise InputError("image_empty", "it is empty: there is no picture in it")
+        raise InputError("image_empty", "the file is empty")
     return content
 
 
@@ -258,7 +258,7 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
         if image and header.format == "JPEG":
             codes, _, _, ends = zip(*walk_jpeg(content), strict=True)
             if not _UNCHECKED_FRAMES.isdisjoint(codes):
-                raise ValueError("a kind of JPEG that cannot be checked")
+                raise ValueError("this kind of JPEG cannot be checked")
             # Pillow fills what is missing behind an end that comes too early, or not at all.
             if content.find(b"\xff\xd9", ends[-1]) < 0:
                 raise OSError("it ends early")

@@ -25,7 +25,7 @@ _HEADER_BYTES = 1 << 18
 _HEADERS = {"Range": f"bytes=0-{_HEADER_BYTES - 1}"}
 _SIZE = re.compile(r"(?:^|bytes [0-9-]+/)([0-9]{1,15})")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-_SKIP_CHECK = "If the service can fetch it all the same: --no-check-url"
+_SKIP_CHECK = "If the service can fetch it anyway, use --no-check-url."
 
 
 def validate_url(url: str, *, allow_private: bool) -> InputError | None:
@@ -44,9 +44,9 @@ def validate_url(url: str, *, allow_private: bool) -> InputError | None:
     scheme = url.partition(":")[0].lower()
     host, text = _parse_host(url), ""
     if scheme in ("data", "file"):
-        text = "the service has no access to files here: give the file's path"
+        text = "the service cannot read local files: pass the path of the file"
     elif odd:
-        text = f"it contains the character U+{ord(odd):04X}, which a URL has to encode"
+        text = f"it contains the character U+{ord(odd):04X}, which must be percent-encoded"
     elif scheme not in ("http", "https"):
         text = "it does not begin with https:// or http://"
     elif not host:
@@ -54,11 +54,11 @@ def validate_url(url: str, *, allow_private: bool) -> InputError | None:
     if text:
         return InputError("url_invalid", text)
     if "@" in urlsplit(url).netloc:
-        text = "it holds a user name or password, which the service would see"
-        hint = "Use an address that works without one."
+        text = "it contains a user name or password, which the service would see"
+        hint = "Use a URL that works without one."
         return InputError("url_with_credentials", text, hint=hint)
     if not allow_private and _is_private(host):
-        text = f"the service cannot reach it, {host} is an address of this machine or network"
+        text = f"the service cannot reach {host}, an address of this machine or network"
         return InputError("url_private", text, hint=_SKIP_CHECK)
     return None
 
@@ -106,7 +106,7 @@ def prepare_url(
         refused = refuse(name, problems)
         if refused.hint:
             # What is behind a URL cannot be repaired there.
-            refused.hint = "Save it and give the file: --fix repairs it before sending."
+            refused.hint = "Download it and pass the file with --fix."
         raise refused
     return Picture(
         source=url,
@@ -144,7 +144,7 @@ def _read_answer(
     """Read the beginning of a picture; return its header and its size in bytes."""
     if not 200 <= status < 300:
         code = "url_not_found" if status in (404, 410) else "url_unreachable"
-        raise InputError(code, f"its server answers HTTP {status}", hint=_SKIP_CHECK)
+        raise InputError(code, f"its server responded with HTTP {status}", hint=_SKIP_CHECK)
     length = "Content-Range" if status == 206 else "Content-Length"
     told = _SIZE.fullmatch(headers.get(length, ""))
     content = bytearray()
@@ -153,7 +153,7 @@ def _read_answer(
         if len(content) >= _HEADER_BYTES:
             break
     if not content:
-        raise InputError("image_empty", "it is empty: there is no picture in it")
+        raise InputError("image_empty", "the file is empty")
     try:
         with decoding():
             header, _ = read_header(bytes(content))

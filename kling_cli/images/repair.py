@@ -50,8 +50,8 @@ def repair(content: bytes, header: Header) -> tuple[bytes, tuple[str, ...]]:
     if header.format == "JPEG" and header.traits == {"location"} and is_fit:
         return _strip_metadata(content), (_METADATA_REMOVED,)
     if not header.fixable:
-        limit = f"more than --fix takes ({header.max_pixels:,}): save it smaller"
-        raise InputError("image_too_many_pixels", f"{sides[0]} x {sides[1]} pixels are {limit}")
+        limit = f"but --fix takes at most {header.max_pixels:,}: make it smaller"
+        raise InputError("image_too_many_pixels", f"{sides[0]} x {sides[1]} pixels, {limit}")
     fixes: list[str] = []
     with decoding():
         picture = _convert(_decode(content, header, fixes), fixes)
