@@ -28,7 +28,7 @@ from kling_cli.images.preflight import prepare
 from kling_cli.models import Picture
 
 EFFECT = ("effect", "squish")
-FIX = "--fix repairs it before sending."
+FIX = "Use --fix to repair it before sending."
 SMALL = (200, 240)
 
 

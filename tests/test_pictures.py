@@ -23,7 +23,7 @@ from kling_cli.errors import InputError
 from kling_cli.images.preflight import prepare
 
 CORPUS = build_corpus()
-FIX = "--fix repairs it before sending."
+FIX = "Use --fix to repair it before sending."
 EFFECT = ("effect", "squish")
 
 

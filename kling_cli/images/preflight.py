@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 STANDARD_INPUT = "-"
-_FIX = "--fix repairs it before sending."
+_FIX = "Use --fix to repair it before sending."
 _ACCEPTED = ("JPEG", "PNG")
 # A file that --fix repairs is held in memory.
 _MAX_BYTES_TO_FIX = 128 * 1024 * 1024
