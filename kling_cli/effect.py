@@ -34,14 +34,14 @@ from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_
 from kling_cli.submit import Plan, Submission, plan
 from kling_cli.text import clean, format_count, format_time, without_query
 
-# The service's own default for two people is the oldest model, and one gateway names none at all:
-# so the model is always sent.
+# Always send the model: the service's default for two people is the oldest one, and one gateway has
+# no default.
 _PREFERRED_MODEL = "kling-v1-6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectOptions:
-    """The options of `kling effect` that are no settings."""
+    """The options of `kling effect` that are not settings."""
 
     scene: str
     images: tuple[str, ...]
@@ -64,7 +64,7 @@ class EffectOptions:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """One task to be made: its sources, and what the preflight has found."""
+    """One task to create: its sources, and the result of the preflight."""
 
     sources: Group
     pictures: tuple[Picture, ...] = ()
@@ -73,12 +73,12 @@ class _Item:
 
 
 def run(context: Context, options: EffectOptions) -> ExitCode:
-    """Make one task of each picture, or of each pair, and print what becomes of it.
+    """Create one task per picture or pair, and print its result.
 
     Raises:
         UsageError: the options contradict the scene, or each other.
-        SetupError: settings or token cannot be used.
-        StoppedError: the user did not agree to buy.
+        SetupError: settings or token are invalid.
+        StoppedError: the user declined to buy.
     """
     scene = _find_scene(options)
     sources = list_sources(options.images, options.from_list, context.stdin)
@@ -88,7 +88,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     groups = _group(scene, sources)
     _check_options(context, options, scene, tasks=len(groups))
     fields = _choose_fields(context, options, scene)
-    # A picture that is given twice is one item.
+    # A picture that is passed twice is one item.
     known = {group: _Item(group) for group in groups}
     items = [known[group] for group in groups]
     effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
@@ -104,7 +104,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
         format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = output.format_nothing
-    # What is not sent needs no time, and so keeps its order.
+    # Nothing is sent, so one worker is enough and keeps the order.
     jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
     resume = "Run the same command again to resume. Nothing is bought twice."
@@ -130,7 +130,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
 
 @dataclass(eq=False)
 class _Effect:
-    """The pictures of one run on their way to requests, and what its jobs share."""
+    """The pictures of one run, the requests made from them, and what the jobs share."""
 
     context: Context
     options: EffectOptions
@@ -143,9 +143,9 @@ class _Effect:
     noted: dict[str, Picture] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check every picture, and where the videos would be saved.
+        """Check every picture and every output path.
 
-        What is refused is reported when its turn comes.
+        A refused picture is reported when its job runs.
         """
         context, items = self.context, dict.fromkeys(self.items)
         row = context.console.start("checking pictures")
@@ -157,7 +157,7 @@ class _Effect:
                 except InputError as error:
                     item.error = error
                 if len(items) > 1 and STDIN not in item.sources:
-                    # The bytes of many files are read again, each in its turn.
+                    # The content of many files would fill the memory; each job reads its own again.
                     item.pictures = tuple(replace(each, content=None) for each in item.pictures)
         finally:
             context.console.finish(row)
@@ -169,9 +169,9 @@ class _Effect:
             self.downloads.prepare(dry_run=self.options.dry_run)
         if self._sound:
             try:
-                _ = context.token  # or each thread would find out that there is none
+                _ = context.token  # else each thread would report a missing token
             except SetupError:
-                for item in items:  # what is free is reported first
+                for item in items:  # report what costs nothing first
                     if item.error:
                         context.console.error(item.error)
                 raise
@@ -180,14 +180,14 @@ class _Effect:
 
     @property
     def _sound(self) -> list[_Item]:
-        """The items that nothing is wrong with, each once."""
+        """The items without an error, each once."""
         return [item for item in dict.fromkeys(self.items) if item.error is None]
 
     def confirm(self) -> None:
-        """Warn of what may be bought in vain, and ask the user, where there is one, before buying.
+        """Warn of doubtful purchases, and ask the user on a terminal before buying.
 
         Raises:
-            StoppedError: the user did not agree.
+            StoppedError: the user declined.
         """
         context, options = self.context, self.options
         warnings = self._find_doubts() if self._sound else ()
@@ -215,7 +215,7 @@ class _Effect:
             raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
 
     def _find_doubts(self) -> tuple[str, ...]:
-        """Find what speaks against buying: an ended scene, a token that expires before the wait."""
+        """Find reasons not to buy: an ended scene, or a token that expires during the wait."""
         context = self.context
         host = urlsplit(context.settings.base_url.value).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
@@ -229,7 +229,7 @@ class _Effect:
         return tuple(doubts)
 
     def jobs(self) -> list[Job]:
-        """List the jobs; what is refused comes first, so that nobody waits to learn of it."""
+        """List the jobs, refused ones first, so that they are reported without a wait."""
         return [
             Job(name=name_group(item.sources), work=partial(self._work, item))
             for item in sorted(self.items, key=lambda item: item.error is None)
@@ -347,25 +347,25 @@ class _Effect:
                 url,
                 transport=transport,
                 allow_private=context.reaches_local(),
-                # The sandbox promises to need no network.
+                # The sandbox must not use the network.
                 check=not (self.options.no_check_url or context.settings.is_sandbox),
             )
 
     def _load(self, item: _Item, row: Row) -> EffectRequest:
-        """Make a request with the bytes of its pictures."""
+        """Create a request with the content of its pictures."""
         from kling_cli.images.preflight import LOCATION, read_again
 
         if item.error:
             raise item.error
         if self._plan(self._request(item.pictures)).action == "buy":
-            self.limit.check()  # before a picture is read for an account that was refused
+            self.limit.check()  # do not read a picture for an account that was refused
         pictures = tuple(filter(None, map(read_again, item.pictures)))
         if len(pictures) < len(item.pictures):
-            # One that was changed meanwhile is another picture, and is checked again.
+            # A file that has changed is another picture, and is checked again.
             pictures = self._prepare(item.sources)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
-                # Phones write it into all photos: once in a run is enough.
+                # Phones store it in every photo: one note per run is enough.
                 if note == LOCATION and self.noted.setdefault(note, picture) is not picture:
                     continue
                 row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
@@ -418,7 +418,7 @@ def _find_scene(options: EffectOptions) -> Scene:
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:
-    """Check the options that contradict the scene, or each other."""
+    """Refuse options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
         raise UsageError("usage", f"{scene.name} takes one picture. Remove --pair.")
     if options.open:
@@ -447,15 +447,15 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
 
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
-    """Choose the fields of the input: scenes of the older catalogue take some, newer ones none."""
+    """Choose the fields of the input: older scenes take some, newer ones none."""
     model = context.settings.model
-    # A model from settings is meant for the scenes that take one; a flag is meant for this one.
+    # A model from the settings is for scenes that take one; a flag is for this scene.
     is_meant = scene.models or model.source == "--model"
     fields = {}
     for name, value, allowed, source in (
         ("model", model.value if is_meant else None, scene.models, model.source),
         ("mode", options.mode, scene.modes, "--mode"),
-        # A string even for whole seconds: the documented type.
+        # The documented type is a string.
         ("duration", options.duration, scene.durations, "--duration"),
     ):
         if value is None:
@@ -471,7 +471,7 @@ def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> di
 
 
 def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
-    """Group the pictures: two for one task of a scene for two people, else one for each task."""
+    """Group the pictures by task: two for a scene for two people, else one."""
     if not scene.is_pair:
         return [(source,) for source in sources]
     if len(sources) != 2:

@@ -1,11 +1,11 @@
-"""When to look at a task again, and until when.
+"""When to check a task again, and until when.
 
-A failed look is never a verdict. Only the task's own status ends a wait, or the deadline, or five
-minutes without one good answer.
+A failed check says nothing about the task. A wait ends with the task's own status, at the deadline,
+or after five minutes without a usable response.
 
-Looks cost the service something, and a late look costs the user time. The spacing that balances
-both is √(2λ/h), where the hazard h is the chance per second that a task which is not done yet ends
-now. How long tasks take follows a log-normal law well.
+Checks cost the service something, and a late check costs the user time. The spacing that balances
+both is √(2λ/h), where the hazard h is the chance per second that an unfinished task ends now. The
+duration of tasks follows a log-normal distribution well.
 """
 
 import math
@@ -43,27 +43,27 @@ _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 120.0
 
 _FIRST_PAUSE = 2.0
-# A relay stores its tasks late; what it does not know after this was never there.
+# A relay stores its tasks late; a task that it does not know after this never existed.
 _LAG_SECONDS = 120.0
-# A video's URL may come so long after the task is called done.
+# The URL of a video may arrive this long after the task has succeeded.
 _RESULT_SECONDS = 60.0
 _LONGEST_SILENCE = 300.0
-# A machine that slept for an hour has to find its network again first.
+# A machine that wakes up needs a moment to reconnect.
 _FEWEST_FAILURES = 3
 _MOST_MISSING = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The law of how long tasks take: its median in seconds, and the spread of its logarithm."""
+    """The distribution of task durations: median in seconds, and spread of the logarithm."""
 
     median: float = PRIOR_MEDIAN_SECONDS
     spread: float = _PRIOR_SPREAD
 
     def spacing(self, age: float) -> float:
-        """Return the seconds from a look at a task of this age, in seconds, to the next look."""
+        """Return the seconds until the next check of a task of this age (in seconds)."""
         age = max(age, 0.1)
-        # Beyond five spreads nothing changes any more, but for a division by zero.
+        # Limited to five spreads, to avoid a division by zero.
         distance = max(min(math.log(age / self.median) / self.spread, 5.0), -5.0)
         survival = math.erfc(distance / math.sqrt(2)) / 2
         density = math.exp(-(distance**2) / 2) / (age * self.spread * math.sqrt(2 * math.pi))
@@ -72,7 +72,7 @@ class Schedule:
 
 
 def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) -> Schedule:
-    """Learn the law from the durations of finished tasks, in seconds; `prior` is a median."""
+    """Learn the schedule from the durations of finished tasks; all values are in seconds."""
     logs = [math.log(seconds) for seconds in durations]
     weight = _PRIOR_WEIGHT + len(logs)
     centre = (_PRIOR_WEIGHT * math.log(prior) + sum(logs)) / weight
@@ -83,16 +83,16 @@ def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) ->
 
 @dataclass(kw_only=True)
 class Poll:
-    """Looks at one task, once or until it has ended.
+    """Checks one task, once or until it has ended.
 
     Args:
         purchase: the task as last seen.
-        fetch: looks once, within so many seconds.
-        journal: keeps what a look has shown.
+        fetch: checks once, within a number of seconds.
+        journal: records the result of a check.
         clock: time and randomness.
         deadline: in the clock's monotonic seconds.
-        schedule: when the end is likely.
-        row: shows every look.
+        schedule: when the task is likely to end.
+        row: shows every check.
     """
 
     purchase: Purchase
@@ -108,14 +108,14 @@ class Poll:
     _missing: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Let the time run."""
+        """Start the clock."""
         self._last_answer = self._accepted = self.clock.monotonic()
 
     def look(self) -> None:
-        """Look once, unless the journal knows the end.
+        """Check once, unless the journal has the result.
 
         Raises:
-            KlingError: the task is not done, or its end is not what was hoped for.
+            KlingError: the task has not succeeded.
         """
         purchase = self.purchase
         if not self._is_over:
@@ -132,22 +132,22 @@ class Poll:
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
-        """Look until the task has ended, or has been done for a minute without a video.
+        """Check until the task has ended, or has succeeded for a minute without a video.
 
         Args:
             is_new: it was accepted just now.
 
         Raises:
-            KlingError: the wait ended before the task, or its end is not what was hoped for.
+            KlingError: the wait ended before the task, or the task has not succeeded.
         """
-        # One that this machine did not buy counts as old.
+        # A task that this machine did not buy counts as old.
         age = 0.0 if is_new else max(self.clock.time() - self.purchase.created_at, 0.0)
         self._accepted -= age
         pause = _FIRST_PAUSE - age
         while not self._is_over:
             self.clock.sleep(max(min(pause, self.deadline - self.clock.monotonic()), 0.0))
-            # Compared when the look begins, so that a machine that slept past the deadline looks
-            # once more when it is awake.
+            # Compared when the check begins, so that a machine that slept past the deadline
+            # checks once more when it wakes up.
             left = self.deadline - self.clock.monotonic()
             failure: ApiError | None = None
             try:
@@ -167,14 +167,14 @@ class Poll:
 
     def _choose_pause(self, retry_after: float) -> float:
         if self._missing and not self.purchase.fingerprint:
-            return _FIRST_PAUSE  # most likely a typing error in the id: say so soon
+            return _FIRST_PAUSE  # most likely a typo in the id, so report it soon
         spacing = self.schedule.spacing(self.clock.monotonic() - self._accepted)
         spacing *= 1 + _JITTER * (2 * self.clock.random() - 1)
         return max(spacing, min(retry_after, _LONGEST_RETRY_AFTER))
 
     @property
     def _is_over(self) -> bool:
-        """Whether it has failed, has its video, or was done for a minute and still has none."""
+        """Whether it has failed, has its video, or succeeded a minute ago without one."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
             done = self._done
             return done is not None and self.clock.monotonic() - done >= _RESULT_SECONDS
@@ -197,16 +197,16 @@ class Poll:
         if seen.stage is Stage.SUCCEED:
             self._done = self._done or now
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
-        # Another's task may have the external id of one of ours, whose row it must not change.
+        # A foreign task may have the external id of one of ours; do not change our row.
         if is_news and purchase.fingerprint:
             seen = self.journal.record(purchase, task, warn=self.row.warn)
         self.purchase = seen
 
     def _identify(self, task: Task) -> None:
-        """Learn which task was asked for by an id that the journal does not know."""
+        """Identify a task whose id is not in the journal."""
         own = self.journal.find(task.external_task_id) if task.external_task_id else None
         if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
-            self.purchase = own  # its submission got no answer, so its task id was not known
+            self.purchase = own  # its submission got no response, so its task id was not known
             return
         self.purchase = replace(
             self.purchase,
@@ -216,7 +216,7 @@ class Poll:
         )
 
     def _count_failure(self, failure: ApiError) -> None:
-        """Count a failed look; raise where it was one too many."""
+        """Count a failed check; raise if there were too many."""
         now = self.clock.monotonic()
         if failure.kind is Kind.NOT_FOUND:
             self._last_answer, self._failures = now, 0
@@ -242,7 +242,7 @@ class Poll:
             self.row.warn("The video's URL is plain http: the video can be changed in transit.")
 
     def _failed_look(self, failure: ApiError) -> KlingError:
-        """Make the error for a look that did not show the task, and ends the wait."""
+        """Create the error for a failed check that ends the wait."""
         purchase, error = self.purchase, failure.error
         hint = wait_command(purchase, is_kept=self.journal.is_kept)
         if failure.kind is not Kind.NOT_FOUND:
@@ -271,13 +271,13 @@ class Poll:
 def check_result(
     purchase: Purchase, *, now: float, task: Task | None = None, is_kept: bool = True
 ) -> KlingError | None:
-    """Check a task as last seen; None where its videos can be used.
+    """Check a task as last seen; None if its videos can be used.
 
     Args:
         purchase: the task.
         now: seconds since the epoch.
-        task: the last answer about it, which may say more than the journal keeps.
-        is_kept: whether a journal knows it.
+        task: the last response, which may contain more than the journal keeps.
+        is_kept: whether it is in a journal.
     """
     if not purchase.is_seen:
         return _unknown(purchase, is_kept=is_kept)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kling_cli.download import Downloads
 
 _MOST_OPEN = 10
-# A thread that waits without a limit does not hear Ctrl-C on Windows.
+# On Windows, Ctrl-C does not interrupt a wait without a timeout.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _GROUPS = {
@@ -47,11 +47,11 @@ class Job:
     """One request of a run.
 
     Attributes:
-        name: of the picture or the task.
-        work: does it, in a worker's thread.
-        stop: ends it when a signal ends the run; returns what is or may be bought.
-        was_refused: tells whether the service has refused it for now, so that it was sent.
-        result: what became of it; None until it is done.
+        name: the picture or the task.
+        work: does the job, in a worker thread.
+        stop: stops it when a signal ends the run; returns what is or may be bought.
+        was_refused: tells whether it was sent and the service has refused it so far.
+        result: the outcome; None until it is done.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Job:
 
 
 class _Signals:
-    """The first signal that this process got: it ends the run in order, the second at once.
+    """The first signal of this process. It ends the run cleanly; a second one ends it at once.
 
-    While it is held, it waits for the end of a line.
+    While held, it waits for the end of a line.
     """
 
     number: int | None = None
@@ -81,14 +81,14 @@ def run(
     header: Sequence[str] = (),
     resume: str = "Run the same command again to resume.",
 ) -> ExitCode:
-    """Do all jobs, and print what becomes of each as soon as it is known.
+    """Do all jobs, and print each result as soon as it is known.
 
     Args:
         context: what to work with.
         jobs: what to do.
         workers: how many at once.
         format_rows: how a result looks as text.
-        is_status: a row shows the status, so that a failed or unfinished task is no error to show.
+        is_status: rows show the status, so a failed or unfinished task is not shown as an error.
         header: of the one table that all rows make on a terminal; without it, each is a line.
         resume: how to go on after a signal.
 
@@ -122,7 +122,7 @@ def run(
 class _Batch:
     """Jobs done by a fixed number of daemon threads.
 
-    The main thread is free to print what is done, and to hear a signal at any moment.
+    The main thread stays free to print results and to handle signals.
 
     Attributes:
         started: what was started and is not printed yet.
@@ -140,7 +140,7 @@ class _Batch:
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         while workers:
-            if _Signals.number is not None:  # a finalizer that Python just ran swallowed it
+            if _Signals.number is not None:  # a finalizer swallowed the exception
                 raise Interrupted(_Signals.number)
             with suppress(queue.Empty):
                 done = self._done.get(timeout=_LISTEN_SECONDS)
@@ -152,13 +152,13 @@ class _Batch:
                     yield done
 
     def stop(self) -> list[tuple[Job, Purchase | None]]:
-        """Stop what is under way, so that nothing is sent any more.
+        """Stop all jobs, so that nothing more is sent.
 
         Returns:
-            What is not printed, each with what is or may be bought; nothing is printed before all
-            are stopped, as that may take its time.
+            The jobs that are not printed yet, each with what is or may be bought. All are stopped
+            before anything is printed, because printing may take time.
         """
-        with self._lock:  # nothing is just being started
+        with self._lock:  # no job is being started
             left = [*self.started, *self._jobs]
         return [(job, job.stop() if job.stop and job.result is None else None) for job in left]
 
@@ -170,7 +170,7 @@ class _Batch:
                 try:
                     job.result = job.work(job, row)
                 except StoppedError:
-                    return  # before anything was sent; the main thread reports it
+                    return  # nothing was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
                 result = job.result
@@ -194,7 +194,7 @@ class _Batch:
 
 @dataclass
 class _Report:
-    """The results of a run, each printed once: on standard output, and errors on standard error."""
+    """The results of a run, each printed once; errors go to standard error."""
 
     context: Context
     format_rows: FormatRows
@@ -207,7 +207,7 @@ class _Report:
     costs: list[float | None] = field(default_factory=list[float | None])
 
     def print(self, job: Job) -> None:
-        """Print one result; its error also where standard output cannot be written."""
+        """Print one result, and its error even if standard output is not writable."""
         result = job.result or TaskResult()
         error = result.error
         name = "" if self.is_single else job.name
@@ -217,9 +217,9 @@ class _Report:
             self.costs.append(result.purchase.units)
         is_shown = self.is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
-            is_shown = self.counts["not started"] > 1  # one speaks for all
+            is_shown = self.counts["not started"] > 1  # one message is enough
         if isinstance(error, StoppedError) and not self.is_single:
-            is_shown = True  # the summary speaks for all
+            is_shown = True  # the summary says it
         try:
             self._write(result, name)
         finally:
@@ -229,7 +229,7 @@ class _Report:
     def print_stopped(
         self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode, *, resume: str
     ) -> None:
-        """Print what a signal has left: jobs that were under way, and others that never started."""
+        """Print the jobs that a signal has stopped: running ones, and others that never started."""
         context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
@@ -259,7 +259,7 @@ class _Report:
             self.context.output.table(self.header, self.rows, ())
 
     def cost(self) -> str:
-        """Sum up what this run has bought, as far as the service says what it cost."""
+        """Sum up the cost of what this run has bought, as far as the service reports it."""
         known = [units for units in self.costs if units is not None]
         if not known:
             return ""
@@ -291,7 +291,7 @@ def _classify(result: TaskResult) -> str:
 def _stopped(
     job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
 ) -> tuple[str, StoppedError]:
-    """Say what becomes of a request that a signal has stopped, and make its error."""
+    """Describe the state of a request that a signal has stopped, and create its error."""
     if purchase is None:
         what = "accepted" if job.was_refused() else "sent"
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
@@ -317,7 +317,7 @@ def _stopped(
 
 
 def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads | None":
-    """Open where the videos of a run are saved; None where they are not.
+    """Open the place where videos are saved; None if they are not saved.
 
     Raises:
         UsageError: the place does not fit the number of tasks.
@@ -339,7 +339,7 @@ def check_open(tasks: int) -> None:
 
 
 def open_videos(jobs: Iterable[Job]) -> None:
-    """Open each video with the system's own program, where there is one for it."""
+    """Open each video in the system's default program, if there is one."""
     import typer
 
     for job in jobs:
@@ -351,12 +351,12 @@ def open_videos(jobs: Iterable[Job]) -> None:
 def listen() -> Generator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` in the main thread, until the block ends.
 
-    The first signal ends the run in order, the second at once.
+    The first signal ends the run cleanly, a second one at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
+    # A signal that the parent ignores stays ignored, so `nohup kling ...` survives SIGHUP.
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
@@ -369,7 +369,7 @@ def listen() -> Generator[None]:
 
 @contextmanager
 def _hold() -> Generator[None]:
-    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
+    """Complete the block before a signal that arrives meanwhile ends the run."""
     _Signals.is_held = True
     try:
         yield

@@ -2,9 +2,9 @@
 
     claim   one durable row before any connection is made
     send    one POST; the row says `sending` before the first byte leaves
-    find    look-ups by external task id, where nobody knows what became of the POST
+    find    look-ups by external task id, if the outcome of the POST is unknown
 
-Every run of the same request enters here and goes on from the row that it meets.
+Every run of the same request starts here and continues from the row that it finds.
 """
 
 import secrets
@@ -36,7 +36,7 @@ from kling_cli.purchase import NO_JOURNAL, Event, Step, make_unknown, next_step
 from kling_cli.text import end_sentence
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
-# Three tries within 30 s: enough for a blip of the network, short enough for a script.
+# Three tries within 30 s: enough for a short network failure, short enough for a script.
 _FIRST_LOOK_PAUSES = (0.0, 2.0, 4.0)
 _NOT_SENT_PAUSES = (3.0, 12.0)
 # "At least one second, growing" is the provider's advice; a slot frees only when a task ends.
@@ -51,10 +51,10 @@ _PLANS = {Step.FIND: "look", Step.WAIT: "resume", Step.ANSWER: "reuse"}
 
 
 class Plan(NamedTuple):
-    """What a run would do about a request: `buy`, `resume`, `reuse` or `look`.
+    """What a run would do with a request: `buy`, `resume`, `reuse` or `look`.
 
-    The external task id is None where it would be random; the purchase is what the journal knows,
-    unless something new would be bought.
+    The external task id is None if it would be random. The purchase is the one in the journal, or
+    None if something new would be bought.
     """
 
     action: str
@@ -67,7 +67,7 @@ class _StepLostError(Exception):
 
 
 def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
-    """Plan what a run would do about a request, without changing anything.
+    """Plan what a run would do with a request, without changing anything.
 
     Raises:
         UsageError: the user's own id belongs to another request.
@@ -139,13 +139,13 @@ class Submission:
             purchase = self.purchase
             step = next_step(purchase, now=self._clock.time())
             if step is Step.SEND:
-                # None means that another process has dropped the claim meanwhile.
+                # None means that another process has dropped the claim.
                 self.purchase = self._send(purchase) or self._claim()
             elif step is Step.FIND:
                 found = self._find(purchase)
                 self.purchase = found or self._claim()
                 if found and found.stage is Stage.FAILED and not self._was_duplicate:
-                    return found  # our own task: how it ended answers this run
+                    return found  # our own task: its failure is the result of this run
             elif step is Step.RENEW and purchase.external_task_id not in self._journal.claimed:
                 self.purchase = self._renew(purchase)
             else:
@@ -155,7 +155,7 @@ class Submission:
                 return purchase
 
     def stop(self) -> Purchase | None:
-        """Update the row when the run is stopped; what is provably unsent is dropped.
+        """Update the row when the run is stopped, and drop a claim that was not sent.
 
         Returns:
             What is or may be bought; None if nothing was sent.
@@ -166,11 +166,11 @@ class Submission:
         return self._apply(self.purchase, Event.AMBIGUOUS)
 
     def was_refused(self) -> bool:
-        """Tell whether it was sent, and not taken so far."""
+        """Tell whether it was sent but not accepted so far."""
         return self._was_refused
 
     def release(self, *, refused: bool = False) -> bool:
-        """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
+        """Free the slot when the task has ended or is no longer waited for."""
         had_slot, self._has_slot = self._has_slot, False
         return had_slot and self._limit.release(refused=refused)
 
@@ -182,13 +182,13 @@ class Submission:
     # Claim
 
     def _claim(self) -> Purchase:
-        """Claim the request, or meet the purchase that already has it."""
-        if self._stopped.is_set():  # the user was told that nothing was sent, and so it stays
+        """Claim the request, or find the purchase that already has it."""
+        if self._stopped.is_set():  # the user was told that nothing was sent
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
         request, journal = self._request, self._journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
-            return same_id  # its own id was given: --new cannot mean yet another one
+            return same_id  # the user chose this id, so --new cannot mean another one
         claimed = journal.claim(self._draft(request.external_task_id))
         if claimed.stage is Stage.CLAIMED:
             claimed = self._look_first(claimed)
@@ -226,9 +226,9 @@ class Submission:
         )
 
     def _look_first(self, claimed: Purchase) -> Purchase:
-        """Look up an id that may stand for a task of which this journal knows nothing.
+        """Look up an id that may belong to a task that is not in this journal.
 
-        That is the user's own id, which another machine may have used, and each derived id where no
+        That is a user's own id, which another machine may have used, and every derived id if no
         journal is kept.
         """
         request, name, is_kept = self._request, claimed.external_task_id, self._journal.is_kept
@@ -294,13 +294,13 @@ class Submission:
         self._has_slot = True
 
     def _begin_sending(self, name: str) -> None:
-        """Take the durable step from `claimed` to `sending`; an error here stops the POST."""
+        """Record the step from `claimed` to `sending`; an error here stops the POST."""
         tag = self._request.tag
         if self._stopped.is_set() or self._journal.apply(name, Event.SEND, tag=tag) is None:
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
-        """Write down what became of a POST that brought no task, and pause before another."""
+        """Record the outcome of a POST that returned no task, and pause before the next one."""
         is_refused = failure.kind in (Kind.REFUSED, Kind.AUTH, Kind.NOT_FOUND)
         error, event = failure.error, Event.REFUSED if is_refused else Event(failure.kind)
         is_limit = error.code == "concurrency_limit"
@@ -333,7 +333,7 @@ class Submission:
         return following
 
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
-        """Choose the seconds until the request is sent again; None where it is not."""
+        """Choose the seconds until the request is sent again; None if it is not."""
         if failure.kind is Kind.NOT_SENT:
             return next(self._not_sent_pauses, None)
         if failure.kind is not Kind.BUSY:
@@ -385,13 +385,13 @@ class Submission:
         return accepted
 
     def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
-        # A row that could not be changed says `sending`, so that only looks are left: no worse.
+        # A row that cannot be changed still says `sending`, which only allows look-ups.
         with suppress(LocalError):
             self._journal.apply(purchase.external_task_id, event)
         return self._recall(purchase)
 
     def _drop(self, purchase: Purchase) -> None:
-        """Forget a claim that was not sent; if that fails, the next run takes it up."""
+        """Forget a claim that was not sent; if that fails, the next run uses it."""
         self._apply(purchase, Event.DROP)
 
     def _recall(self, purchase: Purchase) -> Purchase | None:
@@ -399,7 +399,7 @@ class Submission:
         try:
             return self._journal.find(purchase.external_task_id)
         except LocalError:
-            # What may have been sent goes on without the journal, by looks alone.
+            # Continue without the journal, with look-ups only.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 

@@ -1,4 +1,4 @@
-"""One look at tasks, or a wait for them: what `status`, `wait` and `tasks` do."""
+"""Check, wait for and list tasks: what `status`, `wait` and `tasks` do."""
 
 import math
 import os
@@ -20,16 +20,16 @@ from kling_cli.poll import check_result
 from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
 
-# A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
+# A waiting thread costs next to nothing, so few tasks have to wait for a free one.
 _MOST_WAITS = 32
-# What fits on a screen; a pipe gets all.
+# What fits on a screen; a pipe gets all tasks.
 _SCREENFUL = 30
 
 
 def look(
     context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False, open: bool = False
 ) -> ExitCode:
-    """Look at tasks, or at all unfinished ones of this machine: once, or until they have ended.
+    """Check tasks, or all unfinished ones of this machine: once, or until they have ended.
 
     Args:
         context: what to work with.
@@ -38,7 +38,7 @@ def look(
         force: whether files may be replaced.
         open: open each video at the end.
     """
-    # One deadline for all, however many have to wait for their turn.
+    # One deadline for all tasks, even if some have to wait for a free thread.
     deadline = context.deadline() if wait else None
     purchases = _choose(context, names)
     if not purchases:
@@ -49,7 +49,7 @@ def look(
     paths: list[Path | None] = [None] * len(purchases)
     workers = _MOST_WAITS if wait else 1
     rows: output.FormatRows = output.format_locations if wait else output.format_status
-    # A single URL is shown whole: a person copies it.
+    # A single URL is shown whole, so that it can be copied.
     header = () if wait or len(purchases) == 1 else output.STATUS_HEADER
     if wait:
         downloads = runner.open_downloads(context, tasks=len(purchases), force=force)
@@ -127,7 +127,7 @@ def list_tasks(
 
 
 def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:
-    """Choose the files in which the clips of a task were saved last, if they still exist."""
+    """Choose the files to which the videos of a task were last saved, if they still exist."""
     existing = [str(path) for path in paths if path.exists()]
     return tuple(existing[-len(purchase.videos) :]) if purchase.videos else ()
 
@@ -151,7 +151,7 @@ def _format(purchase: Purchase, files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _describe(purchase: Purchase, files: Sequence[str], *, now: float) -> tuple[str, ...]:
-    """Format a task for people: what they look for first, and names rather than paths."""
+    """Format a task for a terminal: the most important columns first, names instead of paths."""
     return (
         purchase.name,
         purchase.status,
@@ -201,14 +201,14 @@ def _work(
 
 
 def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
-    """Choose the tasks to look at; one that is named by both of its ids counts once."""
+    """Choose the tasks to check; a task named by both of its ids counts once."""
     if names:
         found = [_find(context, name) for name in names]
         return list({(purchase.base_url, purchase.name): purchase for purchase in found}.values())
     base_url, chosen = context.base_url, list[Purchase]()
     others: defaultdict[str, list[str]] = defaultdict(list)
     for purchase in context.journal.list_purchases(unfinished=True):
-        # The sandbox and what is outside are kept apart.
+        # Sandbox tasks and real tasks are never mixed.
         is_apart = purchase.is_sandbox or context.settings.is_sandbox or _is_named(context)
         if is_apart and purchase.base_url != base_url:
             continue
@@ -234,7 +234,7 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError("invalid_task_id", message, hint=hint)
     purchase = context.journal.find(name)
     if purchase is None or purchase.stage is Stage.CLAIMED:
-        # A mere claim was never sent; what has its name at the service is somebody else's.
+        # A claim was never sent, so a task with its id at the service belongs to someone else.
         nobodys = Purchase(external_task_id="", fingerprint="", base_url=base_url, effect_scene="")
         purchase = replace(nobodys, task_id=name)
     url = purchase.base_url
@@ -261,7 +261,7 @@ def _is_named(context: Context) -> bool:
 
 
 def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
-    """Tell whether the token in force may go where a task was bought, and make it ready."""
+    """Tell whether the current token may be sent to the service at which a task was bought."""
     if purchase.is_sandbox:
         return context.sandbox is not None
     if purchase.base_url == context.base_url:
