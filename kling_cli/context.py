@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kling_cli.settings import Settings, Token
 
 _SANDBOX_URL = "http://sandbox.invalid"
-# A task of the sandbox takes three seconds; nobody should wait longer before that was seen.
+# A sandbox task takes three seconds; do not wait longer for the first one.
 _SANDBOX_MEDIAN_SECONDS = 3.0
 
 
@@ -33,7 +33,7 @@ class Context:
     """What one run works with.
 
     Args:
-        stdin, stdout, stderr: the streams, whatever state they are in.
+        stdin, stdout, stderr: the streams, in any state.
         environ: the environment.
         clock: time and randomness.
 
@@ -64,7 +64,7 @@ class Context:
     def configure(
         self, *, json: bool, quiet: bool, verbose: bool, flags: Mapping[str, str | None]
     ) -> None:
-        """Set the options that commands share; `flags` are settings, above all other sources."""
+        """Set the shared options; `flags` are settings that override all other sources."""
         self._options = {"quiet": quiet, "verbose": verbose}
         self._json, self._flags = json, flags
 
@@ -93,10 +93,10 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force.
+        """The current settings.
 
         Raises:
-            KlingError: one of them cannot be used, wherever it comes from.
+            KlingError: one of them is invalid.
         """
         settings = self.load_settings()
         if settings.problems:
@@ -104,7 +104,7 @@ class Context:
         return settings
 
     def load_settings(self) -> "Settings":
-        """Load the settings, with all that is wrong with them; doubts are shown."""
+        """Load the settings with their problems, and show the warnings."""
         from kling_cli.settings import load
 
         settings = load(self.environ, flags=self._flags)
@@ -114,7 +114,7 @@ class Context:
 
     @property
     def base_url(self) -> str:
-        """The base URL in force; each token of the sandbox is an account of its own there."""
+        """The current base URL; each sandbox token is an account of its own."""
         value = self.settings.base_url.value
         if self.settings.is_sandbox and self.token.reveal() != value:
             return f"{value}:{self.token.reveal()}"
@@ -127,12 +127,12 @@ class Context:
 
     @cached_property
     def any_token(self) -> "Token":
-        """The token in force, wherever it may be sent: where a task was bought with it."""
+        """The current token, for any service at which a task was bought with it."""
         return self.settings.read_token()
 
     @cached_property
     def journal(self) -> "Journal":
-        """What this machine bought."""
+        """The journal of this machine."""
         from kling_cli.journal import open_journal
 
         directory = self.settings.state_directory
@@ -140,7 +140,7 @@ class Context:
 
     @cached_property
     def schedule(self) -> "Schedule":
-        """When to look, learned from this machine's finished tasks."""
+        """The schedule of checks, learned from this machine's finished tasks."""
         from kling_cli.poll import PRIOR_MEDIAN_SECONDS, learn
 
         durations = self.journal.list_durations(self.base_url)
@@ -151,7 +151,7 @@ class Context:
 
     @cached_property
     def sandbox(self) -> "WSGIApplication":
-        """The embedded service."""
+        """The built-in sandbox."""
         from kling_cli.sandbox.app import Sandbox
         from kling_cli.settings import require_home
 
@@ -160,26 +160,26 @@ class Context:
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     def prepare(self) -> None:
-        """Make what all threads share before any of them starts, so that faults are shown once."""
+        """Create what all threads share before they start, so that errors are shown once."""
         self.output.check()
         _ = self.journal, self.schedule
         if self.settings.is_sandbox:
             _ = self.sandbox
 
     def deadline(self) -> float:
-        """Return when a wait that starts now has to end, in the clock's monotonic seconds."""
+        """Return the deadline of a wait that starts now, in the clock's monotonic seconds."""
         timeout = self.settings.timeout.value
         return float("inf") if timeout is None else self.clock.monotonic() + timeout
 
     def reaches_local(self) -> bool:
-        """Tell whether the service runs on this machine, and so reaches what only this one does."""
+        """Tell whether the service runs on this machine, and can reach local addresses."""
         from kling_cli.images.remote import is_loopback
 
         host = urlsplit(self.settings.base_url.value).hostname or ""
         return self.settings.is_sandbox or is_loopback(host)
 
     def client(self, base_url: str) -> "Client":
-        """Return this thread's client of a service; a connection is kept for each."""
+        """Return this thread's client for a service, which keeps its connection."""
         from kling_cli.api.client import Client
         from kling_cli.settings import Token
 
@@ -197,7 +197,7 @@ class Context:
         return clients[base_url]
 
     def open_poll(self, purchase: Purchase, *, deadline: float, row: Row) -> "Poll":
-        """Open the looks at a task; the deadline is in the clock's monotonic seconds."""
+        """Create the poll of a task; the deadline is in the clock's monotonic seconds."""
         from kling_cli.poll import Poll
 
         client = self.client(purchase.base_url)
@@ -228,20 +228,20 @@ class Context:
 
 @contextmanager
 def open_context() -> Generator[Context]:
-    """Use the streams and the environment of this process, whatever state it was started in."""
+    """Use the streams and the environment of this process, even if a stream is closed."""
     for descriptor in range(3):
-        # A closed one is filled, or the journal could be opened as standard output.
+        # Replace a closed one, or the journal could be opened as standard output.
         try:
             os.fstat(descriptor)
         except OSError:
             with suppress(OSError):
                 os.open(os.devnull, os.O_RDWR)
-    # A stream that was closed is None; what stands for it is read-only, and so refused.
+    # A closed stream is None; its replacement is read-only and therefore refused.
     with open(os.devnull, encoding="utf-8") as nothing:
         stdin, stdout, stderr = (
             stream or nothing for stream in (sys.stdin, sys.stdout, sys.stderr)
         )
-        # What an encoding lacks must not end a run that has bought something.
+        # A character that the encoding lacks must not end a run.
         for stream in (stdin, stdout, stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(

@@ -1,4 +1,4 @@
-"""A video URL becomes a file: where it goes, how it comes, and that it is whole."""
+"""Download videos: choose the path, fetch the file, and check that it is complete."""
 
 import hashlib
 import os
@@ -20,8 +20,7 @@ from kling_cli.text import clean
 
 # Seconds before each try.
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
-# Far above any clip: ten seconds of the best quality are some 30 MB. It keeps a wrong or hostile
-# server from filling the disk.
+# Far above any clip (10 s of the best quality are about 30 MB), so that no server fills the disk.
 _MAX_BYTES = 1 << 30
 _TEMPORARY = frozenset({408, 425, 429, *range(500, 600)})
 _SANDBOX_CLIP = Path(__file__).with_name("sandbox") / "clip.mp4"
@@ -33,8 +32,8 @@ class Downloads:
 
     Args:
         context: what the run works with.
-        value: of `-o`: `-` for standard output; a directory that exists, or whatever ends with a
-            separator, is a directory; anything else is a file.
+        value: the value of `-o`: `-` for standard output; a directory if it exists or the value
+            ends with a separator; else a file.
         tasks: how many tasks there are.
         force: replace existing files.
 
@@ -64,7 +63,7 @@ class Downloads:
         return [self._path / name for name in distinguish(names)]
 
     def prepare(self, *, dry_run: bool = False) -> None:
-        """Make the directory, and check that a file can be made where the clips go."""
+        """Create the directory, and check that a file can be created in it."""
         import tempfile
 
         if self.is_stream:
@@ -74,17 +73,17 @@ class Downloads:
             if self._is_directory and not dry_run:
                 directory.mkdir(parents=True, exist_ok=True)
             if directory.exists() or not (dry_run and self._is_directory):
-                # Permissions alone do not tell: a disk can be read-only, a quota used up.
+                # Permissions are not enough: a disk can be read-only, or a quota used up.
                 tempfile.TemporaryFile(dir=directory).close()
         except OSError as error:
             raise _not_writable(directory, error.strerror) from None
 
     def check(self, path: Path, purchase: Purchase | None, *, inputs: Iterable[str] = ()) -> None:
-        """Refuse a path where the clip could not be saved, or would replace a picture of this run.
+        """Refuse a path where the clip cannot be saved or would replace an input of this run.
 
         Args:
-            path: one that `assign` returned.
-            purchase: what was bought before; None where nothing was.
+            path: a path that `assign` returned.
+            purchase: the earlier purchase, if there is one.
             inputs: the pictures of the run.
 
         Raises:
@@ -108,10 +107,10 @@ class Downloads:
             raise InputError("output_exists", message, hint=hint)
 
     def save(self, purchase: Purchase, path: Path, row: Row) -> tuple[str, ...]:
-        """Save the clips of a task; a further clip of the same task gets a number.
+        """Save the clips of a task; further clips of the same task get a number.
 
         Returns:
-            The path of each; nothing where it went to standard output.
+            The path of each; empty for standard output.
 
         Raises:
             LocalError: one could not be saved; the message has its URL.
@@ -125,7 +124,7 @@ class Downloads:
                     self._stream(video.url, row)
                     return ()
                 if not self._is_saved(place, purchase):
-                    # Nobody has checked that what lies at a further place may go.
+                    # Only the first path was checked, so --force does not apply to the others.
                     self._save(video.url, place, purchase, row, force=self._force and number == 1)
             except BrokenPipeError:
                 raise
@@ -138,7 +137,7 @@ class Downloads:
         return tuple(files)
 
     def abandon(self) -> None:
-        """Leave no half saved clip behind: the threads that save do not outlive the run."""
+        """Delete incomplete files, because the threads end with the run."""
         for part in self._parts:
             with suppress(OSError):
                 part.unlink()
@@ -152,18 +151,18 @@ class Downloads:
                 self._download(url, file, row)
                 file.flush()
                 os.fsync(file.fileno())
-                # Before it has its name, so that a later run knows the file as this one's.
+                # Before it has its name, so that a later run recognises the file.
                 digest = _digest(file)
                 journal.keep_file(path, task=purchase.name, size=file.tell(), sha256=digest)
             if force:
                 temporary.replace(path)
                 return
             try:
-                os.link(temporary, path)  # unlike a rename, it never replaces anything
+                os.link(temporary, path)  # unlike a rename, this never replaces a file
             except OSError:
                 if not os.path.lexists(path):
-                    temporary.rename(path)  # some file systems have no links
-                # The same command, run at the same time, may have saved it.
+                    temporary.rename(path)  # some file systems do not support links
+                # The same command may have saved it at the same time.
                 elif not self._is_saved(path, purchase):
                     raise
         finally:
@@ -180,7 +179,7 @@ class Downloads:
             self._context.stdout.buffer.flush()
 
     def _download(self, url: str, file: BinaryIO, row: Row) -> None:
-        if url.startswith("file:"):  # of the sandbox alone, whose clip is always the same
+        if url.startswith("file:"):  # only the sandbox sends these, always with the same clip
             file.write(_SANDBOX_CLIP.read_bytes())
             return
         clip = _Clip(url, file, row)
@@ -188,12 +187,12 @@ class Downloads:
             for pause in _PAUSES:
                 self._context.clock.sleep(pause)
                 headers = {}
-                if clip.version:  # else versions could mix
+                if clip.version:  # else two versions could be mixed
                     headers = {"Range": f"bytes={clip.size}-", "If-Range": clip.version}
                 try:
                     transport.fetch(url, headers, clip.receive, None)
                     return
-                except SetupError:  # it is bought: what is missing is the clip alone
+                except SetupError:  # the task is bought; only its clip is missing
                     reason = "invalid proxy or certificate settings"
                     break
                 except ExchangeError as error:
@@ -203,7 +202,7 @@ class Downloads:
         raise clip.fail("download_failed", reason)
 
     def _is_saved(self, path: Path, purchase: Purchase) -> bool:
-        """Tell whether a file is, byte for byte, the clip of this very task."""
+        """Tell whether a file is, byte for byte, the clip of this task."""
         with suppress(LocalError, OSError):
             known = self._context.journal.find_file(path, task=purchase.name)
             if known is not None:
@@ -214,7 +213,7 @@ class Downloads:
 
 @dataclass
 class _Clip:
-    """A clip as far as it has come, over as many tries as it takes."""
+    """A partly downloaded clip, over several tries."""
 
     url: str
     file: BinaryIO
@@ -224,15 +223,15 @@ class _Clip:
     version: str = ""
 
     def receive(self, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]) -> None:
-        """Receive an answer to its end.
+        """Receive a response to its end.
 
         Raises:
-            ExchangeError: it is not the whole clip.
-            LocalError: it is no clip, or can never be had.
+            ExchangeError: the clip is incomplete.
+            LocalError: it is not a clip, or is no longer available.
         """
         begins = headers.get("Content-Range", "").startswith(f"bytes {self.size}-")
         if status == 206 and not begins:
-            self.version = ""  # from the beginning
+            self.version = ""  # start again
             raise ExchangeError("the server sent the wrong part of the file")
         if status in _TEMPORARY:
             raise ExchangeError(f"the server responded with HTTP {status}")
@@ -255,11 +254,11 @@ class _Clip:
         if self.total not in (None, self.size):
             raise ExchangeError(f"the download ended after {self.size:,} of {self.total:,} bytes")
         self.file.seek(4)
-        if self.file.read(4) != b"ftyp":  # every MP4 has it behind the length of its first box
+        if self.file.read(4) != b"ftyp":  # in every MP4, after the length of its first box
             raise self.fail("download_not_a_video", "the server did not send an MP4 video")
 
     def fail(self, code: str, reason: str) -> LocalError:
-        """Make the error of a clip that could not be had."""
+        """Create the error of a clip that could not be downloaded."""
         return _failed(code, f"The video could not be downloaded: {reason}.", self.url)
 
 
@@ -269,7 +268,7 @@ def _digest(file: BufferedRandom | BufferedReader) -> str:
 
 
 def _failed(code: str, reason: str, url: str, charged: Charged = "yes") -> LocalError:
-    """Make the error of a clip that was not saved, and is still at its URL."""
+    """Create the error of a clip that was not saved and is still at its URL."""
     message = f"{reason} It is still available at {clean(url, limit=4000)}"
     return LocalError(code, message, hint=_AGAIN, charged=charged)
 

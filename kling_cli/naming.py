@@ -1,4 +1,4 @@
-"""Names of saved videos: from what the user gave, never from what a server said."""
+"""Names of saved videos, derived from the user's input and never from a server's."""
 
 import re
 import unicodedata
@@ -15,13 +15,13 @@ _RESERVED = re.compile(r'[<>:"/\\|?*]')
 
 
 def name_clip(sources: Sequence[str], scene: str) -> str:
-    """Name the clip that is made of these pictures, each as it was given."""
+    """Name the clip of these pictures, each as the user passed it."""
     stems = [_cut(_stem(source), _MAX_STEM // len(sources)) for source in sources]
     return "-".join([*stems, _cut(scene, _MAX_SCENE)]) + _EXTENSION
 
 
 def name_task(task_id: str) -> str:
-    """Name the clip of a task of which nothing is known but its id."""
+    """Name the clip of a task of which only the id is known."""
     return _cut(task_id, _MAX_STEM) + _EXTENSION
 
 
@@ -46,7 +46,7 @@ def _stem(source: str) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Make a text a legal part of a file name, of so many bytes at most."""
+    """Turn a text into a valid part of a file name with a maximum length in bytes."""
     text = _RESERVED.sub("_", " ".join(text.split()))
     text = "".join(filter(str.isprintable, text)).lstrip(".- ")
     return text.encode()[:most].decode(errors="ignore").rstrip() or "clip"

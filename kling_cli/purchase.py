@@ -6,8 +6,8 @@
                           └── not sent, busy ─┘ └──────── seen ────────────────────┴─> submitted,
                                                             processing, succeed, failed
 
-`claimed` is provably unsent. From `sending` on, the process that wrote it may have died after the
-first byte, so only look-ups are left; no way leads from `unknown` back to a stage that sends.
+`claimed` is provably unsent. From `sending` on, the process may have died after the first byte, so
+only look-ups are allowed. Nothing leads from `unknown` back to a stage that sends.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ NO_JOURNAL = (
 
 
 class Event(StrEnum):
-    """What can happen to a purchase, apart from being seen at the service."""
+    """What can happen to a purchase, apart from a response that shows its task."""
 
     SEND = "send"
     NOT_SENT = "not sent"
@@ -39,7 +39,7 @@ class Event(StrEnum):
 
 
 class Step(StrEnum):
-    """What a run does next about a purchase; `renew` buys again after a failed or expired one."""
+    """What a run does next with a purchase; `renew` buys again after a failed or expired one."""
 
     SEND = "send"
     FIND = "find"
@@ -48,8 +48,8 @@ class Step(StrEnum):
     RENEW = "renew"
 
 
-# The only steps that there are, apart from being seen. None stands for "gone": nothing was bought,
-# and the journal forgets it.
+# The only transitions, apart from a response that shows the task. None means that nothing was
+# bought and the row is deleted.
 TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
     (Stage.CLAIMED, Event.SEND): Stage.SENDING,
     (Stage.CLAIMED, Event.DROP): None,
@@ -62,13 +62,13 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
 
 
 def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
-    """Return the purchase after the service has shown its task; a final stage stays."""
+    """Update a purchase from its task at the service; a final stage does not change."""
     stage, is_final = purchase.stage, purchase.stage in (Stage.SUCCEED, Stage.FAILED)
     is_backwards = stage is Stage.PROCESSING and task.status is TaskStatus.SUBMITTED
-    if not is_final and not is_backwards:  # which is shown, not kept
+    if not is_final and not is_backwards:  # shown, but not recorded
         stage = Stage(task.status.value)
-    # It has not ended before it was last seen running: with a clock of ours that runs years ahead,
-    # the service's own time would turn a fresh result into one that is long deleted.
+    # It cannot have ended before it was last seen running. Otherwise, with a local clock that is
+    # years ahead, a new result would count as deleted.
     is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
     earliest = purchase.updated_at if is_running else 0.0
     finished = None
@@ -87,7 +87,7 @@ def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
 
 
 def next_step(purchase: Purchase, *, now: float) -> Step:
-    """Decide what a run that meets this purchase does next."""
+    """Decide what a run does next with this purchase."""
     if purchase.stage is Stage.CLAIMED:
         return Step.SEND
     if purchase.stage in (Stage.SENDING, Stage.UNKNOWN):
@@ -100,17 +100,17 @@ def next_step(purchase: Purchase, *, now: float) -> Step:
 
 
 def is_expired(purchase: Purchase, *, now: float) -> bool:
-    """Tell whether the service has deleted the result by now."""
+    """Tell whether the service has deleted the result."""
     finished = purchase.finished_at
     return finished is not None and now - finished > RESULT_LIFE_SECONDS
 
 
 def wait_command(purchase: Purchase, *, is_kept: bool) -> str:
-    """Format the hint that names the command which goes on with a purchase.
+    """Format the hint with the command that resumes a purchase.
 
     Args:
         purchase: what to wait for.
-        is_kept: whether a journal knows where it was bought; else the command has to say so.
+        is_kept: whether a journal knows where it was bought; else the command needs --base-url.
     """
     if is_kept or purchase.is_sandbox:
         return f"kling wait {purchase.name}"
@@ -118,7 +118,7 @@ def wait_command(purchase: Purchase, *, is_kept: bool) -> str:
 
 
 def get_charged(purchase: Purchase) -> Charged:
-    """Return whether a purchase costs something; a task that failed does not."""
+    """Return whether a purchase is charged; a failed task is not."""
     if purchase.is_sandbox or purchase.stage is Stage.FAILED:
         return "no"
     return "yes" if purchase.is_seen else "maybe"
@@ -127,7 +127,7 @@ def get_charged(purchase: Purchase) -> Charged:
 def make_unknown(
     purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
 ) -> UnknownError:
-    """Make the error for a submission that may or may not have been accepted."""
+    """Create the error for a submission that may or may not have been accepted."""
     twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
     again = ", and so does the same command, which never sends it again" if is_kept else ""
     return UnknownError(

@@ -47,14 +47,14 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token that knows where it came from and never shows itself."""
+    """A bearer token with its source; its `repr` hides the value."""
 
     _value: str = field(repr=False)
     source: str
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> "Token":
-        """Parse a token as people paste it: with a final newline, with `Bearer ` in front."""
+        """Parse a token as users paste it: with a final newline, or after `Bearer `."""
         value = _BEARER.sub("", text.strip())
         if len(value) > _LONGEST_TOKEN:
             fault = f"has {len(value)} characters; the maximum is {_LONGEST_TOKEN}"
@@ -68,16 +68,16 @@ class Token:
         raise SetupError("token_invalid", f"The token from {source} {fault}.", hint=hint)
 
     def reveal(self) -> str:
-        """Return the value, for the Authorization header and the settings file alone."""
+        """Return the value; only for the Authorization header and the settings file."""
         return self._value
 
     @property
     def masked(self) -> str:
-        """The last four characters behind stars, or stars alone for a short token."""
+        """Stars and the last four characters, or only stars for a short token."""
         return f"****{self._value[8:][-4:]}"
 
     def derive(self, fingerprint: str) -> str:
-        """Derive the external task id of a request: the same from every machine of an account."""
+        """Derive the external task id of a request, the same on every machine of an account."""
         return "kling-" + self._hash(fingerprint)[:26]
 
     def tag(self, base_url: str) -> str:
@@ -97,8 +97,8 @@ class Token:
 
         key, claims = self._value, self._read_claims()
         account = claims.get("iss")
-        # A self-signed JWT is new every half hour, and its account is not. Beside any other claim
-        # `iss` may name the issuer of many accounts.
+        # A self-signed JWT changes every half hour, but its account does not. With any other claim,
+        # `iss` may be the issuer of many accounts.
         if isinstance(account, str) and account and claims.keys() <= _SELF_SIGNED:
             key = account
         digest = hmac.digest(key.encode(), text.encode(), "sha256")
@@ -118,11 +118,11 @@ class Token:
 
 
 def _parse_base_url(text: str) -> str:
-    """Parse what stands before `/v1/videos/effects`; two spellings of one URL come out equal."""
+    """Parse an API base URL, and normalise its spelling."""
     text = text.strip()
     if text == SANDBOX:
         return text
-    # The shape comes first: what urllib says of a wrong URL may quote a password in it.
+    # Check the shape first: an error of urllib may quote a password in the URL.
     parts = urlsplit(text) if _URL.fullmatch(text) else None
     if parts is None or (parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")):
         raise ValueError(
@@ -132,7 +132,7 @@ def _parse_base_url(text: str) -> str:
     host = parts.netloc.lower()
     if parts.port == {"http": 80, "https": 443}[parts.scheme]:
         host = host.rpartition(":")[0]
-    # Who pastes the whole address of the endpoint means its base URL.
+    # Accept the URL of the endpoint, too.
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
@@ -144,7 +144,7 @@ def _parse_jobs(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting; `parse` raises a ValueError whose text continues the name: must be ..."""
+    """One setting; the ValueError of `parse` continues its name: must be ..."""
 
     name: str
     description: str
@@ -158,7 +158,7 @@ class Key:
 
     @property
     def flag(self) -> str:
-        """The option, such as --base-url; none for the token, as everybody sees arguments."""
+        """The option, such as --base-url; the token has none, because arguments are public."""
         return "" if self.name == "token" else f"--{self.name.replace('_', '-')}"
 
 
@@ -178,7 +178,7 @@ TIMEOUT = Key(
 )
 _MODEL = Key("model", "model that makes the video; by default the scene's own", str.strip)
 _OUTPUT = Key("output", "where to save videos: a file, a directory, or - for standard output", str)
-# The smallest account may have five tasks under way; one place is left for something else.
+# The smallest account can run five tasks; leave one for something else.
 _JOBS = Key("jobs", f"number of parallel tasks, 1 to {_MOST_JOBS}", _parse_jobs, "4")
 KEYS = (TOKEN, BASE_URL, _MODEL, TIMEOUT, _JOBS, _OUTPUT)
 
@@ -188,14 +188,14 @@ def find_key(name: str) -> Key:
     for key in KEYS:
         if name.replace("-", "_") == key.name:
             return key
-    # The name is not repeated: it may be the token itself, given in the wrong place.
+    # Do not repeat the name: it may be a token in the wrong place.
     hint = f"Settings: {', '.join(key.name for key in KEYS)}."
     raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[_Value]):
-    """A value in force, the flag, variable or file that it comes from, and how it stands there."""
+    """A value, its source (flag, variable or file), and its text there."""
 
     value: _Value
     source: str
@@ -206,7 +206,7 @@ class Setting(Generic[_Value]):
 class Settings:
     """The settings of one run; `timeout` is in seconds, None for no limit.
 
-    A value that cannot be used is None, and stands in `problems` by the name of its setting.
+    An invalid value is None, and its error is in `problems` under the name of the setting.
     """
 
     base_url: Setting[str]
@@ -223,14 +223,14 @@ class Settings:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether the embedded sandbox takes the service's place."""
+        """Whether the sandbox is used instead of the service."""
         return self.base_url.value == SANDBOX
 
     def find_token(self, token: Token) -> Token:
-        """Refuse the stored token for any other base URL than the stored one.
+        """Refuse to use the stored token for a base URL other than the stored one.
 
         Args:
-            token: what `read_token` has returned: a pipe can be read only once.
+            token: the result of `read_token`, because a pipe can be read only once.
         """
         home = ""
         with suppress(ValueError):
@@ -242,10 +242,10 @@ class Settings:
         return token
 
     def read_token(self) -> Token:
-        """Read the token in force, wherever it may be sent; a pipe can be read only once."""
+        """Read the current token; a pipe can be read only once."""
         given = self.environ.get(TOKEN.environment, "").strip()
         if self.is_sandbox and not given.startswith(SANDBOX):
-            # A real token never reaches the sandbox, also where a script exports one.
+            # A real token never reaches the sandbox, even if a script exports one.
             return Token.parse(SANDBOX, source=SANDBOX)
         if given:
             return Token.parse(given, source=TOKEN.environment)
@@ -262,7 +262,7 @@ class Settings:
 
 
 def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Settings:
-    """Resolve every setting but the token; a flag that was not given is None."""
+    """Resolve every setting except the token; a missing flag is None."""
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
@@ -310,7 +310,7 @@ def _parse(key: Key, text: str, source: str) -> object:
     try:
         return key.parse(text)
     except ValueError as reason:
-        # A base URL may hold a password.
+        # A base URL may contain a password.
         shown = without_query(text.rpartition("@")[2]) if key is BASE_URL else clean(text, limit=80)
         kind = UsageError if source in (key.flag, _INPUT) else SetupError
         message = f"{source}: {key.name} {reason}, not '{shown}'."
@@ -326,16 +326,16 @@ def _read_token_file(path: Path) -> Token:
         message = f"{source} cannot be read: {error.strerror}."
         hint = f"Use a file that contains only the token, or set {TOKEN.environment}."
         raise SetupError("token_file_unreadable", message, hint=hint) from None
-    # Bytes that are no UTF-8 become characters that the token's own check names.
+    # Invalid UTF-8 becomes characters that the check of the token reports.
     return Token.parse(content.decode("utf-8-sig", "surrogateescape"), source=source)
 
 
 def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
-    """Find the directory that a variable names, else the system's; None for a user without home."""
+    """Find the directory of a variable, else the system's; None for a user without a home."""
     named = environ.get(variable, "")
     if named.strip():
         if not Path(named).is_absolute():
-            # Another working directory would mean another journal, and so a second purchase.
+            # With a relative path, another working directory would mean a second purchase.
             message = f"{variable} must be an absolute path, not '{clean(named)}'."
             raise SetupError("invalid_setting", message)
         return Path(named)
@@ -344,7 +344,7 @@ def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
     system = platformdirs.PlatformDirs("kling", appauthor=False)
     try:
         return system.user_state_path if variable == STATE_VARIABLE else system.user_config_path
-    except RuntimeError:  # no HOME and a user id that nobody knows, as in containers
+    except RuntimeError:  # no HOME and an unknown user id, as in containers
         return None
 
 
@@ -354,14 +354,14 @@ def find_config_file(environ: Mapping[str, str]) -> Path:
 
 
 def require_home(directory: Path | None) -> Path:
-    """Refuse what needs a directory to a user who has none."""
+    """Refuse to continue without a directory."""
     if directory is None:
         raise SetupError("no_home", "This user has no home directory.", hint=_NO_HOME)
     return directory
 
 
 def store(path: Path, name: str, text: str) -> object:
-    """Store one setting in the file and return its value; of two writers the last one wins."""
+    """Store one setting in the file and return its value; the last writer wins."""
     key = find_key(name)
     value = _parse(key, text, _INPUT)
     _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
@@ -369,7 +369,7 @@ def store(path: Path, name: str, text: str) -> object:
 
 
 def remove(path: Path, name: str) -> str:
-    """Remove one setting from the file, also an unknown one; return its name."""
+    """Remove one setting from the file, even an unknown one; return its name."""
     _, values, _ = _read(path)
     name = name if name in values else find_key(name).name
     if name in values:
@@ -378,7 +378,7 @@ def remove(path: Path, name: str) -> str:
 
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
-    """Read the file: its text, what that holds, and its mode; a missing file is an empty one."""
+    """Read the file: its text, its values and its mode; a missing file is empty."""
     import tomllib
 
     file = clean(str(path))
@@ -390,7 +390,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
     if mode & stat.S_IWOTH:
-        # Whoever can write it can send the token to a host of their own.
+        # Anyone who can write it can send the token to their own host.
         message = f"Every user can change {file}, so its settings are not used."
         hint = f"Check its settings, then run: {_close(file)}"
         raise SetupError("config_unsafe", message, hint=hint)
@@ -400,7 +400,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
     except ValueError as error:
         place = re.search(r"at line (\d+), column \d+", str(error))
         line = text.split("\n")[int(place[1]) - 1] if place else ""
-        # Any other line may hold the token, and so may the error's own words.
+        # Any other line may contain the token, and so may the error message.
         shown = ""
         if _HARMLESS_LINE.match(line):
             shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
@@ -409,7 +409,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
 
 
 def _change(path: Path, name: str, value: str | None) -> None:
-    """Change one line of the file, or take it away, and leave the others as the user wrote them."""
+    """Change or remove one line of the file, and keep the others as the user wrote them."""
     import json
     import tomllib
 
@@ -418,7 +418,7 @@ def _change(path: Path, name: str, value: str | None) -> None:
     lines = [line for line in lines if line.partition("=")[0].strip() != name]
     values.pop(name, None)
     if value is not None:
-        # JSON spells a text as TOML does, but for DEL.
+        # A JSON string is a valid TOML string, except for DEL.
         spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         lines.append(f"{name} = {spelled}")
         values[name] = value
@@ -426,12 +426,12 @@ def _change(path: Path, name: str, value: str | None) -> None:
     with suppress(ValueError):
         if tomllib.loads(content) == values:
             return _write(path, content.encode())
-    # There is a table at its end, a value over several lines, or no such text in UTF-8.
+    # The file ends with a table, has a multi-line value, or the text is not valid UTF-8.
     raise _refuse(clean(str(path)), f"cannot store this {name}, so it was not changed")
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file, or a link's target, in one step: old or new, it is whole at any moment."""
+    """Replace the file, or the target of a link, atomically."""
     file = clean(str(path))
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
