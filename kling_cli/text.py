@@ -21,7 +21,7 @@ def clean(text: str, *, limit: int = 500) -> str:
     """
     text = text[: limit + 1]
     # Most text is harmless, and this is called at every step of every task.
-    shown = (text if text.isprintable() else "".join(map(_escape, text))).strip()
+    shown = text if text.isprintable() else "".join(map(_escape, text))
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
