@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shlex
 import signal
 import sys
 import threading
@@ -27,7 +28,7 @@ from kling_cli.errors import (
 from kling_cli.models import Purchase, Stage, TaskResult, TaskStatus
 from kling_cli.output import format_result
 from kling_cli.purchase import get_charged, wait_command
-from kling_cli.text import format_units
+from kling_cli.text import format_costs, format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _LISTEN_SECONDS = 0.5
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+# So many can be looked at one by one.
+_FEW_CLIPS = 3
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
     ExitCode.PENDING: "still running",
@@ -103,7 +106,9 @@ def run(
             report.print_stopped(left, unsent, error.exit_code)
             error.is_reported = True
         raise
-    context.console.close(report.summary(), detail=report.cost())
+    context.console.close(report.summary(), detail=format_costs(report.costs))
+    if advice := report.advice():
+        context.console.info(advice)
     return combine(report.codes)
 
 
@@ -188,7 +193,7 @@ class _Report:
     ) -> None:
         self.codes: set[ExitCode] = set()
         self.counts: Counter[str] = Counter()
-        self._costs: list[float | None] = []
+        self.costs: list[float | None] = []
         self._directories: set[Path] = set()
         self._context = context
         self._format_rows = format_rows
@@ -204,7 +209,7 @@ class _Report:
         self.counts[_classify(result)] += 1
         self._directories |= {Path(file).parent for file in result.files}
         if result.purchase and result.purchase.stage is Stage.SUCCEED and not result.reused:
-            self._costs.append(result.purchase.units)
+            self.costs.append(result.purchase.units)
         is_shown = self._is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
             is_shown = self.counts["not started"] > 1  # one speaks for all
@@ -246,17 +251,17 @@ class _Report:
         """Summarize a run of several jobs in one line."""
         if self._is_single or self._is_status:
             return ""
-        place = f" in {self._directories.pop()}/" if len(self._directories) == 1 else ""
+        place = f" in {next(iter(self._directories))}/" if len(self._directories) == 1 else ""
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
-    def cost(self) -> str:
-        """Sum up what this run has bought, as far as the service says what it cost."""
-        known = [units for units in self._costs if units is not None]
-        if not known:
+    def advice(self) -> str:
+        """Name the command that shows many saved clips; empty for a few."""
+        if self.counts["saved"] <= _FEW_CLIPS or len(self._directories) != 1:
             return ""
-        unknown = len(self._costs) - len(known)
-        return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
+        page = shlex.quote(str(next(iter(self._directories)) / "index.html"))
+        sandbox = " --sandbox" if self._context.settings.is_sandbox else ""
+        return f"To look at them: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self._context
