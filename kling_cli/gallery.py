@@ -37,7 +37,8 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 _MARK = b'<meta name="generator" content="kling">'
 _MARK_BYTES = 2000
 # In pixels: twice as large as it is shown, for the screens of phones.
-_THUMBNAIL_SIDE = 400
+_THUMBNAIL_SIZE = (320, 320)
+_DRAFT_SIZE = (240, 240)  # neither side gets smaller, so that 320 x 240 is enough
 _THUMBNAIL_QUALITY = 72
 _NO_FILE = {"file": "gone, or changed", "url": "a URL", "stdin": "from standard input"}
 
@@ -61,17 +62,14 @@ def check(path: Path, *, force: bool) -> None:
         message = f"No page can be written at {shown}: it is not a regular file."
         hint = f"Name a file: --html {clean(str(path / 'index.html'))}" if path.is_dir() else ""
         raise InputError("output_not_writable", message, hint=hint)
-    try:
-        with path.open("rb") as file:
-            is_page = _MARK in file.read(_MARK_BYTES)
-    except OSError:
-        is_page = False
+    with path.open("rb") as file:
+        is_page = _MARK in file.read(_MARK_BYTES)
     if not (is_page or force):
         message = f"{shown} exists already, and is no page of kling tasks. It was left as it is."
         raise InputError("output_exists", message, hint="--force replaces it.")
 
 
-def save(page: Iterable[bytes], path: Path) -> None:
+def save(page: Iterable[str], path: Path) -> None:
     """Write a page, or replace the one that is there, in one step.
 
     Raises:
@@ -81,7 +79,7 @@ def save(page: Iterable[bytes], path: Path) -> None:
     temporary = target.with_name(f".kling-{os.urandom(6).hex()}.part")
     try:
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x", encoding="ascii", newline="\n") as file:
                 file.writelines(page)
             temporary.replace(target)
         finally:
@@ -97,7 +95,7 @@ def render(
     *,
     directory: Path,
     now: float,
-) -> Iterator[bytes]:
+) -> Iterator[str]:
     """Render the page piece by piece, in ASCII, so that it is right in any encoding.
 
     Args:
@@ -106,28 +104,18 @@ def render(
         directory: of the page; links to files start there.
         now: seconds since the epoch.
     """
-    for piece in _render(purchases, files, directory, now):
-        yield piece.encode("ascii", "xmlcharrefreplace")
-
-
-def _render(
-    purchases: Sequence[Purchase],
-    files: Mapping[str, Sequence[str]],
-    directory: Path,
-    now: float,
-) -> Iterator[str]:
     statuses = Counter(purchase.status for purchase in purchases)
     scenes = sorted({purchase.effect_scene for purchase in purchases})
     # A task that failed costs nothing.
     costs = [purchase.units for purchase in purchases if purchase.stage is Stage.SUCCEED]
     count = format_count(len(purchases), "task")
-    is_sandbox = any(purchase.is_sandbox for purchase in purchases)
+    kind = "sandbox" if any(purchase.is_sandbox for purchase in purchases) else ""
     chips = [_fill("count", name=name, number=f"{number}") for name, number in statuses.items()]
     yield _fill(
         "page",
         policy=_make_policy(),
         count=count,
-        head=_join(count, format_costs(costs), "sandbox" if is_sandbox else ""),
+        head=_join(count, format_costs(costs), kind),
         counts_html="".join(chips),
         scenes_html="".join(_fill("option", name=scene) for scene in scenes),
         statuses_html="".join(_fill("option", name=status) for status in statuses),
@@ -137,10 +125,13 @@ def _render(
         groups[tuple(image["sha256"] or image["source"] for image in purchase.images)] += [purchase]
     for group in groups.values():
         images = group[0].images
+        sizes = [
+            f"{it['width']} \N{MULTIPLICATION SIGN} {it['height']}" for it in images if it["width"]
+        ]
         yield _fill(
             "group",
             name=" + ".join(map(_name, images)) or "unknown picture",
-            size=_join(*(f"{it['width']} \N{MULTIPLICATION SIGN} {it['height']}" for it in images)),
+            size=_join(*sizes),
             shown=str(min(len(group), 3)),
         )
         # Kept for one group alone, so that memory does not grow with the page.
@@ -168,7 +159,7 @@ def _render_card(
     if purchase.finished_at:
         taken = f"took {format_elapsed(max(purchase.finished_at - purchase.created_at, 0))}"
     no_clip = "No clip" if purchase.status.is_final else "No clip yet"
-    titles = {scene.name: scene.title or "" for scene in catalogue()}
+    titles = (scene.title for scene in catalogue() if scene.name == purchase.effect_scene)
     return _fill(
         "card",
         pictures_html="".join(_render_picture(image, thumbnails) for image in purchase.images),
@@ -178,7 +169,7 @@ def _render_card(
             _fill("id", name=name) for name in (purchase.task_id, purchase.external_task_id) if name
         ),
         scene=purchase.effect_scene,
-        title=titles.get(purchase.effect_scene, ""),
+        title=next(titles, None) or "",
         status=purchase.status,
         time=format_time(purchase.created_at) or "",
         facts=_join(taken, format_units(purchase.units)),
@@ -189,7 +180,7 @@ def _render_card(
 
 def _render_picture(image: Image, thumbnails: dict[object, str]) -> str:
     source = image["source"]
-    if not thumbnails.get(source):
+    if source not in thumbnails:
         thumbnails[source] = _make_thumbnail(image)
     if thumbnails[source]:
         return _fill("picture", name=_name(image), data_html=thumbnails[source])
@@ -203,11 +194,8 @@ def _make_thumbnail(image: Image) -> str:
     from kling_cli.images import decoding
     from kling_cli.images.preflight import read_header
 
-    path = Path(str(image["source"]))
     try:
-        if image["kind"] != "file" or not path.is_file():
-            return ""
-        content = path.read_bytes()
+        content = Path(str(image["source"])).read_bytes()
         # The hash of a repaired picture is not that of its file.
         if not image["fixes"] and hashlib.sha256(content).hexdigest() != image["sha256"]:
             return ""
@@ -215,11 +203,13 @@ def _make_thumbnail(image: Image) -> str:
             _, picture = read_header(content)
             if picture is None:
                 return ""
-            picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))  # a JPEG by Pillow's draft
+            # A JPEG is decoded at a part of its size; of itself `thumbnail` takes a larger part.
+            picture.draft("RGB", _DRAFT_SIZE)
+            picture.thumbnail(_THUMBNAIL_SIZE)
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             small = io.BytesIO()
             upright.save(small, "JPEG", quality=_THUMBNAIL_QUALITY)
-    except Exception:  # Pillow raises whatever it likes
+    except Exception:  # it never was a file here, is gone, or is damaged
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
 
@@ -231,8 +221,8 @@ def _name(image: Image) -> str:
 
 def _link(location: str, directory: Path) -> str:
     """Make what may stand in `href` and `src`: a web address, or a path from the page's place."""
-    if location.startswith(("https://", "http://")):
-        return escape(location)
+    if location.lower().startswith(("https://", "http://")):
+        return _escape(location)
     if location.startswith("file:"):  # the sandbox's own: no other URL of that kind is accepted
         location = url2pathname(urlsplit(location).path)
     return quote(os.fsencode(os.path.relpath(location, directory)))
@@ -249,10 +239,14 @@ def _join(*parts: str) -> str:
 def _fill(part: str, **values: str) -> str:
     """Fill a part of the template; what is not HTML by its name is cleaned and escaped."""
     safe = {
-        name: text if name.endswith("_html") else escape(clean(text))
+        name: text if name.endswith("_html") else _escape(clean(text))
         for name, text in values.items()
     }
     return _read_template()[part].substitute(safe)
+
+
+def _escape(text: str) -> str:
+    return escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 @cache
@@ -263,10 +257,8 @@ def _read_template() -> Mapping[str, Template]:
 
 def _make_policy() -> str:
     """Make the policy that allows the page's own style and script, pictures in it, and clips."""
-    parts = _read_template()
-    hashes = {}
-    for tag, part in (("style", "page"), ("script", "page_end")):
-        text = parts[part].template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    hashes, template = {}, _TEMPLATE.read_text(encoding="ascii")
+    for tag, text in re.findall(r"<(style|script)>(.+?)</", template, re.DOTALL):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         hashes[tag] = f"'sha256-{digest}'"
     return (

@@ -148,8 +148,8 @@ def _write_page(
     page = gallery.render(purchases, files, directory=path.parent, now=context.clock.time())
     if html == "-":
         context.output.check()
-        context.stdout.buffer.writelines(page)
-        context.stdout.buffer.flush()
+        context.stdout.writelines(page)
+        context.stdout.flush()
         return
     gallery.check(path, force=force)
     gallery.save(page, path)

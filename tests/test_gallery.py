@@ -4,10 +4,11 @@ import re
 import shutil
 from html import unescape
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
 import typer
+from PIL import Image
 from support.browser import open_browser
 from support.photos import make_photos
 from support.replies import DROP
@@ -169,30 +170,28 @@ def test_pictures_that_cannot_be_shown(
 
 @pytest.mark.usefixtures("service")
 def test_a_repaired_picture_is_shown(kling: Program, tmp_path: Path) -> None:
-    """A picture that was repaired before it was sent is shown as it is now."""
+    """A picture that was repaired before it was sent is shown as it is now, while it is one."""
     photo = tmp_path / "photo.webp"
-    from PIL import Image
-
     Image.open(PHOTO).save(photo)
     assert kling("effect", "squish", photo, "--fix").code == 0
-    assert kling("tasks", "--html", "-").out.count("<img") == 1
+    for content, count in ((photo.read_bytes(), 1), (photo.read_bytes()[:3000], 0), (b"text", 0)):
+        photo.write_bytes(content)
+        assert kling("tasks", "--html", "-").out.count("<img") == count
 
 
-@pytest.mark.usefixtures("service")
-def test_files_are_linked_from_where_the_page_is(
-    kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("option", [("-o", "clips/a: 50%#?\u00e9.mp4"), ()])
+def test_clips_on_this_machine_are_linked_from_where_the_page_is(
+    option: tuple[str, ...], kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A saved clip is linked by a path relative to the page, or to the shell's place for stdout."""
-    (tmp_path / "pages").mkdir()
-    clip = tmp_path / "clips" / "a: 50%#?\u00e9.mp4"
-    clip.parent.mkdir()
-    assert kling("effect", "squish", PHOTO, "-o", clip).code == 0
+    """By a path relative to the page, or to the shell's place for standard output."""
     monkeypatch.chdir(tmp_path)
-    assert kling("tasks", "--html", "pages/index.html").code == 0
+    Path("pages").mkdir()
+    Path("clips").mkdir()
+    location = kling("effect", "squish", PHOTO, "--sandbox", *option).out.strip()
+    assert kling("tasks", "--sandbox", "--html", "pages/index.html").code == 0
     (link,) = re.findall('<video src="([^"]+)"', Path("pages/index.html").read_text())
-    assert not urlsplit(link).scheme
-    assert (tmp_path / "pages" / unquote(urlsplit(link).path)).samefile(clip)
-    assert f'src="{link.removeprefix("../")}"' in kling("tasks", "--html", "-").out
+    assert Path("pages", unquote(link)).samefile(location.removeprefix("file://"))
+    assert f'src="{link.removeprefix("../")}"' in kling("tasks", "--sandbox", "--html", "-").out
 
 
 @pytest.mark.parametrize(
