@@ -257,7 +257,8 @@ class _Report:
 
     def advice(self) -> str:
         """Name the command that shows many saved clips; empty for a few."""
-        if self.counts["saved"] <= _FEW_CLIPS or len(self._directories) != 1:
+        is_listed = self._context.journal.is_kept and len(self._directories) == 1
+        if not is_listed or self.counts["saved"] <= _FEW_CLIPS:
             return ""
         page = shlex.quote(str(next(iter(self._directories)) / "index.html"))
         sandbox = " --sandbox" if self._context.settings.is_sandbox else ""
