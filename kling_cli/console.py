@@ -121,7 +121,10 @@ class Console:
             self._hints.add(error.hint)
             self.write("hint", error.hint)
         if self._annotates:
-            message = "\n".join(map(clean, error.message.splitlines()))
+            lines = error.message.splitlines()
+            if name and name not in error.message:
+                lines[0] = f"{name}: {lines[0]}"
+            message = "\n".join(map(clean, lines))
             escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
             self._emit(f"::error title=kling {error.code}::{escaped}\n")
 

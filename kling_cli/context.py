@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
 from kling_cli.console import Console, Row, can_style
-from kling_cli.errors import SetupError
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
 
@@ -94,7 +93,18 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force; doubts about them are shown once."""
+        """The settings in force.
+
+        Raises:
+            KlingError: one of them cannot be used, wherever it comes from.
+        """
+        settings = self.load_settings()
+        if settings.problems:
+            raise next(iter(settings.problems.values()))
+        return settings
+
+    def load_settings(self) -> "Settings":
+        """Load the settings, with all that is wrong with them; doubts are shown."""
         from kling_cli.settings import load
 
         settings = load(self.environ, flags=self._flags)
@@ -141,18 +151,11 @@ class Context:
 
     @cached_property
     def sandbox(self) -> "WSGIApplication":
-        """The embedded service.
-
-        Raises:
-            SetupError: this user has no home directory, and no variable names one.
-        """
+        """The embedded service."""
         from kling_cli.sandbox.app import Sandbox
+        from kling_cli.settings import require_home
 
-        directory = self.settings.state_directory
-        if directory is None:
-            message = "The sandbox cannot keep its tasks: this user has no home directory."
-            hint = "Name a directory in KLING_STATE_DIR."
-            raise SetupError("state_directory_unknown", message, hint=hint)
+        directory = require_home(self.settings.state_directory)
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
@@ -178,7 +181,6 @@ class Context:
     def client(self, base_url: str) -> "Client":
         """Return this thread's client of a service; a connection is kept for each."""
         from kling_cli.api.client import Client
-        from kling_cli.api.transport import Transport
         from kling_cli.settings import Token
 
         clients: dict[str, Client] = self._clients.__dict__
@@ -190,9 +192,7 @@ class Context:
             else:
                 is_own = base_url == self.settings.base_url.value
                 token = self.token if is_own else self.any_token
-            transport = Transport(
-                environ=self.environ, log=self.console.log, application=application
-            )
+            transport = self.open_transport(application)
             clients[base_url] = Client(transport, base_url=url, token=token)
         return clients[base_url]
 
@@ -202,8 +202,10 @@ class Context:
 
         client = self.client(purchase.base_url)
         return Poll(
-            purchase,
-            lambda seen, left: client.get_task(seen.name, seen.external_task_id, seconds=left),
+            purchase=purchase,
+            fetch=lambda seen, left: client.get_task(
+                seen.name, seen.external_task_id, seconds=left
+            ),
             journal=self.journal,
             clock=self.clock,
             deadline=deadline,
@@ -217,11 +219,11 @@ class Context:
         while clients:
             clients.popitem()[1].close()
 
-    def open_transport(self) -> "Transport":
-        """Open a connection to other hosts than the service, where no token goes."""
+    def open_transport(self, application: "WSGIApplication | None" = None) -> "Transport":
+        """Open connections to any host, or to an application in this process."""
         from kling_cli.api.transport import Transport
 
-        return Transport(environ=self.environ, log=self.console.log)
+        return Transport(log=self.console.log, application=application)
 
 
 @contextmanager

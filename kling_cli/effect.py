@@ -1,15 +1,15 @@
 """One `kling effect` run: options → pictures → requests → confirm → runner."""
 
-import json
+import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kling_cli import runner
+from kling_cli import output, runner
 from kling_cli.api.parse import is_plain_http, is_safe_id
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Row
@@ -32,7 +32,7 @@ from kling_cli.runner import Job
 from kling_cli.scenes import Scene, catalogue, find, find_end
 from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_group
 from kling_cli.submit import Plan, Submission, plan
-from kling_cli.text import clean, format_count, without_query
+from kling_cli.text import clean, format_count, format_time, without_query
 
 # The service's own default for two people is the oldest model, and one gateway names none at all:
 # so the model is always sent.
@@ -59,6 +59,7 @@ class EffectOptions:
     yes: bool
     no_wait: bool
     force: bool
+    open: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -93,21 +94,34 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
     effect.check()
     effect.confirm()
-    format_rows: runner.FormatRows = runner.format_locations
+    format_rows: output.FormatRows = output.format_locations
+    header = output.PLAN_HEADER if options.dry_run else ()
     if options.dry_run:
         context.console.info("This is a dry run: nothing is sent.")
-        format_rows = _format_plan
+        is_shown = context.output.is_terminal
+        format_rows = output.describe_plan if is_shown else output.format_plan
     elif options.no_wait:
-        format_rows = _format_id
+        format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:
-        format_rows = runner.format_nothing
-    jobs, workers = effect.jobs(), context.settings.jobs.value
+        format_rows = output.format_nothing
+    # What is not sent needs no time, and so keeps its order.
+    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
     try:
-        return runner.run(context, jobs, workers=workers, format_rows=format_rows, is_status=False)
+        code = runner.run(
+            context,
+            jobs,
+            workers=workers,
+            format_rows=format_rows,
+            is_status=options.dry_run,
+            header=header,
+        )
     finally:
         if effect.downloads:
             effect.downloads.abandon()
+    if options.open:
+        runner.open_videos(jobs)
+    return code
 
 
 @dataclass(eq=False)
@@ -143,19 +157,26 @@ class _Effect:
         finally:
             context.console.finish(row)
         context.prepare()
-        refused = [item.error for item in items if item.error]
-        if len(refused) < len(items):
-            try:
-                _ = context.token  # or each thread would find out that there is none
-            except SetupError:
-                for problem in refused:  # what is free is reported first
-                    context.console.error(problem)
-                raise
         if not self.options.no_wait:
             tasks, force = len(self.items), self.options.force
             self.downloads = runner.open_downloads(context, tasks=tasks, force=force)
         if self.downloads:
+            self.downloads.prepare(dry_run=self.options.dry_run)
+        if self._sound:
+            try:
+                _ = context.token  # or each thread would find out that there is none
+            except SetupError:
+                for item in items:  # what is free is reported first
+                    if item.error:
+                        context.console.error(item.error)
+                raise
+        if self.downloads:
             self._check_paths(self.downloads)
+
+    @property
+    def _sound(self) -> list[_Item]:
+        """The items that nothing is wrong with, each once."""
+        return [item for item in dict.fromkeys(self.items) if item.error is None]
 
     def confirm(self) -> None:
         """Warn of what may be bought in vain, and ask the user, where there is one, before buying.
@@ -164,14 +185,12 @@ class _Effect:
             StoppedError: the user did not agree.
         """
         context, options = self.context, self.options
-        warnings = self._find_doubts()
+        warnings = self._find_doubts() if self._sound else ()
         has_user = context.stdin.isatty() and context.stderr.isatty()
         asks = has_user and not (options.dry_run or options.yes or context.settings.is_sandbox)
         if not (warnings or asks):
             return
-        requests = [
-            self._request(item.pictures) for item in dict.fromkeys(self.items) if not item.error
-        ]
+        requests = [self._request(item.pictures) for item in self._sound]
         # The same picture under two names is one task.
         plans = {request.fingerprint: self._plan(request) for request in requests}
         new = sum(each.action == "buy" for each in plans.values())
@@ -191,10 +210,18 @@ class _Effect:
             raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
 
     def _find_doubts(self) -> tuple[str, ...]:
-        """Find what speaks against buying: what the provider has ended."""
-        host = urlsplit(self.context.settings.base_url.value).hostname or ""
+        """Find what speaks against buying: an ended scene, a token that expires before the wait."""
+        context = self.context
+        host = urlsplit(context.settings.base_url.value).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
-        return (end,) if end else ()
+        doubts = [end] if end else []
+        expires = context.token.expires.timestamp() if context.token.expires else math.inf
+        left = expires - context.clock.time()
+        if left < context.deadline() - context.clock.monotonic():
+            when = f"{'expires' if left > 0 else 'expired'} at {format_time(expires)}"
+            late = ", before the wait may end" if left > 0 else ""
+            doubts.append(f"The token {when}{late}. An API key does not expire.")
+        return tuple(doubts)
 
     def jobs(self) -> list[Job]:
         """List the jobs; what is refused comes first, so that nobody waits to learn of it."""
@@ -228,7 +255,7 @@ class _Effect:
                 deadline=deadline,
                 stopped=context.stopped,
             )
-            job.stop = submission.stop
+            job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:
                 note = f"Task {purchase.name} was bought before; this run costs nothing."
@@ -357,7 +384,6 @@ class _Effect:
         return plan(request, self.context.journal, now=self.context.clock.time())
 
     def _check_paths(self, downloads: Downloads) -> None:
-        downloads.prepare(dry_run=self.options.dry_run)
         items = list(dict.fromkeys(self.items))
         inputs = [source for item in items for source in item.sources]
         inputs += filter(None, [self.options.from_list])
@@ -387,6 +413,8 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
     """Check the options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
         raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
+    if options.open:
+        runner.check_open(tasks)
     if options.no_wait and context.settings.output.source == "--output":
         message = "--no-wait exits before there is a video to save: leave --output out."
         raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
@@ -449,14 +477,3 @@ def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
 def _not_started() -> LaterError:
     message = "Not submitted, because another task of this run ran into --timeout."
     return LaterError("not_started", message, hint="Run the same command again to go on.")
-
-
-def _format_id(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    if result.error is None and result.purchase is not None:
-        yield tuple(filter(None, (result.purchase.name, name)))
-
-
-def _format_plan(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    if result.request is not None:
-        body = json.dumps(result.request["body"], ensure_ascii=False)
-        yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))

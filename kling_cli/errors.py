@@ -26,75 +26,42 @@ Charged = Literal["no", "yes", "maybe"]
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends."""
+    """What the process says when it ends, what that means, and what the same command would do."""
 
-    OK = 0
-    BUG = 1
-    USAGE = 2
-    BAD_INPUT = 3
-    AUTH = 4
-    TASK_FAILED = 5
-    REFUSED = 6
-    LATER = 7
-    PENDING = 8
-    UNKNOWN = 9
-    UNREACHABLE = 10
-    LOCAL_IO = 11
-    HANGUP = 129
-    INTERRUPT = 130
-    PIPE = 141
-    TERMINATED = 143
+    meaning: str
+    again: str
 
-    @property
-    def meaning(self) -> str:
-        """What has happened."""
-        return _MEANINGS[self][0]
+    def __new__(cls, value: int, meaning: str = "", again: str = "") -> "ExitCode":
+        """Make a code with its words, as `http.HTTPStatus` does."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning, code.again = meaning, again
+        return code
 
-    @property
-    def again(self) -> str:
-        """What the same command does when it is run again."""
-        return _MEANINGS[self][1]
+    OK = 0, "delivered; with --no-wait: accepted", "costs nothing"
+    BUG = 1, "internal error; -v shows where", "-"
+    USAGE = 2, "wrong option, argument or scene", "fix the command"
+    BAD_INPUT = 3, "a picture, URL or output path was refused before sending", "fix the input"
+    AUTH = 4, "token missing or refused, settings or environment invalid", "fix the setup"
+    TASK_FAILED = 5, "the service ended the task as failed", "buys a new task"
+    REFUSED = 6, "the service refused, or its answer cannot be used", "change the request"
+    LATER = 7, "no balance, a limit outlasted the timeout, or not started", "later"
+    PENDING = 8, "the timeout passed; the task goes on", "resumes, costs nothing"
+    UNKNOWN = 9, "it may or may not have been accepted", "looks again, never resends"
+    UNREACHABLE = 10, "network or service down: nothing sent, or the task goes on", "safe"
+    LOCAL_IO = 11, "saving, standard output or the journal failed", "costs nothing"
+    HANGUP = 129, "SIGHUP; a line says whether something was sent", "safe"
+    INTERRUPT = 130, "SIGINT (Ctrl-C); a line says whether something was sent", "safe"
+    PIPE = 141, "the reader closed standard output", "costs nothing"
+    TERMINATED = 143, "SIGTERM; a line says whether something was sent", "safe"
 
 
-_MEANINGS = {
-    ExitCode.OK: ("delivered; with --no-wait: accepted", "costs nothing"),
-    ExitCode.BUG: ("internal error; -v shows where", "-"),
-    ExitCode.USAGE: ("wrong option, argument or scene", "fix the command"),
-    ExitCode.BAD_INPUT: (
-        "a picture, URL or output path was refused before sending",
-        "fix the input",
-    ),
-    ExitCode.AUTH: ("token missing or refused, settings or environment invalid", "fix the setup"),
-    ExitCode.TASK_FAILED: ("the service ended the task as failed", "buys a new task"),
-    ExitCode.REFUSED: ("the service refused, or its answer cannot be used", "change the request"),
-    ExitCode.LATER: ("no balance, a limit outlasted the timeout, or not started", "later"),
-    ExitCode.PENDING: ("the timeout passed; the task goes on", "resumes, costs nothing"),
-    ExitCode.UNKNOWN: ("it may or may not have been accepted", "looks again, never resends"),
-    ExitCode.UNREACHABLE: ("network or service down: nothing sent, or the task goes on", "safe"),
-    ExitCode.LOCAL_IO: ("saving, standard output or the journal failed", "costs nothing"),
-    ExitCode.HANGUP: ("SIGHUP; a line says whether something was sent", "safe"),
-    ExitCode.INTERRUPT: ("SIGINT (Ctrl-C); a line says whether something was sent", "safe"),
-    ExitCode.PIPE: ("the reader closed standard output", "costs nothing"),
-    ExitCode.TERMINATED: ("SIGTERM; a line says whether something was sent", "safe"),
-}
-_COSTLIEST_FIRST = (
-    ExitCode.BUG,
-    ExitCode.USAGE,
-    ExitCode.UNKNOWN,
-    ExitCode.PENDING,
-    ExitCode.TASK_FAILED,
-    ExitCode.LOCAL_IO,
-    ExitCode.UNREACHABLE,
-    ExitCode.LATER,
-    ExitCode.REFUSED,
-    ExitCode.AUTH,
-    ExitCode.BAD_INPUT,
-)
+_COSTLIEST_FIRST = (1, 2, 9, 8, 5, 11, 10, 7, 6, 4, 3)
 
 
 def combine(codes: "set[ExitCode]") -> ExitCode:
     """Choose the exit code of a run over several inputs: the one most costly to ignore."""
-    return next((code for code in _COSTLIEST_FIRST if code in codes), ExitCode.OK)
+    return next((ExitCode(code) for code in _COSTLIEST_FIRST if code in codes), ExitCode.OK)
 
 
 class KlingError(Exception):

@@ -10,14 +10,13 @@ now. How long tasks take follows a log-normal law well.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.api.parse import is_known_word, is_plain_http, validate_result_url
 from kling_cli.clock import Clock
 from kling_cli.console import Row
 from kling_cli.errors import (
-    Charged,
     KlingError,
     PendingError,
     RefusedError,
@@ -63,16 +62,13 @@ class Schedule:
 
     def spacing(self, age: float) -> float:
         """Return the seconds from a look at a task of this age, in seconds, to the next look."""
-        hazard = self._hazard(max(age, 0.1))
-        return min(max(math.sqrt(2 * _LAMBDA / hazard), _SHORTEST_SPACING), _LONGEST_SPACING)
-
-    def _hazard(self, age: float) -> float:
-        distance = math.log(age / self.median) / self.spread
+        age = max(age, 0.1)
+        # Beyond five spreads nothing changes any more, but for a division by zero.
+        distance = max(min(math.log(age / self.median) / self.spread, 5.0), -5.0)
         survival = math.erfc(distance / math.sqrt(2)) / 2
         density = math.exp(-(distance**2) / 2) / (age * self.spread * math.sqrt(2 * math.pi))
-        # Far beyond the median both vanish; their quotient tends to this.
-        tail = distance / (age * self.spread)
-        return max(density / survival if survival > 1e-9 else tail, 1e-9)
+        spacing = math.sqrt(2 * _LAMBDA * survival / density)
+        return min(max(spacing, _SHORTEST_SPACING), _LONGEST_SPACING)
 
 
 def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) -> Schedule:
@@ -85,6 +81,7 @@ def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) ->
     return Schedule(median=math.exp(centre), spread=max(spread, _SMALLEST_SPREAD))
 
 
+@dataclass(kw_only=True)
 class Poll:
     """Looks at one task, once or until it has ended.
 
@@ -98,33 +95,23 @@ class Poll:
         row: shows every look.
     """
 
-    def __init__(
-        self,
-        purchase: Purchase,
-        fetch: Callable[[Purchase, float], Task],
-        *,
-        journal: Journal,
-        clock: Clock,
-        deadline: float,
-        schedule: Schedule,
-        row: Row,
-    ) -> None:
-        self.purchase = purchase
-        self._fetch = fetch
-        self._journal = journal
-        self._clock = clock
-        self._deadline = deadline
-        self._schedule = schedule
-        self._row = row
-        self._task: Task | None = None
-        self._warned: set[str] = set()
-        self._last_answer = self._accepted = clock.monotonic()
-        self._is_age_known = False
-        self._done: float | None = None
-        self._failures = 0
-        self._missing = 0
+    purchase: Purchase
+    fetch: Callable[[Purchase, float], Task]
+    journal: Journal
+    clock: Clock
+    deadline: float
+    schedule: Schedule
+    row: Row
+    _task: Task | None = field(default=None, init=False)
+    _done: float | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _missing: int = field(default=0, init=False)
 
-    def look(self) -> Purchase:
+    def __post_init__(self) -> None:
+        """Let the time run."""
+        self._last_answer = self._accepted = self.clock.monotonic()
+
+    def look(self) -> None:
         """Look once, unless the journal knows the end.
 
         Raises:
@@ -133,18 +120,18 @@ class Poll:
         purchase = self.purchase
         if not self._is_over:
             try:
-                self._observe(self._fetch(purchase, self._deadline - self._clock.monotonic()))
+                self._observe(self.fetch(purchase, self.deadline - self.clock.monotonic()))
             except ApiError as failure:
-                is_lag = self._clock.time() - purchase.created_at < _LAG_SECONDS
+                is_lag = self.clock.time() - purchase.created_at < _LAG_SECONDS
                 if failure.kind is not Kind.NOT_FOUND or not (is_lag and purchase.is_seen):
                     raise self._failed_look(failure) from None
             purchase = self.purchase
-            age = self._clock.time() - (purchase.finished_at or 0.0)
+            age = self.clock.time() - (purchase.finished_at or 0.0)
             if purchase.stage is Stage.SUCCEED and not purchase.videos and age < _RESULT_SECONDS:
-                raise _pending(purchase, is_kept=self._journal.is_kept)
-        return self._check()
+                raise _pending(purchase, is_kept=self.journal.is_kept)
+        self._check()
 
-    def wait(self, *, is_new: bool) -> Purchase:
+    def wait(self, *, is_new: bool) -> None:
         """Look until the task has ended, or has been done for a minute without a video.
 
         Args:
@@ -153,79 +140,71 @@ class Poll:
         Raises:
             KlingError: the wait ended before the task, or its end is not what was hoped for.
         """
-        pause = 0.0
-        if is_new or self.purchase.created_at:
-            age = 0.0 if is_new else max(self._clock.time() - self.purchase.created_at, 0.0)
-            self._accepted, self._is_age_known = self._clock.monotonic() - age, True
-            pause = _FIRST_PAUSE - age
+        # One that this machine did not buy counts as old.
+        age = 0.0 if is_new else max(self.clock.time() - self.purchase.created_at, 0.0)
+        self._accepted -= age
+        pause = _FIRST_PAUSE - age
         while not self._is_over:
-            self._clock.sleep(max(min(pause, self._deadline - self._clock.monotonic()), 0.0))
+            self.clock.sleep(max(min(pause, self.deadline - self.clock.monotonic()), 0.0))
             # Compared when the look begins, so that a machine that slept past the deadline looks
             # once more when it is awake.
-            left = self._deadline - self._clock.monotonic()
+            left = self.deadline - self.clock.monotonic()
             failure: ApiError | None = None
             try:
-                task = self._fetch(self.purchase, left)
+                task = self.fetch(self.purchase, left)
                 self._observe(task)
-                self._row.look(task)
+                self.row.look(task)
             except ApiError as error:
                 failure = error
                 self._count_failure(error)
-            is_late = left <= 0 or self._clock.monotonic() >= self._deadline
+            is_late = left <= 0 or self.clock.monotonic() >= self.deadline
             if is_late and not self._is_over:
                 if failure is not None and not self.purchase.is_seen:
                     raise self._failed_look(failure)
-                raise _pending(self.purchase, is_kept=self._journal.is_kept)
+                raise _pending(self.purchase, is_kept=self.journal.is_kept)
             pause = self._choose_pause((failure and failure.retry_after) or 0.0)
-        return self._check()
+        self._check()
 
     def _choose_pause(self, retry_after: float) -> float:
         if self._missing and not self.purchase.fingerprint:
             return _FIRST_PAUSE  # most likely a typing error in the id: say so soon
-        spacing = self._schedule.spacing(self._age)
-        spacing *= 1 + _JITTER * (2 * self._clock.random() - 1)
+        spacing = self.schedule.spacing(self.clock.monotonic() - self._accepted)
+        spacing *= 1 + _JITTER * (2 * self.clock.random() - 1)
         return max(spacing, min(retry_after, _LONGEST_RETRY_AFTER))
-
-    @property
-    def _age(self) -> float:
-        """Seconds since the task was accepted, or since it was first asked for."""
-        return self._clock.monotonic() - self._accepted
 
     @property
     def _is_over(self) -> bool:
         """Whether it has failed, has its video, or was done for a minute and still has none."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
             done = self._done
-            return done is not None and self._clock.monotonic() - done >= _RESULT_SECONDS
+            return done is not None and self.clock.monotonic() - done >= _RESULT_SECONDS
         return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
 
     # What a look has shown
 
     def _observe(self, task: Task) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         self._last_answer, self._failures, self._missing = now, 0, 0
-        if not self._is_age_known and task.created_at is not None:
-            self._accepted = now - max(self._clock.time() - task.created_at, 0.0)
         self._task = task
-        if task.word and not is_known_word(task.word) and task.word not in self._warned:
-            self._warned.add(task.word)
-            word = clean(task.word)
-            self._row.warn(f"The task has an unknown status '{word}'; it counts as still running.")
+        if task.word and not is_known_word(task.word):
+            words = f"The task has an unknown status '{clean(task.word)}'; it counts as running."
+            if words not in self.row.warnings:
+                self.row.warn(words)
         if not self.purchase.fingerprint:
             self._identify(task)
         purchase = self.purchase
-        seen = observe(purchase, task, now=self._clock.time())
+        seen = observe(purchase, task, now=self.clock.time())
         if seen.stage is Stage.SUCCEED:
             self._done = self._done or now
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
         # Another's task may have the external id of one of ours, whose row it must not change.
         if is_news and purchase.fingerprint:
-            seen = self._journal.record(purchase, task, warn=self._row.warn)
+            seen = self.journal.record(purchase, task, warn=self.row.warn)
         self.purchase = seen
 
     def _identify(self, task: Task) -> None:
         """Learn which task was asked for by an id that the journal does not know."""
-        own = self._journal.find(task.external_task_id) if task.external_task_id else None
+        own = self.journal.find(task.external_task_id) if task.external_task_id else None
         if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
             self.purchase = own  # its submission got no answer, so its task id was not known
             return
@@ -238,57 +217,53 @@ class Poll:
 
     def _count_failure(self, failure: ApiError) -> None:
         """Count a failed look; raise where it was one too many."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if failure.kind is Kind.NOT_FOUND:
             self._last_answer, self._failures = now, 0
-            self._missing += not self.purchase.fingerprint or self._age >= _LAG_SECONDS
+            self._missing += not self.purchase.fingerprint or now - self._accepted >= _LAG_SECONDS
         elif failure.kind is not Kind.AUTH:
             self._failures += 1
-            self._row.miss(self._failures, failure.error.message)
-        is_silent = now - self._last_answer >= _LONGEST_SILENCE
-        is_silent = is_silent and self._failures >= _FEWEST_FAILURES
+            self.row.miss(self._failures, failure.error.message)
+        silence = now - self._last_answer
+        is_silent = silence >= _LONGEST_SILENCE and self._failures >= _FEWEST_FAILURES
         if failure.kind is Kind.AUTH or self._missing >= _MOST_MISSING or is_silent:
             raise self._failed_look(failure) from None
 
     # How a wait ends
 
-    def _check(self) -> Purchase:
+    def _check(self) -> None:
         purchase = self.purchase
-        is_kept = self._journal.is_kept
-        error = check_result(purchase, now=self._clock.time(), task=self._task, is_kept=is_kept)
+        is_kept = self.journal.is_kept
+        error = check_result(purchase, now=self.clock.time(), task=self._task, is_kept=is_kept)
         if error is not None:
             raise error
         is_plain = any(is_plain_http(video.url) for video in purchase.videos)
         if is_plain and not is_plain_http(purchase.base_url):
-            self._row.warn("The video's URL is plain http: the video can be changed in transit.")
-        return purchase
+            self.row.warn("The video's URL is plain http: the video can be changed in transit.")
 
     def _failed_look(self, failure: ApiError) -> KlingError:
         """Make the error for a look that did not show the task, and ends the wait."""
         purchase, error = self.purchase, failure.error
-        hint = wait_command(purchase, is_kept=self._journal.is_kept)
+        hint = wait_command(purchase, is_kept=self.journal.is_kept)
         if failure.kind is not Kind.NOT_FOUND:
-            silence = self._clock.monotonic() - self._last_answer
+            silence = self.clock.monotonic() - self._last_answer
             message = end_sentence(error.message)
             if silence >= _LONGEST_SILENCE:
                 message = f"No usable response for {silence / 60:.0f} minutes. {message}"
             fate = f"{_goes_on(purchase)}." if purchase.is_seen else "may or may not exist."
+            message += f" Task {purchase.name} {fate}"
+            hint = f"{error.hint} Then: {hint}" if error.hint else hint
             kind = SetupError if failure.kind is Kind.AUTH else UnreachableError
-            return kind(
-                error.code,
-                f"{message} Task {purchase.name} {fate}",
-                hint=f"{error.hint} Then: {hint}" if error.hint else hint,
-                charged=get_charged(purchase),
-                cause=error,
-            )
+            charged = get_charged(purchase)
+            return kind(error.code, message, hint=hint, charged=charged, cause=error)
         message = f"The service does not know task {purchase.name}."
         if not purchase.fingerprint:
             hint = "Check the id, the base URL and the token."
             return RefusedError("task_not_found", message, hint=hint, cause=error)
         if not purchase.is_seen:
-            return _unknown(purchase, is_kept=self._journal.is_kept, cause=error)
+            return _unknown(purchase, is_kept=self.journal.is_kept, cause=error)
         message = f"{message[:-1]} ({purchase.external_task_id})."
-        charged: Charged = "no" if purchase.is_sandbox else "maybe"
+        charged = "no" if purchase.is_sandbox else "maybe"
         hint += " looks again."
         return UnknownError("task_not_found", message, hint=hint, charged=charged, cause=error)
 
@@ -312,17 +287,17 @@ def check_result(
         return _pending(purchase, is_kept=is_kept)
     name = purchase.name
     urls = [video.url for video in purchase.videos]
-    faults = [validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls]
+    checks = {url: validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls}
+    faults = [f"{fault}: {without_query(url)}" for url, fault in checks.items() if fault]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The service keeps results for 30 days; that of task {name} is deleted."
     elif not urls:
         code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
         message = f"Task {name} succeeded, but the service returned no video."
-    elif any(faults):
+    elif faults:
         code, hint = "invalid_result_url", "Contact the service's support."
-        fault, url = next((fault, url) for fault, url in zip(faults, urls, strict=True) if fault)
-        message = f"Task {name} is done, but its video's URL {fault}: {without_query(url)}"
+        message = f"Task {name} is done, but its video's URL {faults[0]}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
@@ -331,12 +306,9 @@ def check_result(
 
 
 def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
-    return PendingError(
-        "pending",
-        f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}.",
-        hint=wait_command(purchase, is_kept=is_kept),
-        charged=get_charged(purchase),
-    )
+    message = f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}."
+    hint = wait_command(purchase, is_kept=is_kept)
+    return PendingError("pending", message, hint=hint, charged=get_charged(purchase))
 
 
 def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
@@ -351,12 +323,10 @@ def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
     ending = (task and task.ending) or "failed"
     verb = "was cancelled" if ending == "cancelled" else ending
-    return TaskFailedError(
-        f"task_{ending}",
-        f"Task {purchase.name} {verb} at the service{said}",
-        hint="Failed tasks are not charged. The same kling effect command buys a new one.",
-        request_id=task.request_id if task else None,
-    )
+    message = f"Task {purchase.name} {verb} at the service{said}"
+    hint = "Failed tasks are not charged. The same kling effect command buys a new one."
+    request_id = task.request_id if task else None
+    return TaskFailedError(f"task_{ending}", message, hint=hint, request_id=request_id)
 
 
 def _goes_on(purchase: Purchase) -> str:

@@ -4,12 +4,11 @@ import os
 import queue
 import shlex
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,18 +24,18 @@ from kling_cli.errors import (
     UsageError,
     combine,
 )
-from kling_cli.models import Purchase, Stage, TaskResult, TaskStatus
-from kling_cli.output import format_result
+from kling_cli.models import Purchase, Stage, TaskResult
+from kling_cli.output import FormatRows, format_result
 from kling_cli.purchase import get_charged, wait_command
 from kling_cli.text import format_costs, format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
 
+_MOST_OPEN = 10
 # A thread that waits without a limit does not hear Ctrl-C on Windows.
 _LISTEN_SECONDS = 0.5
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 # So many can be looked at one by one.
 _FEW_CLIPS = 3
 _GROUPS = {
@@ -44,9 +43,6 @@ _GROUPS = {
     ExitCode.PENDING: "still running",
     ExitCode.UNKNOWN: "unknown",
 }
-
-# Formats the rows of a result; the name stands behind each where there are several inputs.
-FormatRows = Callable[[TaskResult, str], Iterable[tuple[str, ...]]]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -57,24 +53,35 @@ class Job:
         name: of the picture or the task.
         work: does it, in a worker's thread.
         stop: ends it when a signal ends the run; returns what is or may be bought.
+        was_refused: tells whether the service has refused it for now, so that it was sent.
         result: what became of it; None until it is done.
     """
 
     name: str
     work: Callable[["Job", Row], TaskResult]
     stop: Callable[[], Purchase | None] | None = None
+    was_refused: Callable[[], bool] = lambda: False
     result: TaskResult | None = None
 
 
 class _Signals:
-    """The first signal that this process got; while it is held, it ends the run after the block."""
+    """The first signal that this process got: it ends the run in order, the second at once.
+
+    While it is held, it waits for the end of a line.
+    """
 
     number: int | None = None
     is_held = False
 
 
 def run(
-    context: Context, jobs: Sequence[Job], *, workers: int, format_rows: FormatRows, is_status: bool
+    context: Context,
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    format_rows: FormatRows,
+    is_status: bool,
+    header: Sequence[str] = (),
 ) -> ExitCode:
     """Do all jobs, and print what becomes of each as soon as it is known.
 
@@ -84,13 +91,16 @@ def run(
         workers: how many at once.
         format_rows: how a result looks as text.
         is_status: a row shows the status, so that a failed or unfinished task is no error to show.
+        header: of the one table that all rows make on a terminal; without it, each is a line.
 
     Returns:
         The exit code of the whole run.
     """
     context.prepare()
     context.console.total = len(jobs)
-    report = _Report(context, format_rows, is_status=is_status, is_single=len(jobs) == 1)
+    header = header if context.output.is_terminal else ()
+    is_single = len(jobs) == 1
+    report = _Report(context, format_rows, is_status=is_status, is_single=is_single, header=header)
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
@@ -102,13 +112,13 @@ def run(
         left = batch.stop()
         context.console.close()
         if isinstance(error, Interrupted):
-            unsent = len(jobs) - report.counts.total() - len(left)
-            report.print_stopped(left, unsent, error.exit_code)
+            report.print_stopped(left, error.exit_code)
             error.is_reported = True
         raise
     context.console.close(report.summary(), detail=format_costs(report.costs))
     if advice := report.advice():
         context.console.info(advice)
+    report.print_table()
     return combine(report.codes)
 
 
@@ -148,12 +158,12 @@ class _Batch:
         """Stop what is under way, so that nothing is sent any more.
 
         Returns:
-            What was started and not printed, each with what is or may be bought; nothing is printed
-            before all are stopped, as that may take its time.
+            What is not printed, each with what is or may be bought; nothing is printed before all
+            are stopped, as that may take its time.
         """
         with self._lock:  # nothing is just being started
-            started = list(self.started)
-        return [(job, job.stop() if job.stop and job.result is None else None) for job in started]
+            left = [*self.started, *self._jobs]
+        return [(job, job.stop() if job.stop and job.result is None else None) for job in left]
 
     def _work(self) -> None:
         console = self._context.console
@@ -167,7 +177,7 @@ class _Batch:
                 except KlingError as error:
                     job.result = TaskResult(error=error)
                 result = job.result
-                outcome = "failed" if result.error else "done"
+                outcome = _classify(result) if result.error else "done"
                 units = result.purchase.units if result.purchase else None
                 console.finish(row, outcome=outcome, detail=format_units(units))
                 self._done.put(job)
@@ -185,93 +195,89 @@ class _Batch:
             return job
 
 
+@dataclass
 class _Report:
     """The results of a run, each printed once: on standard output, and errors on standard error."""
 
-    def __init__(
-        self, context: Context, format_rows: FormatRows, *, is_status: bool, is_single: bool
-    ) -> None:
-        self.codes: set[ExitCode] = set()
-        self.counts: Counter[str] = Counter()
-        self.costs: list[float | None] = []
-        self._directories: set[Path] = set()
-        self._context = context
-        self._format_rows = format_rows
-        self._is_status = is_status
-        self._is_single = is_single
+    context: Context
+    format_rows: FormatRows
+    is_status: bool
+    is_single: bool
+    header: Sequence[str]
+    rows: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    codes: set[ExitCode] = field(default_factory=set[ExitCode])
+    counts: Counter[str] = field(default_factory=Counter[str])
+    costs: list[float | None] = field(default_factory=list[float | None])
 
     def print(self, job: Job) -> None:
         """Print one result; its error also where standard output cannot be written."""
         result = job.result or TaskResult()
         error = result.error
-        name = "" if self._is_single else job.name
+        name = "" if self.is_single else job.name
         self.codes.add(result.exit_code)
         self.counts[_classify(result)] += 1
-        self._directories |= {Path(file).parent for file in result.files}
         if result.purchase and result.purchase.stage is Stage.SUCCEED and not result.reused:
             self.costs.append(result.purchase.units)
-        is_shown = self._is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+        is_shown = self.is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
             is_shown = self.counts["not started"] > 1  # one speaks for all
+        if isinstance(error, StoppedError) and not self.is_single:
+            is_shown = True  # the summary speaks for all
         try:
             self._write(result, name)
         finally:
             if error is not None and not is_shown:
-                self._context.console.error(error, name=name)
+                self.context.console.error(error, name=name)
 
-    def print_stopped(
-        self, left: Sequence[tuple[Job, Purchase | None]], unsent: int, exit_code: ExitCode
-    ) -> None:
+    def print_stopped(self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode) -> None:
         """Print what a signal has left: jobs that were under way, and others that never started."""
-        context, is_kept = self._context, self._context.journal.is_kept
-        fates: Counter[str] = Counter()
+        context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
-                is_done = job.result is not None
                 if job.result is None:
-                    fates[_describe_fate(purchase)] += 1
-                    stopped = _stopped(purchase, exit_code, is_kept=is_kept)
-                    job.result = TaskResult(purchase=purchase, error=stopped)
-                if self._is_single or is_done:
-                    self.print(job)
-                else:
-                    self._write(job.result, job.name)
-            if context.output.is_json:
-                for _ in range(unsent):
-                    nothing = _stopped(None, exit_code, is_kept=is_kept)
-                    self._write(TaskResult(error=nothing), "")
-        if not self._is_single:
-            fates["not sent"] += unsent
-            parts = [f"{count} {fate}" for fate, count in fates.items() if count]
+                    is_kept = context.journal.is_kept
+                    fate, error = _stopped(job, purchase, code, is_kept=is_kept)
+                    fates[fate] += 1
+                    job.result = TaskResult(purchase=purchase, error=error)
+                self.print(job)
+            self.print_table()
+        if not self.is_single:
+            parts = [f"{count} {fate}" for fate, count in fates.items()]
             message = f"Stopped. {', '.join(parts)}." if parts else "Stopped."
             hint = "Run the same command again: it goes on, and buys nothing twice."
-            context.console.error(StoppedError(message, hint=hint, exit_code=exit_code))
+            context.console.error(StoppedError(message, hint=hint, exit_code=code))
 
     def summary(self) -> str:
         """Summarize a run of several jobs in one line."""
-        if self._is_single or self._is_status:
+        if self.is_single or self.is_status:
             return ""
-        place = f" in {next(iter(self._directories))}/" if len(self._directories) == 1 else ""
+        place = f" in {Path(self.context.settings.output.value or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
+    def print_table(self) -> None:
+        """Print the table, where the rows make one."""
+        if self.rows:
+            self.context.output.table(self.header, self.rows, ())
+
     def advice(self) -> str:
         """Name the command that shows many saved clips; empty for a few."""
-        is_listed = self._context.journal.is_kept and len(self._directories) == 1
-        if not is_listed or self.counts["saved"] <= _FEW_CLIPS:
+        if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
-        page = shlex.quote(str(next(iter(self._directories)) / "index.html"))
-        sandbox = " --sandbox" if self._context.settings.is_sandbox else ""
+        page = shlex.quote(str(Path(self.context.settings.output.value or "", "index.html")))
+        sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
         return f"To look at them: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
-        context = self._context
+        context = self.context
         with context.console.pause():
             if context.output.is_json:
                 place = result.purchase or context.settings
                 context.output.record(format_result(result, sandbox=place.is_sandbox))
+            elif self.header:
+                self.rows += self.format_rows(result, name)
             else:
-                for row in self._format_rows(result, name):
+                for row in self.format_rows(result, name):
                     context.output.row(*row)
 
 
@@ -284,34 +290,28 @@ def _classify(result: TaskResult) -> str:
     return _GROUPS.get(result.exit_code, "failed")
 
 
-def _describe_fate(purchase: Purchase | None) -> str:
-    """Say what becomes of a request that a signal has stopped."""
+def _stopped(
+    job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
+) -> tuple[str, StoppedError]:
+    """Say what becomes of a request that a signal has stopped, and make its error."""
     if purchase is None:
-        return "not sent"
-    if purchase.status is TaskStatus.UNKNOWN:
-        return "unknown"
-    if purchase.status.is_final:
-        return "ended at the service"
-    return "running at the service" + ("" if purchase.is_sandbox else " and paid for")
-
-
-def _stopped(purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool) -> StoppedError:
-    """Make the error of what a signal has left of a request: how to go on."""
-    if purchase is None:
-        return StoppedError("Stopped. Nothing was sent.", exit_code=exit_code)
+        what = "accepted" if job.was_refused() else "sent"
+        return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
+    charged = get_charged(purchase)
+    paid = " and is paid for" if charged == "yes" else ""
     hint = wait_command(purchase, is_kept=is_kept)
-    if not purchase.fingerprint and not purchase.is_seen:  # an id that this machine did not buy
-        message = f"Stopped. The state of task {purchase.name} is not known yet."
-    elif purchase.status is TaskStatus.UNKNOWN:
-        message = f"Stopped. The request may have been accepted, as {purchase.name}."
+    if purchase.is_seen:
+        is_over = purchase.status.is_final
+        message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
+        fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
+    elif purchase.fingerprint:
+        fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
         again = "The same command looks and never sends again; so does" if is_kept else "To look:"
         hint = f"{again} {hint}"
-    elif purchase.status.is_final:
-        message = f"Stopped. Task {purchase.name} has ended."
-    else:
-        paid = "" if purchase.is_sandbox else " and is paid for"
-        message = f"Stopped. Task {purchase.name} goes on{paid}."
-    return StoppedError(message, hint=hint, charged=get_charged(purchase), exit_code=exit_code)
+    else:  # an id that this machine did not buy
+        fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
+    error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)
+    return fate, error
 
 
 def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads | None":
@@ -323,33 +323,26 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     from kling_cli.download import Downloads
 
     value = context.settings.output.value
-    if value is None:
-        return None
     if value == "-" and context.output.is_json:
-        raise UsageError(
-            "usage",
-            "-o - and --json both want standard output.",
-            hint="Save the video with -o FILE: its path is in the JSON.",
-        )
-    return Downloads(
-        value,
-        tasks=tasks,
-        force=force,
-        journal=context.journal,
-        clock=context.clock,
-        stdout=context.stdout.buffer,
-        open_transport=context.open_transport,
-    )
+        hint = "Save the video with -o FILE: its path is in the JSON."
+        raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)
+    return None if value is None else Downloads(context, value, tasks=tasks, force=force)
 
 
-def format_locations(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    """Format the file or URL of each video."""
-    return [(location, name) if name else (location,) for location in result.locations]
+def check_open(tasks: int) -> None:
+    """Refuse to open the videos of too many tasks."""
+    if tasks > _MOST_OPEN:
+        message = f"--open opens {_MOST_OPEN} videos at most, and there are {tasks} tasks."
+        raise UsageError("usage", message, hint="Save them with -o DIR/, and leave --open out.")
 
 
-def format_nothing(_result: TaskResult, _name: str) -> Iterable[tuple[str, ...]]:
-    """Format nothing: standard output gets the video itself."""
-    return ()
+def open_videos(jobs: Iterable[Job]) -> None:
+    """Open each video with the system's own program, where there is one for it."""
+    import typer
+
+    for job in jobs:
+        for location in job.result.locations if job.result else ():
+            typer.launch(location)
 
 
 @contextmanager
@@ -364,13 +357,10 @@ def listen() -> Generator[None]:
     # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heard}
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda it: None if isinstance(it.exc_value, Interrupted) else hook(it)
     try:
         yield
     finally:
         _Signals.number = None
-        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -11,12 +11,12 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from kling_cli.errors import LocalError, SetupError, UsageError
+from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
 from kling_cli.text import clean, parse_duration, without_query
 
 CONFIG_VARIABLE = "KLING_CONFIG_DIR"
@@ -24,28 +24,32 @@ STATE_VARIABLE = "KLING_STATE_DIR"
 TOKEN_FILE_VARIABLE = "KLING_TOKEN_FILE"  # noqa: S105 - a variable's name, not a password
 SANDBOX = "sandbox"
 _INPUT = "your input"
+_NO_HOME = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}"
 DEFAULT_BASE_URL = "https://api.gpt.ge/kling"
 
 _MOST_JOBS = 64
 _LONGEST_TOKEN = 4096
 # RFC 6750 section 2.1: what an HTTP header may carry after "Bearer ".
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9\-._~+/:=]|=(?!=*$)")
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_SELF_SIGNED = {"iss", "exp", "nbf", "iat"}
 _BEARER = re.compile(r"\Abearer(\s+|$)", re.IGNORECASE)
 _URL = re.compile(
     r"https?://([a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(:[0-9]+)?(/[\w\-.~/!$&'()*+,;=:%]*)?",
     re.ASCII | re.IGNORECASE,
 )
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
+_HARMLESS_LINE = re.compile(r"\s*(base_url|model|timeout|jobs|output)\b")
 _ENDPOINT = re.compile(r"/v1(/videos(/effects)?)?$")
 
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Token:
     """A bearer token that knows where it came from and never shows itself."""
 
-    _value: str
+    _value: str = field(repr=False)
     source: str
 
     @classmethod
@@ -73,22 +77,44 @@ class Token:
         return f"****{self._value[8:][-4:]}"
 
     def derive(self, fingerprint: str) -> str:
-        """Derive the external task id of a request: the same from every machine with this token."""
+        """Derive the external task id of a request: the same from every machine of an account."""
         return "kling-" + self._hash(fingerprint)[:26]
 
     def tag(self, base_url: str) -> str:
         """Derive the tag by which the journal recognises the token that bought at a base URL."""
         return self._hash(base_url)[:10]
 
+    @property
+    def expires(self) -> datetime | None:
+        """When a JWT expires, by its own claim; None for any other token."""
+        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(self._read_claims()["exp"], UTC)
+        return None
+
     def _hash(self, text: str) -> str:
         import base64
         import hmac
 
-        digest = hmac.digest(self._value.encode(), text.encode(), "sha256")
+        key, claims = self._value, self._read_claims()
+        account = claims.get("iss")
+        # A self-signed JWT is new every half hour, and its account is not. Beside any other claim
+        # `iss` may name the issuer of many accounts.
+        if isinstance(account, str) and account and claims.keys() <= _SELF_SIGNED:
+            key = account
+        digest = hmac.digest(key.encode(), text.encode(), "sha256")
         return base64.b32encode(digest).decode().lower()
 
-    def __repr__(self) -> str:
-        return f"Token({self.masked!r}, source={self.source!r})"
+    def _read_claims(self) -> dict[str, Any]:
+        """Read the claims of a JWT, unverified; any other token has none."""
+        import base64
+        import json
+
+        claims = None
+        if _JWT.fullmatch(self._value):
+            payload = self._value.split(".")[1]
+            with suppress(ValueError):
+                claims = json.loads(base64.urlsafe_b64decode(f"{payload}=="))
+        return claims if isinstance(claims, dict) else {}
 
 
 def _parse_base_url(text: str) -> str:
@@ -110,23 +136,10 @@ def _parse_base_url(text: str) -> str:
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
-def _parse_model(text: str) -> str:
-    if not text.strip().isprintable() or len(text.split()) != 1:
-        raise ValueError("must be one printable word such as kling-v1-6")
-    return text.strip()
-
-
 def _parse_jobs(text: str) -> int:
-    match = re.fullmatch(r"[0-9]{1,4}", text.strip())
-    if not match or not 1 <= int(match[0]) <= _MOST_JOBS:
+    if text.strip() not in map(str, range(1, _MOST_JOBS + 1)):
         raise ValueError(f"must be a whole number from 1 to {_MOST_JOBS}")
-    return int(match[0])
-
-
-def _parse_output(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError("must be a file, a directory, or - for standard output")
-    return text
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +177,10 @@ TIMEOUT = Key(
     "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", parse_duration, "30m"
 )
 _MODEL = Key(
-    "model", "the model that makes the video; the scene's own where none is set", _parse_model
+    "model", "the model that makes the video; the scene's own where none is set", str.strip
 )
 _OUTPUT = Key(
-    "output", "where videos are saved: a file, a directory, or - for standard output", _parse_output
+    "output", "where videos are saved: a file, a directory, or - for standard output", str
 )
 # The smallest account may have five tasks under way; one place is left for something else.
 _JOBS = Key("jobs", f"how many tasks may be under way at once, 1 to {_MOST_JOBS}", _parse_jobs, "4")
@@ -179,35 +192,36 @@ def find_key(name: str) -> Key:
     for key in KEYS:
         if name.replace("-", "_") == key.name:
             return key
-    # What is longer than any name may be the token itself, given in the wrong place.
-    shown = f"'{clean(name)}'" if len(name) <= len("longest_of_names") else "that"
-    raise UsageError(
-        "unknown_setting",
-        f"Unknown setting {shown}.",
-        hint=f"Settings: {', '.join(key.name for key in KEYS)}.",
-    )
+    # The name is not repeated: it may be the token itself, given in the wrong place.
+    hint = f"Settings: {', '.join(key.name for key in KEYS)}."
+    raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[_Value]):
-    """A value in force, and the flag, variable or file that it comes from, or "default"."""
+    """A value in force, the flag, variable or file that it comes from, and how it stands there."""
 
     value: _Value
     source: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one run; `timeout` is in seconds, None for no limit."""
+    """The settings of one run; `timeout` is in seconds, None for no limit.
+
+    A value that cannot be used is None, and stands in `problems` by the name of its setting.
+    """
 
     base_url: Setting[str]
     model: Setting[str | None]
     timeout: Setting[float | None]
     jobs: Setting[int]
     output: Setting[str | None]
-    config_file: Path | None
+    file: str
     state_directory: Path | None
-    warnings: tuple[str, ...]
+    warnings: list[str]
+    problems: dict[str, KlingError]
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
@@ -216,16 +230,17 @@ class Settings:
         """Whether the embedded sandbox takes the service's place."""
         return self.base_url.value == SANDBOX
 
-    def find_token(self, token: Token | None = None) -> Token:
-        """Find the token for the base URL in use; the stored one is for the stored one alone.
+    def find_token(self, token: Token) -> Token:
+        """Refuse the stored token for any other base URL than the stored one.
 
         Args:
-            token: what `read_token` has returned before: a pipe can be read only once.
+            token: what `read_token` has returned: a pipe can be read only once.
         """
-        token = token or self.read_token()
-        home = _find_home(self.stored)
-        if token.source == self._file and home != self.base_url.value:
-            message = f"The token in {self._file} is for {home or 'no valid URL'} alone."
+        home = ""
+        with suppress(ValueError):
+            home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
+        if token.source == self.file and home != self.base_url.value:
+            message = f"The token in {self.file} is for {home or 'no valid URL'} alone."
             hint = f"Set the token for {self.base_url.value} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
@@ -241,37 +256,31 @@ class Settings:
         if token_file := self.environ.get(TOKEN_FILE_VARIABLE, "").strip():
             return _read_token_file(Path(token_file))
         if TOKEN.name in self.stored:
-            return Token.parse(self.stored[TOKEN.name], source=self._file)
-        way = f"run kling config set token, which stores it in {self._file}"
-        if self.config_file is None:
-            way = f"name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE} to store it"
-        hint = f"Set {TOKEN.environment} or {TOKEN_FILE_VARIABLE}, or {way}. --sandbox needs none."
+            return Token.parse(self.stored[TOKEN.name], source=self.file)
+        variables = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
+        hint = (
+            f"Set {variables}, or run kling config set token ({self.file}). --sandbox needs none."
+        )
         raise SetupError("token_missing", "No API token is set.", hint=hint)
-
-    @property
-    def _file(self) -> str:
-        return clean(str(self.config_file))
 
 
 def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Settings:
     """Resolve every setting but the token; a flag that was not given is None."""
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
-    file = clean(str(path))
-    values, mode = _read(path) if path else ({}, 0)
-    warnings: list[str] = []
-    stored: dict[str, str] = {}
-    for name, value in values.items():
-        if name not in [key.name for key in KEYS]:
-            warnings.append(f"{file}: '{clean(name, limit=40)}' is not a setting.")
-        elif isinstance(value, str | int | float):
-            stored[name] = str(value)  # `timeout = 90` needs no quotes
-        else:
-            raise _refuse(file, f"has neither text nor a number for {name}")
+    file = clean(str(path)) if path else _NO_HOME
+    _, values, mode = _read(path) if path else ("", {}, 0)
+    stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
+    warnings = [
+        f"{file}: '{clean(name, limit=40)}' is not a setting."
+        for name in stored
+        if name not in [key.name for key in KEYS]
+    ]
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
         warnings.append(f"Other users have access to {file}. Close it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
         warnings.append(f"{TOKEN.environment} is empty, so it counts as not set.")
+    problems: dict[str, KlingError] = {}
 
     def resolve(key: Key) -> Setting[Any]:
         for text, source in (
@@ -281,15 +290,20 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
             (key.default_text or None, "default"),
         ):
             if text is not None:
-                return Setting(_parse(key, text, source), source)
+                try:
+                    return Setting(_parse(key, text, source), source, text)
+                except KlingError as error:
+                    problems[key.name] = error
+                    break
         return Setting(None, "default")
 
     resolved = {key.name: resolve(key) for key in KEYS if key is not TOKEN}
     return Settings(
         **resolved,
-        config_file=path,
+        file=file,
         state_directory=find_directory(environ, STATE_VARIABLE),
-        warnings=tuple(warnings),
+        warnings=warnings,
+        problems=problems,
         environ=environ,
         stored=stored,
     )
@@ -339,51 +353,35 @@ def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
 
 def find_config_file(environ: Mapping[str, str]) -> Path:
     """Find the settings file, whether or not it exists."""
-    if directory := find_directory(environ, CONFIG_VARIABLE):
-        return directory / "config.toml"
-    raise SetupError(
-        "config_directory_unknown",
-        "No settings directory: this user has no home directory.",
-        hint=f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}.",
-    )
+    return require_home(find_directory(environ, CONFIG_VARIABLE)) / "config.toml"
 
 
-def store(path: Path, name: str, text: str) -> None:
-    """Store one setting in the file; of two writers at once the last one wins."""
+def require_home(directory: Path | None) -> Path:
+    """Refuse what needs a directory to a user who has none."""
+    if directory is None:
+        raise SetupError("no_home", "This user has no home directory.", hint=_NO_HOME)
+    return directory
+
+
+def store(path: Path, name: str, text: str) -> object:
+    """Store one setting in the file and return its value; of two writers the last one wins."""
     key = find_key(name)
     value = _parse(key, text, _INPUT)
-    if isinstance(value, Token):
-        value = value.reveal()
-    if key is TIMEOUT:
-        value = text.strip()  # with the unit that the user thinks in
-    _write(path, _read(path)[0] | {key.name: value})
+    _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
+    return value
 
 
-def remove(path: Path, name: str) -> bool:
-    """Remove one setting from the file, also an unknown one; return whether it was there."""
-    values, _ = _read(path)
+def remove(path: Path, name: str) -> str:
+    """Remove one setting from the file, also an unknown one; return its name."""
+    _, values, _ = _read(path)
     name = name if name in values else find_key(name).name
-    if is_there := name in values:
-        del values[name]
-        _write(path, values)
-    return is_there
+    if name in values:
+        _change(path, name, None)
+    return name
 
 
-def find_token_home(path: Path) -> str | None:
-    """Find the base URL that the stored token goes to; None where no token is stored."""
-    values, _ = _read(path)
-    return _find_home(values) if TOKEN.name in values else None
-
-
-def _find_home(stored: Mapping[str, object]) -> str:
-    try:
-        return _parse_base_url(str(stored.get(BASE_URL.name, DEFAULT_BASE_URL)))
-    except ValueError:
-        return ""
-
-
-def _read(path: Path) -> tuple[dict[str, object], int]:
-    """Read what the file holds, and its mode; a missing file is an empty one."""
+def _read(path: Path) -> tuple[str, dict[str, object], int]:
+    """Read the file: its text, what that holds, and its mode; a missing file is an empty one."""
     import tomllib
 
     file = clean(str(path))
@@ -391,7 +389,7 @@ def _read(path: Path) -> tuple[dict[str, object], int]:
         content = path.read_bytes()
         mode = path.stat().st_mode if os.name == "posix" else 0
     except (FileNotFoundError, NotADirectoryError):
-        return {}, 0
+        return "", {}, 0
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
     if mode & stat.S_IWOTH:
@@ -400,19 +398,44 @@ def _read(path: Path) -> tuple[dict[str, object], int]:
         hint = f"Check that its settings are still yours, then: {_close(file)}"
         raise SetupError("config_unsafe", message, hint=hint)
     try:
-        return tomllib.loads(content.decode("utf-8-sig")), mode
-    except (ValueError, RecursionError) as error:
-        # The error's own words may quote the line, which may hold the token.
-        place = re.search(r"at line \d+, column \d+", str(error))
+        text = content.decode("utf-8-sig")
+        return text, tomllib.loads(text), mode
+    except ValueError as error:
+        place = re.search(r"at line (\d+), column \d+", str(error))
+        line = text.split("\n")[int(place[1]) - 1] if place else ""
+        # Any other line may hold the token, and so may the error's own words.
+        shown = ""
+        if _HARMLESS_LINE.match(line):
+            shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
-        raise _refuse(file, reason.rstrip()) from None
+        raise _refuse(file, reason.rstrip() + shown) from None
 
 
-def _write(path: Path, values: Mapping[str, object]) -> None:
+def _change(path: Path, name: str, value: str | None) -> None:
+    """Change one line of the file, or take it away, and leave the others as the user wrote them."""
+    import json
+    import tomllib
+
+    text, values, _ = _read(path)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    lines = [line for line in lines if line.partition("=")[0].strip() != name]
+    values.pop(name, None)
+    if value is not None:
+        # JSON spells a text as TOML does, but for DEL.
+        spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{name} = {spelled}")
+        values[name] = value
+    content = "".join(f"{line}\n" for line in lines)
+    with suppress(ValueError):
+        if tomllib.loads(content) == values:
+            return _write(path, content.encode())
+    # There is a table at its end, a value over several lines, or no such text in UTF-8.
+    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
+
+
+def _write(path: Path, content: bytes) -> None:
     """Replace the file, or a link's target, in one step: old or new, it is whole at any moment."""
     file = clean(str(path))
-    if (content := _render(values)) is None:
-        raise _refuse(file, "cannot keep all that it holds, or this value, so it was not changed")
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
@@ -430,20 +453,6 @@ def _write(path: Path, values: Mapping[str, object]) -> None:
     finally:
         with suppress(OSError):  # after the replacement there is nothing left to remove
             temporary.unlink()
-
-
-def _render(values: Mapping[str, object]) -> bytes | None:
-    """Render flat TOML, None for tables and dates: JSON spells the rest alike, but for DEL."""
-    import json
-    import tomllib
-
-    spell = partial(json.dumps, ensure_ascii=False, allow_nan=False)
-    try:
-        lines = [f"{name} = {spell(value)}\n" for name, value in values.items()]
-        text = "".join(lines).replace("\x7f", "\\u007f")
-        return text.encode() if tomllib.loads(text) == values else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _refuse(file: str, reason: str) -> SetupError:

@@ -66,5 +66,6 @@ def _read_list(name: str, stdin: TextIO) -> list[str]:
         names = [name for name in content.split(b"\0") if name]
     else:
         lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
-        names = [line.removesuffix(b"\r") for line in lines if line.strip()]
+        lines = [line for line in lines if line.strip() and not line.startswith(b"#")]
+        names = [line.removesuffix(b"\r") for line in lines]
     return list(map(os.fsdecode, names))

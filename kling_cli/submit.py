@@ -113,6 +113,7 @@ class Submission:
     ) -> None:
         self.purchase: Purchase | None = None
         self.bought = False
+        self._was_refused = False
         self._request = request
         self._journal = journal
         self._client = client
@@ -163,6 +164,10 @@ class Submission:
             return None
         self._drop(self.purchase)
         return self._apply(self.purchase, Event.AMBIGUOUS)
+
+    def was_refused(self) -> bool:
+        """Tell whether it was sent, and not taken so far."""
+        return self._was_refused
 
     def release(self, *, refused: bool = False) -> bool:
         """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
@@ -278,7 +283,7 @@ class Submission:
         try:
             while not self._limit.acquire():
                 if self._is_late:
-                    message = "No running task ended within the timeout. Nothing was sent for this."
+                    message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Run the same command again later, or with a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
                 self._row.wait_for_slot()
@@ -300,6 +305,7 @@ class Submission:
         error, event = failure.error, Event.REFUSED if is_refused else Event(failure.kind)
         is_limit = error.code == "concurrency_limit"
         others_run = self.release(refused=is_limit)
+        self._was_refused |= event in (Event.BUSY, Event.REFUSED)
         following = self._apply(purchase, event)
         if event in (Event.AMBIGUOUS, Event.DUPLICATE):
             name = purchase.external_task_id

@@ -20,22 +20,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOKEN = "sk-test-0123456789abcdef"
 _CLEARED = ("KLING_", "XDG_")
-_NAMED = (
-    "CI",
-    "CLICOLOR",
-    "CLICOLOR_FORCE",
-    "COLUMNS",
-    "FORCE_COLOR",
-    "GITHUB_ACTIONS",
-    "LINES",
-    "NO_COLOR",
-    "NO_PROGRESS",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TERM",
-)
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+# With the last one every process would compile the program anew, which takes most of its time.
+_NAMED = {
+    "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES",
+    "NO_COLOR", "NO_PROGRESS", "TERM", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PYTHONDONTWRITEBYTECODE",
+}  # fmt: skip
 
 
 # Who measures coverage measures the processes of these alone: what they run no other test reaches,
@@ -47,19 +37,16 @@ _MEASURED_PROCESSES = frozenset(
 
 
 @pytest.fixture(autouse=True)
-def _measure_few_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave coverage out of most processes."""
+def _clean_environment(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep the machine's settings, journal and quirks out of every test."""
+    for name in list(os.environ):
+        if name.startswith(_CLEARED) or name.upper() in _NAMED:
+            monkeypatch.delenv(name)
     if request.path.name not in _MEASURED_PROCESSES:
         for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
             monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's settings, journal and quirks out of every test."""
-    for name in list(os.environ):
-        if name.startswith(_CLEARED) or name in _NAMED or name.upper() in _PROXIES:
-            monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KLING_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "state"))
@@ -68,7 +55,6 @@ def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """A clock that costs no time."""
     return VirtualClock()
 
 
@@ -93,7 +79,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a sweep be asked for in full."""
     parser.addoption(
         "--every-call",
         action="store_true",

@@ -1,6 +1,7 @@
 """Answers of any shape, and of any malice, become the right task, or no task at all."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -54,71 +55,10 @@ def read(body: object) -> Task:
     return task
 
 
-def test_an_acceptance_is_read_whole() -> None:
-    """The service's own answer to a submission gives id, status, times and request id."""
-    data = {
-        "task_id": "CmYgjmbyMToAAAAAAF6svw",
-        "task_status": "submitted",
-        "task_info": {"external_task_id": "kling-abc"},
-        "created_at": MILLISECONDS,
-        "updated_at": MILLISECONDS + 1000,
-    }
-    assert read(wrap(data)) == Task(
-        task_id="CmYgjmbyMToAAAAAAF6svw",
-        status=TaskStatus.SUBMITTED,
-        external_task_id="kling-abc",
-        word="submitted",
-        created_at=SECONDS,
-        updated_at=SECONDS + 1,
-        request_id="r-1",
-    )
-
-
-@pytest.mark.parametrize(("inner", "word"), [({}, ""), ({"status": "running"}, "running")])
-def test_an_envelope_status_is_no_verdict(inner: dict[str, object], word: str) -> None:
+def test_an_envelope_status_is_no_verdict() -> None:
     """The word around a task is about the exchange; an id without one was accepted."""
-    task = read({"status": "success", "data": {"task_id": "5", **inner}})
-    status = TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED
-    assert (task.status, task.word) == (status, word)
-
-
-SUCCESSES = {
-    "native": wrap(finish()),
-    "array of one": wrap([finish()]),
-    "callback, bare": finish(),
-    "relay around an envelope": relay("SUCCESS", wrap(finish("8602")), progress="100%"),
-    "relay around a bare task": relay("SUCCESS", finish("8602")),
-    "relay inside a relay": relay("SUCCESS", relay("SUCCESS", wrap(finish("8602")))),
-    "string of JSON": {"data": {"status": "SUCCESS", "resp_data": json.dumps(wrap(finish()))}},
-    "URL as the reason": relay("SUCCESS", None, fail_reason=CLIP),
-    "result_url": relay("SUCCESS", None, fail_reason="", result_url=CLIP),
-    "video_url": {"data": {"task_id": "1", "status": "SUCCESS", "video_url": CLIP}},
-    "simple": {"data": {"task_id": "1", "status": "succeeded", "url": CLIP, "error": None}},
-    "flat": {"task_id": "1", "status": "completed", "url": CLIP, "metadata": {"duration": 5}},
-    "OpenAI style": {"id": "1", "status": "completed", "metadata": {"url": CLIP}},
-    "200 style": {"data": {"taskId": "1", "state": "completed", "resultUrls": [CLIP]}},
-    "new style": wrap([{"id": "1", "status": "succeeded", "outputs": [{"id": "o", "url": CLIP}]}]),
-}
-
-
-FAILURES = {
-    "native": wrap({"task_id": "1", "task_status": "failed", "task_status_msg": "Image bad"}),
-    "relay": relay("FAILURE", None, fail_reason="Image bad"),
-    "relay, raw refusal inside": relay("FAILURE", {"code": 1301, "message": "Image bad"}),
-    "simple": {"data": {"task_id": "1", "status": "failed", "error": {"message": "Image bad"}}},
-    "error as text": {"task_id": "1", "status": "error", "error": "Image bad"},
-    "200 style": {"code": 200, "data": {"taskId": "1", "state": "failed", "failMsg": "Image bad"}},
-    "new style": wrap([{"id": "1", "status": "failed", "message": "Image bad"}]),
-    "no reason": relay("FAILURE", {"code": 0, "message": "SUCCEED", "data": None}),
-}
-
-
-@pytest.mark.parametrize("body", FAILURES.values(), ids=FAILURES)
-def test_every_shape_of_failure_gives_the_reason(body: object) -> None:
-    """A failed task is failed even at code 0 and "SUCCEED", which is no reason (faults 42, 43)."""
-    task = read(body)
-    reason = "Image bad" if "Image bad" in json.dumps(body) else ""
-    assert (task.status, task.message, task.videos) == (TaskStatus.FAILED, reason, ())
+    task = read({"status": "success", "data": {"task_id": "5"}})
+    assert (task.status, task.word) == (TaskStatus.SUBMITTED, "")
 
 
 @pytest.mark.parametrize(
@@ -130,22 +70,15 @@ def test_every_shape_of_failure_gives_the_reason(body: object) -> None:
         ("Fail", TaskStatus.FAILED, None),
         ("canceled CANCELLED", TaskStatus.FAILED, "cancelled"),
         ("Expired", TaskStatus.FAILED, "expired"),
+        ("paused", TaskStatus.PROCESSING, None),
     ],
 )
 def test_synonyms_are_understood(words: str, status: TaskStatus, ending: str | None) -> None:
-    """Status words count in any case, and a cancelled or expired task is told apart (fault 44)."""
+    """Status words count in any case, and an unknown one is no verdict (faults 37, 44)."""
     for word in words.split():
         task = read(wrap({"task_id": "1", "task_status": word}))
         assert (task.status, task.ending, task.word) == (status, ending, word)
-        assert is_known_word(task.word)
-
-
-@pytest.mark.parametrize("word", ["UNKNOWN", "paused by staff", "x" * 5000])
-def test_an_unknown_word_is_still_running(word: str) -> None:
-    """A word without a meaning here is no verdict, and is kept for the warning (fault 37)."""
-    task = read(wrap({"task_id": "1", "task_status": word}))
-    assert (task.status, task.word) == (TaskStatus.PROCESSING, word[:100])
-    assert not is_known_word(task.word)
+        assert is_known_word(task.word) == (word != "paused")
 
 
 @pytest.mark.parametrize(
@@ -177,8 +110,8 @@ def test_ids_of_any_make_are_kept(task_id: object) -> None:
 @pytest.mark.parametrize(
     "task_id",
     [
-        "a/b", "..", ".", "a..b", "a\x1b[0m", "a?b", "", " ", "é", "x" * 10_240, "a\n",
-        True, None, 1.5, 0, -1, 10**128, ["1"], {"a": 1},
+        "a/b", "..", "a..b", "a\x1b[0m", "a?b", "", "é", "x" * 10_240, "a\n",
+        True, None, 1.5, 0, 10**128, ["1"],
     ],
 )  # fmt: skip
 def test_an_unsafe_id_is_no_id(task_id: object) -> None:
@@ -191,10 +124,8 @@ def test_an_unsafe_id_is_no_id(task_id: object) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        None, True, 0, 1.5, "", '{"task_id": "1"}', [], [{"task_id": "1"}], {}, {"data": None},
-        {"code": 0, "data": []}, {"code": 0, "data": "not JSON"}, {"id": "chatcmpl-1"},
-        {"code": 1203, "message": "task not found", "request_id": "r"},
-        wrap([{"task_id": "1"}, {"task_id": "2"}]),
+        None, 1.5, '{"task_id": "1"}', [{"task_id": "1"}], {"data": None}, {"id": "chatcmpl-1"},
+        {"code": 0, "data": "not JSON"}, wrap([{"task_id": "1"}, {"task_id": "2"}]),
         wrap('{"task_id": "1", "task_id": "2"}'), wrap("\ud800"), wrap("[" * 100_000),
     ],
 )  # fmt: skip
@@ -212,7 +143,6 @@ def test_what_tells_of_no_single_task_is_none(body: object) -> None:
         (relay("SUCCESS", None, fail_reason="none"), []),
         ({"task_id": "1", "status": "processing", "url": CLIP}, []),
         (wrap(finish(task_result=None)), []),
-        (wrap(finish(task_result={"videos": None})), []),
         (wrap(finish(task_result={"videos": [{}, {"url": ""}, {"url": 5}]})), []),
         (wrap(finish(task_result={"images": [{"url": "https://x.example/a.png"}]})), []),
     ],
@@ -225,9 +155,8 @@ def test_each_video_of_a_finished_task_is_delivered_once(body: object, urls: lis
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
-        ("5.041", 5.041), (5, 5.0), ("0", 0.0), ("nan", None), ("inf", None), ("-2", None),
-        (-1, None), ("five", None), (None, None), (True, None), ([5], None), (10**400, None),
-        ("9" * 5000, None),
+        ("5.041", 5.041), (5, 5.0), ("nan", None), ("-2", None), ("five", None), (None, None),
+        (True, None), (10**400, None),
     ],
 )  # fmt: skip
 def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -> None:
@@ -239,9 +168,8 @@ def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
-        (MILLISECONDS, SECONDS), (1727338013, 1727338013.0), (99_999_999_999, 99_999_999_999.0),
-        (100_000_000_000, 100_000_000.0), ("1727338014", 1727338014.0),
-        (0, None), (-5, None), (10**20, None), (10**400, None), ("soon", None), (True, None),
+        (MILLISECONDS, SECONDS), (99_999_999_999, 99_999_999_999.0),
+        (100_000_000_000, 100_000_000.0), ("1727338014", 1727338014.0), (0, None), (10**20, None),
     ],
 )  # fmt: skip
 def test_times_are_told_apart_by_size(told: object, seconds: float | None) -> None:
@@ -256,17 +184,14 @@ def test_times_are_told_apart_by_size(told: object, seconds: float | None) -> No
     ("url", "words"),
     [
         ("http://clips.example/a.mp4", None),
-        ("HTTPS://clips.example:8443/a.mp4?x-kcdn-pid=112452", None),
-        ("javascript:alert(1)", "begins with javascript"),
-        ("file:///etc/passwd", "begins with file"),
-        ("a.mp4", "no scheme"),
-        ("https://me:secret@clips.example/a.mp4", "user name"),
-        ("https://clips.example/\u202egpj", "cannot be shown"),
-        ("https://clips.example/a b", "space"),
-        ("https://clips.example\\@evil.example/", "backslash"),
-        ("https:///a.mp4", "no host"),
-        ("https://clips.example:0/", "no host"),
-        ("https://clips.example:99999/", "cannot be read"),
+        ("HTTPS://clips.example:8443/a.mp4?x-kcdn-pid=112452&to=a@b", None),
+        ("javascript:alert(1)", "plain https"),
+        ("file:///etc/passwd", "plain https"),
+        ("https://me:secret@clips.example/a.mp4", "plain https"),
+        ("https://clips.example/\u202egpj", "plain https"),
+        ("https://clips.example/a b", "plain https"),
+        ("https://clips.example\\@evil.example/", "plain https"),
+        ("https:///a.mp4", "plain https"),
         ("https://clips.example/" + "a" * 8200, "8192"),
     ],
 )
@@ -274,29 +199,23 @@ def test_a_result_url_is_validated(url: str, words: str | None) -> None:
     """Only a web address that shows what it is may be printed or opened (fault 40)."""
     problem = validate_result_url(url, allow_file=False)
     assert (problem is None) if words is None else (problem is not None and words in problem)
-    assert problem is None or "secret" not in problem
     # The sandbox may hand out a file.
     assert not url.startswith("file:") or validate_result_url(url, allow_file=True) is None
 
 
 KEYS = st.sampled_from(
     [
-        "task_id", "taskId", "id", "data", "resp_data", "task_status", "status", "state",
-        "task_status_msg", "fail_reason", "error", "failMsg", "message", "msg", "task_result",
-        "videos", "images", "outputs", "resultUrls", "result_url", "video_url", "url",
-        "metadata", "duration", "created_at", "updated_at", "submit_time", "finish_time",
-        "task_info", "external_task_id", "external_id", "request_id", "code",
+        "task_id", "taskId", "id", "data", "resp_data", "task_status", "status", "state", "error",
+        "task_status_msg", "fail_reason", "failMsg", "message", "task_result", "videos", "outputs",
+        "resultUrls", "video_url", "url", "metadata", "duration", "created_at", "finish_time",
+        "task_info", "external_task_id", "request_id",
     ]
 )  # fmt: skip
 LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text()
     | st.sampled_from([CLIP, "succeed", "failed", "odd", "1", "../x", "\ud800", 10**400, "\x1b[2J"])
-    | st.sampled_from(list(SUCCESSES.values())).map(json.dumps)
-)
+    | st.just(json.dumps(wrap(finish())))
+)  # fmt: skip
 BODIES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner), max_leaves=25
 )
@@ -320,43 +239,41 @@ def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
 # --- through the program ------------------------------------------------------------------------
 
 TOKEN = "sk-test-0123456789abcdef"
+DONE, FAILED = f"task_7\tsucceed\t{CLIP}", "task_7\tfailed\tImage bad"
+RELAYED = relay("SUCCESS", wrap(finish()))
 
 
-@pytest.mark.parametrize("body", SUCCESSES.values(), ids=SUCCESSES)
-def test_a_finished_task_of_any_shape_is_delivered(
-    kling: Program, service: LoopbackService, body: object
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        (relay("SUCCESS", RELAYED), DONE),
+        ({"code": "success", "data": json.dumps(RELAYED["data"])}, DONE),
+        (relay("SUCCESS", video_url=CLIP), DONE),
+        (relay("FAILURE", {"code": 1301, "message": "Image bad"}), FAILED),
+        ({"task_id": "task_7", "status": "error", "error": "Image bad"}, FAILED),
+        (wrap([{"id": "task_7", "status": "failed", "message": "Image bad"}]), FAILED),
+    ],
+)
+def test_an_end_is_read_in_the_rarer_shapes_too(
+    kling: Program, service: LoopbackService, body: object, row: str
 ) -> None:
-    """Whatever wraps the answer, the id that was asked for is recognised in it (fault 41)."""
-    asked = "8602" if "8602" in json.dumps(body) else "1"
-    asked = "task_7" if "task_7" in json.dumps(body) else asked
+    """Relays within relays, errors in odd places; test_looks has the usual shapes (fault 41)."""
     service.on_look(Reply(json=body))
-    run = kling("status", asked)
-    assert (run.code, run.lines) == (0, [f"{asked}\tsucceed\t{CLIP}"])
+    assert kling("status", "task_7").lines == [row]
 
 
-@pytest.mark.parametrize("asked", ["task_7", "8602", "kling-abc"])
+@pytest.mark.parametrize("asked", ["task_7", "CjNQ+w==", "kling-abc"])
 def test_any_of_its_ids_is_the_task(kling: Program, service: LoopbackService, asked: str) -> None:
-    """A relay answers with an id of its own, and around the service's two (fault 41)."""
+    """A relay answers with an id of its own, around the service's two (faults 36, 41)."""
     info = {"external_task_id": "kling-abc"}
-    service.on_look(Reply(json=relay("SUCCESS", wrap(finish("8602", task_info=info)))))
+    service.on_look(Reply(json=relay("SUCCESS", wrap(finish("CjNQ+w==", task_info=info)))))
     assert kling("status", asked).code == 0
-
-
-def test_an_id_is_quoted_into_the_path(kling: Program, service: LoopbackService) -> None:
-    """An id of base64 is one step of a path, and asks for nothing else (fault 36)."""
-    service.on_look(Reply(json=wrap(finish("CjNQ+w=="))))
-    assert kling("status", "CjNQ+w==").code == 0
-    (visit,) = service.visits
-    assert visit.path == "/kling/v1/videos/effects/CjNQ%2Bw%3D%3D"
+    (visit,) = service.visits  # base64 is one step of a path, and asks for nothing else
+    assert visit.path == f"/kling/v1/videos/effects/{quote(asked, safe='')}"
 
 
 QUOTES = {
-    "plain": json.dumps({"message": f"bad {TOKEN}"}),
-    "as a key": json.dumps({"error": {"message": "no", TOKEN: TOKEN}, "code": TOKEN}),
     "escaped": '{"message": "\\u0073k\\u002dtest-0123456789abcdef"}',
-    "in a string of JSON": json.dumps(
-        {"code": "fail_to_fetch_task", "message": json.dumps({"message": TOKEN})}
-    ),
     "as hexadecimal entities": f"<p>{''.join(f'&#x{ord(each):02X};' for each in TOKEN)}</p>",
     "in a URL, quoted twice": f"GET /?token={TOKEN.replace('-', '%252D')}",
     "with a backslash": TOKEN.replace("-", "\\-"),
@@ -379,36 +296,11 @@ def test_a_quoted_token_is_hidden(
     assert not any(part in shown for part in ("u0073", "%73", "&#115", "&#x73"))
 
 
-@pytest.mark.parametrize(
-    "ids",
-    [{"task_info": {"external_task_id": "e"}}, {"external_task_id": "e"}, {"external_id": "e"}],
-)
 def test_an_answer_with_the_external_id_alone_is_looked_up(
-    kling: Program, service: LoopbackService, ids: dict[str, object]
+    kling: Program, service: LoopbackService
 ) -> None:
     """A task without an id of its own is accepted, but cannot be followed (fault 36)."""
-    task = parse_task(wrap(ids))
-    assert task is not None
-    assert (task.task_id, task.external_task_id) == (None, "e")
-    service.on_create(Reply(json=wrap(ids)), purchase=True)
+    service.on_create(Reply(json=wrap({"external_id": "e"})), purchase=True)
     run = kling("effect", "squish", PHOTO, "--no-wait")
     assert (run.code, run.lines) == (0, [service.ledger[0].task_id])
     assert "without a task id" in run.err
-
-
-@pytest.mark.parametrize("size", [1024 * 1024, 1024 * 1024 + 1])
-def test_the_largest_answer_is_a_mebibyte(
-    kling: Program, service: LoopbackService, size: int
-) -> None:
-    """Up to 1 MiB is read; a longer answer is a failed look (fault 104)."""
-    body = json.dumps(wrap(finish("8602"))).encode()
-    service.on_look(Reply(body=body + b" " * (size - len(body))))
-    assert kling("status", "8602").code == (0 if size <= 1024 * 1024 else 10)
-
-
-def test_a_failed_look_quotes_the_service(kling: Program, service: LoopbackService) -> None:
-    """What the service said of its trouble is told, with status and code (fault 24)."""
-    service.on_look(Reply(status=500, json={"code": 5000, "message": "out of order"}))
-    run = kling("status", "8602")
-    assert run.code == 10
-    assert "The service said: out of order (HTTP 500, code 5000)" in run.err

@@ -1,17 +1,18 @@
 """What is sent again, and when: only what was provably not sent, and what was clearly too busy."""
 
+import signal
 import socket
+from dataclasses import replace
 
 import pytest
 from support.clock import VirtualClock
+from support.process import Process
 from support.purchases import HookClock, find_video, list_stages
 from support.replies import Reply, refuse
-from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.run import PHOTO, Program, Run
 from support.service import LoopbackService
-from support.shop import Rules
 
 TOO_MANY = refuse(429, 1303, "parallel task over resource pack limit")
-NO_CHANNEL = {"error": {"message": "No available channel for model", "code": "model_not_found"}}
 
 
 def find_closed_port() -> int:
@@ -21,174 +22,104 @@ def find_closed_port() -> int:
     return port
 
 
-class TestNotSent:
-    """Nothing has left this machine: three tries in 30 seconds, and nothing is bought."""
-
-    @pytest.mark.parametrize(
-        ("base_url", "reason"),
-        [
-            pytest.param(
-                "https://no-such-host.invalid/kling",
-                "cannot resolve no-such-host.invalid",
-                id="fault 1",
-            ),
-            pytest.param("http://127.0.0.1:{}/kling", "127.0.0.1 refused", id="fault 2"),
-        ],
-    )
-    def test_an_unreachable_service_charges_nothing(
-        self,
-        kling: Program,
-        clock: VirtualClock,
-        monkeypatch: pytest.MonkeyPatch,
-        base_url: str,
-        reason: str,
-    ) -> None:
-        """Fault 1 and fault 2: it says so, tries three times, and leaves no trace."""
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        monkeypatch.setenv("KLING_BASE_URL", base_url.format(find_closed_port()))
-        run = kling("effect", "squish", PHOTO, "--json")
-        assert (run.code, clock.sleeps) == (10, (3, 12))
-        assert (run.json["error"]["code"], run.json["error"]["charged"]) == ("not_sent", "no")
-        assert (run.json["task_id"], run.json["task_status"]) == (None, None)
-        assert (run.json["effect_scene"], run.json["images"][0]["width"]) == ("squish", 512)
-        assert f"{reason}" in run.json["error"]["message"]
-        assert "nothing was sent, nothing charged. Next try in 3 s." in run.err
-        assert list_stages() == []
-
-    def test_a_service_that_comes_back_is_asked_once_more(
-        self, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Fault 2: what could not be sent at first is sent when the service is there: one task."""
-        monkeypatch.setenv("KLING_BASE_URL", f"http://127.0.0.1:{find_closed_port()}/kling")
-        assert Program()("effect", "squish", PHOTO).code == 10
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        run = Program()("effect", "squish", PHOTO)
-        assert (run.code, run.lines, len(service.ledger)) == (0, [find_video(service)], 1)
-
-    def test_the_timeout_ends_the_tries(
-        self, kling: Program, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """--timeout ends the tries, and the last pause that is told is the one that was left."""
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        monkeypatch.setenv("KLING_BASE_URL", f"http://127.0.0.1:{find_closed_port()}/kling")
-        run = kling("effect", "squish", PHOTO, "--timeout", "5s")
-        assert (run.code, clock.sleeps) == (10, (3, 2))
-        assert "Next try in 2 s." in run.err
+def test_an_unreachable_service_charges_nothing(
+    kling: Program, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 2: it says so, tries three times until the timeout, and leaves no trace."""
+    monkeypatch.setenv("KLING_TOKEN", "sk-test")
+    monkeypatch.setenv("KLING_BASE_URL", f"http://127.0.0.1:{find_closed_port()}/kling")
+    run = kling("effect", "squish", PHOTO, "--json", "--timeout", "14s")
+    assert (run.code, clock.sleeps) == (10, (3, 11))
+    assert (run.json["error"]["code"], run.json["error"]["charged"]) == ("not_sent", "no")
+    assert (run.json["task_id"], run.json["task_status"]) == (None, None)
+    assert (run.json["effect_scene"], run.json["images"][0]["width"]) == ("squish", 512)
+    assert "127.0.0.1 refused" in run.json["error"]["message"]
+    assert "nothing was sent, nothing charged. Next try in 3 s." in run.err
+    assert list_stages() == []
 
 
-class TestBusy:
-    """The service says clearly that it has not accepted the request: wait, and send again."""
-
-    @pytest.mark.parametrize(
-        "reply",
-        [
-            pytest.param(refuse(429, 1302, "too many requests"), id="fault 19: 1302"),
-            pytest.param(TOO_MANY, id="fault 19: 1303"),
-            pytest.param(Reply(status=429), id="fault 19: empty body"),
-            pytest.param(Reply(status=429, json={"message": "slow down"}), id="fault 19: no code"),
-            pytest.param(refuse(503, 5001, "maintenance"), id="fault 25: 5001"),
-            pytest.param(Reply(status=503, json=NO_CHANNEL), id="fault 25: no channel"),
-        ],
-    )
-    def test_a_busy_service_is_asked_again(
-        self, kling: Program, service: LoopbackService, reply: Reply
-    ) -> None:
-        """The reason and the pause are told, and the task is bought once it can be."""
-        service.on_create(reply, times=2)
-        run = kling("effect", "squish", PHOTO)
-        assert (run.code, run.lines) == (0, [find_video(service)])
-        assert (service.count("POST"), len(service.ledger)) == (3, 1)
-        assert run.err.count("Next try in 2 s.") == 1
-        assert run.err.count("Next try in 4 s.") == 1
-
-    def test_a_slot_is_waited_for(self, kling: Program, service: LoopbackService) -> None:
-        """Fault 19: above the account's concurrency limit it waits until a task has ended."""
-        service.shop.rules = Rules(concurrency_limit=1, task_seconds=60)
-        assert kling("effect", "squish", OTHER_PHOTO, "--no-wait").code == 0
-        run = kling("effect", "squish", PHOTO)
-        assert (run.code, run.lines) == (0, [find_video(service, 1)])
-        assert len(service.ledger) == 2
-
-    @pytest.mark.parametrize(
-        ("told", "pause"),
-        [
-            pytest.param("7", (7.0, 7.0), id="fault 19"),
-            pytest.param("86400", (120.0, 120.0), id="fault 20: too long"),
-            pytest.param("0", (1.0, 1.0), id="fault 20: none"),
-            pytest.param("-5", (1.8, 2.2), id="fault 20: negative"),
-            pytest.param("soon", (1.8, 2.2), id="fault 20: garbage"),
-        ],
-    )
-    def test_the_service_may_choose_the_pause(
-        self,
-        kling: Program,
-        clock: VirtualClock,
-        service: LoopbackService,
-        told: str,
-        pause: tuple[float, float],
-    ) -> None:
-        """Retry-After is obeyed between 1 s and 120 s; what cannot be read falls back on ours."""
-        service.on_create(Reply(status=429, headers={"Retry-After": told}))
-        run = kling("effect", "squish", PHOTO)
-        assert run.code == 0
-        assert pause[0] <= clock.sleeps[0] <= pause[1]
-        assert f"Next try in {clock.sleeps[0]:.0f} s." in run.err
-
-    def test_a_limit_that_outlasts_the_timeout_is_for_later(
-        self, kling: Program, clock: VirtualClock, service: LoopbackService
-    ) -> None:
-        """Fault 19: at --timeout it ends with 7, nothing is bought, and a rerun begins afresh."""
-        service.on_create(TOO_MANY, times=5)
-        run = kling("effect", "squish", PHOTO, "--timeout", "20s", "--json")
-        assert (run.code, run.json["error"]["code"]) == (7, "concurrency_limit")
-        assert (run.json["error"]["charged"], clock.monotonic()) == ("no", 20.0)
-        assert (list_stages(), service.ledger) == ([], [])
-        assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
-
-    def test_a_long_pause_is_cut_by_the_timeout(
-        self, kling: Program, clock: VirtualClock, service: LoopbackService
-    ) -> None:
-        """Fault 20: the deadline ends a Retry-After of hours, and the announced pause says so."""
-        service.on_create(Reply(status=429, headers={"Retry-After": "86400"}), times=2)
-        run = kling("effect", "squish", PHOTO, "--timeout", "30s")
-        assert (run.code, clock.sleeps) == (7, (30,))
-        assert "Next try in 30 s." in run.err
-
-    def test_every_try_has_a_connection_of_its_own(
-        self, kling: Program, service: LoopbackService
-    ) -> None:
-        """Fault 10: a submission never goes out on a connection that has sat idle."""
-        service.on_create(TOO_MANY)
-        assert kling("effect", "squish", PHOTO).code == 0
-        assert kling("effect", "squish", OTHER_PHOTO).code == 0
-        connections = [one.connection for one in service.visits if one.method == "POST"]
-        assert len(set(connections)) == len(connections) == 3
+def test_a_busy_service_is_asked_again(kling: Program, service: LoopbackService) -> None:
+    """Fault 19: reason and pause are told, and the task is bought once it can be."""
+    service.on_create(TOO_MANY, times=2)
+    run = kling("effect", "squish", PHOTO)
+    assert (run.code, run.lines) == (0, [find_video(service)])
+    assert (service.count("POST"), len(service.ledger)) == (3, 1)
+    assert run.err.count("Next try in 2 s.") == run.err.count("Next try in 4 s.") == 1
 
 
-class TestOthersMeanwhile:
-    """While one run waits to send again, another one may come with the same request."""
+@pytest.mark.parametrize(
+    ("told", "pause"),
+    [
+        pytest.param("7", (7.0, 7.0), id="fault 19"),
+        pytest.param("86400", (120.0, 120.0), id="fault 20: too long"),
+        pytest.param("0", (1.0, 1.0), id="fault 20: none"),
+        pytest.param("-5", (1.8, 2.2), id="fault 20: negative"),
+    ],
+)
+def test_the_service_may_choose_the_pause(
+    kling: Program,
+    clock: VirtualClock,
+    service: LoopbackService,
+    told: str,
+    pause: tuple[float, float],
+) -> None:
+    """Retry-After is obeyed between 1 s and 120 s; what cannot be read falls back on ours."""
+    service.on_create(Reply(status=429, headers={"Retry-After": told}))
+    run = kling("effect", "squish", PHOTO)
+    assert run.code == 0
+    assert pause[0] <= clock.sleeps[0] <= pause[1]
+    assert f"Next try in {clock.sleeps[0]:.0f} s." in run.err
 
-    def test_a_run_whose_request_was_sent_by_another_waits_for_that_task(
-        self, service: LoopbackService
-    ) -> None:
-        """Fault 95: it sends nothing any more, and prints the other's video: one purchase."""
-        service.on_create(TOO_MANY)
-        runs: list[Run] = []
-        clock = HookClock(lambda: runs.append(Program()("effect", "squish", PHOTO, "--no-wait")))
-        run = Program(clock=clock)("effect", "squish", PHOTO, "--json")
-        assert [other.code for other in runs] == [0]
-        assert (run.code, run.json["reused"]) == (0, True)
-        assert run.json["videos"][0]["url"] == find_video(service)
-        assert (service.count("POST"), len(service.ledger)) == (2, 1)
 
-    def test_a_run_whose_claim_another_has_dropped_claims_again(
-        self, service: LoopbackService
-    ) -> None:
-        """Fault 96: a run that found the same claim and was refused leaves the first one free."""
-        service.on_create(TOO_MANY)
-        service.on_create(refuse(429, 1101, "account in arrears"))
-        runs: list[Run] = []
-        clock = HookClock(lambda: runs.append(Program()("effect", "squish", PHOTO)))
-        run = Program(clock=clock)("effect", "squish", PHOTO, "--json")
-        assert [other.code for other in runs] == [7]
-        assert (run.code, run.json["reused"], len(service.ledger)) == (0, False, 1)
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}])
+def test_a_limit_that_outlasts_the_timeout_is_for_later(
+    kling: Program,
+    clock: VirtualClock,
+    service: LoopbackService,
+    headers: dict[str, str],
+) -> None:
+    """Faults 19 and 20: at --timeout it ends with 7, and a rerun begins afresh."""
+    service.on_create(replace(TOO_MANY, headers=headers), times=2 if headers else 5)
+    run = kling("effect", "squish", PHOTO, "--timeout", "20s", "--json")
+    assert (run.code, run.json["error"]["code"]) == (7, "concurrency_limit")
+    assert (run.json["error"]["charged"], clock.monotonic()) == ("no", 20.0)
+    assert (list_stages(), service.ledger) == ([], [])
+    assert f"Next try in {clock.sleeps[-1]:.0f} s." in run.err
+    assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
+
+
+def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackService) -> None:
+    """Fault 87: who stops it after a refusal has sent much, and nothing was accepted."""
+    service.on_create(Reply(status=429, headers={"Retry-After": "60"}))
+    with Process("effect", "squish", PHOTO) as process:
+        process.wait_for("Next try in 60 s.")
+        process.kill(signal.SIGINT)
+        run = process.finish()
+    assert (run.code, service.count("POST"), list_stages()) == (130, 1, [])
+    assert "Stopped. Nothing was accepted.\n" in run.err
+    assert "Nothing was sent" not in run.err
+
+
+def test_a_run_whose_request_was_sent_by_another_waits_for_that_task(
+    service: LoopbackService,
+) -> None:
+    """Fault 95: it sends nothing any more, and prints the other's video: one purchase."""
+    service.on_create(TOO_MANY)
+    runs: list[Run] = []
+    clock = HookClock(lambda: runs.append(Program()("effect", "squish", PHOTO, "--no-wait")))
+    run = Program(clock=clock)("effect", "squish", PHOTO, "--json")
+    assert [other.code for other in runs] == [0]
+    assert (run.code, run.json["reused"]) == (0, True)
+    assert run.json["videos"][0]["url"] == find_video(service)
+    assert (service.count("POST"), len(service.ledger)) == (2, 1)
+
+
+def test_a_run_whose_claim_another_has_dropped_claims_again(service: LoopbackService) -> None:
+    """Fault 96: a run that found the same claim and was refused leaves the first one free."""
+    service.on_create(TOO_MANY)
+    service.on_create(refuse(429, 1101, "account in arrears"))
+    runs: list[Run] = []
+    clock = HookClock(lambda: runs.append(Program()("effect", "squish", PHOTO)))
+    run = Program(clock=clock)("effect", "squish", PHOTO, "--json")
+    assert [other.code for other in runs] == [7]
+    assert (run.code, run.json["reused"], len(service.ledger)) == (0, False, 1)

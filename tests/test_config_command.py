@@ -28,9 +28,6 @@ def home(service: LoopbackService, kling: Program, monkeypatch: pytest.MonkeyPat
     return service.base_url
 
 
-# --- list, get, set, unset, path ----------------------------------------------------------------
-
-
 def test_every_setting_is_listed_with_its_source(
     kling: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,56 +35,35 @@ def test_every_setting_is_listed_with_its_source(
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
     lines = kling("config", "list").lines
     assert lines[0] == f"token\t{MASKED}\tKLING_TOKEN"
-    keys = [line.split("\t")[0] for line in lines]
-    assert keys == ["token", "base_url", "model", "timeout", "jobs", "output"]
     records = kling("config", "list", "--json").records
-    assert [record["key"] for record in records] == keys
-    assert records[2] == {
-        "schema": "kling/1",
-        "key": "model",
-        "value": None,
-        "source": "default",
-        "problem": None,
-    }
+    assert [record["key"] for record in records] == [line.split("\t")[0] for line in lines]
+    model = {"key": "model", "value": None, "source": "default", "problem": None}
+    assert records[2] == {"schema": "kling/1", **model}
     assert kling("config", "get", "base-url").out == "https://api.gpt.ge/kling\n"
-    assert kling("config", "get", "jobs", "--json").json["value"] == "4"
-
-
-def test_a_problem_is_listed_and_stops_nothing(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fault 70: a token that cannot be one is described in its row, not shown."""
-    monkeypatch.setenv("KLING_TOKEN", "sk bad token")
-    run = kling("config", "list")
-    assert run.code == 0
-    assert "contains character U+0020 at 3" in run.lines[0]
-    one = kling("config", "get", "token")
-    assert (one.code, one.out) == (0, "\n")
-    assert "warning: The token from KLING_TOKEN contains" in one.err
-    assert "U+0020" in kling("config", "get", "token", "--json").json["problem"]
-    assert "bad token" not in run.out + run.err + one.err
+    monkeypatch.delenv("KLING_TOKEN")
+    run = kling("config", "get", "token")
+    assert (run.code, run.out) == (0, "\n")
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "words"),
+    ("argv", "words"),
     [
-        (("get", "tokn"), "unknown_setting", "Settings: token, base_url"),
-        (("set", "tokn", "x"), "unknown_setting", "Settings: token, base_url"),
-        (("unset", "\x1bzzzz"), "unknown_setting", r"Unknown setting '\x1bzzzz'."),
-        (("set", "jobs", "many"), "invalid_setting", "whole number from 1 to 64"),
-        (("set", "base_url", "https://u:pass@h"), "invalid_setting", "without user name"),
-        (("set", "model", "kling", "v1"), "usage", "put quotes around"),
-        (("set", "token", TOKEN), "token_in_arguments", "process list"),
-        (("set", "token", "Bearer", TOKEN), "token_in_arguments", "kling config set token asks"),
-        (("set", TOKEN), "unknown_setting", "Unknown setting that."),
+        (("get", "tokn"), "Settings: token, base_url"),
+        (("set", "tokn", "x"), "Settings: token, base_url"),
+        (("unset", "\x1bzzzz"), "Unknown setting."),
+        (("set", "jobs", "many"), "whole number from 1 to 64"),
+        (("set", "base_url", "https://u:pass@h"), "without user name"),
+        (("set", "token", TOKEN), "process list"),
+        (("set", "token", "Bearer", TOKEN), "kling config set token asks"),
+        (("set", TOKEN), "Unknown setting."),
     ],
 )
 def test_a_slip_is_a_usage_error(
-    kling: Program, file: Path, argv: tuple[str, ...], code: str, words: str
+    kling: Program, file: Path, argv: tuple[str, ...], words: str
 ) -> None:
     """Fault 76: an unknown key, a wrong value or a token as an argument changes nothing."""
-    run = kling("config", *argv, "--json")
-    assert (run.code, run.json["error"]["code"]) == (2, code)
+    run = kling("config", *argv)
+    assert (run.code, run.out) == (2, "")
     assert words in run.err
     assert "pass@" not in run.err
     assert TOKEN not in run.out + run.err
@@ -96,25 +72,12 @@ def test_a_slip_is_a_usage_error(
 
 def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
     """A setting is stored, used, shown, and removed again; what was not there is no error."""
-    assert kling("config", "set", "timeout", "90s").err == f"timeout stored in {file}.\n"
-    assert kling("config", "get", "timeout").out == "90s\n"
-    assert kling("config", "unset", "timeout").err == f"timeout removed from {file}.\n"
-    run = kling("config", "unset", "timeout")
-    assert (run.code, run.err) == (0, f"timeout not in {file}.\n")
-    stored = kling("config", "set", "jobs", "3", "--json").json
-    assert (stored["key"], stored["value"], stored["source"]) == ("jobs", "3", str(file))
-    gone = kling("config", "unset", "jobs", "--json").json
-    assert (gone["key"], gone["value"], gone["source"]) == ("jobs", None, None)
-
-
-def test_the_path_is_printed_before_the_file_exists(kling: Program, file: Path) -> None:
-    """`config path` prints where the settings go, whether or not there are any."""
     assert kling("config", "path").out == f"{file}\n"
-    assert kling("config", "path", "--json").json == {"schema": "kling/1", "path": str(file)}
     assert not file.exists()
-
-
-# --- the token ----------------------------------------------------------------------------------
+    for _ in range(2):
+        assert kling("config", "unset", "timeout").err == f"timeout is not set in {file}.\n"
+        assert kling("config", "set", "timeout", "90s").err == f"timeout stored in {file}.\n"
+        assert kling("config", "get", "timeout").out == "90s\n"
 
 
 @pytest.mark.parametrize("content", [TOKEN, f"Bearer {TOKEN}\r\n", f"{TOKEN}\nand more\n"])
@@ -133,19 +96,12 @@ def test_a_token_comes_from_standard_input(
 def test_a_token_that_the_service_refuses_is_stored_all_the_same(
     kling: Program, file: Path, home: str, service: LoopbackService
 ) -> None:
-    """Whatever the service says, the token is stored; under --json it says it in the object."""
-    refusal = Reply(status=401, json={"code": 1002, "message": "no", "request_id": "r"})
-    service.on_look(refusal, times=2)
+    """Whatever the service says, the token is stored; who set it is told."""
+    service.on_look(Reply(status=401, json={"code": 1002, "message": "no", "request_id": "r"}))
     run = kling("config", "set", "token", stdin=TOKEN.encode())
-    assert run.code == 0
-    assert "warning: " in run.err
-    assert "accepts" not in run.err
-    record = kling("config", "set", "token", "--json", stdin=TOKEN.encode())
-    assert (record.code, record.json["value"]) == (0, MASKED)
-    assert record.json["problem"]
-    assert record.err == f"token stored in {file}.\n"
-    assert kling("config", "set", "token", "--json", stdin=TOKEN.encode()).json["problem"] is None
-    assert home in file.read_text()
+    assert (run.code, "accepts" in run.err) == (0, False)
+    assert "warning: Token refused" in run.err
+    assert f'base_url = "{home}"\ntoken = "{TOKEN}"\n' in file.read_text()
 
 
 def test_the_stored_token_is_checked_where_it_will_be_sent(
@@ -159,27 +115,18 @@ def test_the_stored_token_is_checked_where_it_will_be_sent(
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ('base_url = "sandbox"', ""),
-        ('base_url = "http://127.0.0.1:9"', "Could not check the token."),
-        ('jobs = "many"', "jobs must be"),
-    ],
+    "line", ['base_url = "sandbox"', 'base_url = "http://127.0.0.1:9"', 'jobs = "many"']
 )
-def test_a_check_that_cannot_be_made_fails_nothing(
-    kling: Program, file: Path, line: str, words: str
-) -> None:
+def test_a_check_that_cannot_be_made_fails_nothing(kling: Program, file: Path, line: str) -> None:
     """Nobody answers, or other settings are wrong: the token is stored and exit is 0."""
     file.parent.mkdir()
     file.write_text(f"{line}\n")
-    file.chmod(0o600)
     run = kling("config", "set", "token", stdin=TOKEN.encode())
-    assert run.code == 0
-    assert words in run.err
+    assert (run.code, "warning: " in run.err) == (0, "sandbox" not in line)
     assert f'token = "{TOKEN}"' in file.read_text()
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"sk bad\n", b"sk-\xff\n", b"s" * 3_000_000])
+@pytest.mark.parametrize("content", [b"", b"sk bad\n", b"sk-\xff\n", b"s" * 3_000_000])
 def test_a_wrong_token_is_not_stored(file: Path, content: bytes) -> None:
     """Fault 70: what cannot be a token is described, not shown, and not stored."""
     run = run_installed("config", "set", "token", stdin=content)
@@ -201,7 +148,7 @@ def test_a_person_is_asked_without_echo(file: Path, home: str) -> None:
         terminal.wait_for("timeout:")
         terminal.type("20m\r")
         assert terminal.finish() == 0
-        assert terminal.lines[0] == "timeout: 20m"
+        assert terminal.lines[0].endswith("20m")
     assert file.read_text() == f'base_url = "{home}"\ntoken = "{TOKEN}"\ntimeout = "20m"\n'
 
 
@@ -216,40 +163,29 @@ def test_a_question_can_be_left(file: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "argv", "after"),
+    ("argv", "after"),
     [
-        (None, ("set", "base_url", "https://other.example"), "https://other.example"),
-        ("https://one.example", ("unset", "base_url"), "https://api.gpt.ge/kling"),
-        ("ftp://nonsense", ("set", "base-url", "https://one.example"), "https://one.example"),
-        ("https://one.example", ("set", "base_url", "sandbox"), None),
-        ("https://one.example", ("set", "base_url", "https://ONE.example/"), None),
-        ("https://one.example", ("set", "base_url", "http://wrong.example"), None),
-        ("https://one.example", ("unset", "token"), None),
-        ("https://one.example", ("set", "jobs", "3"), None),
+        (("set", "base_url", "https://other.example"), "https://other.example"),
+        (("unset", "base_url"), "https://api.gpt.ge/kling"),
+        (("set", "base_url", "sandbox"), None),
+        (("set", "jobs", "3"), None),
     ],
 )
 def test_a_stored_token_that_moves_is_a_warning(
-    kling: Program, file: Path, before: str | None, argv: tuple[str, ...], after: str | None
+    kling: Program, file: Path, argv: tuple[str, ...], after: str | None
 ) -> None:
     """Fault 74: the warning names the base URL that the stored token goes to from now on."""
     file.parent.mkdir()
-    lines = {"base_url": before, "token": TOKEN}
-    file.write_text("".join(f'{name} = "{text}"\n' for name, text in lines.items() if text))
+    file.write_text(f'base_url = "https://one.example"\ntoken = "{TOKEN}"\n')
     file.chmod(0o600)
     run = kling("config", *argv)
     assert ("warning" in run.err) == (after is not None)
-    if after:
-        assert run.code == 0
-        assert f"The stored token will now be sent to {after}." in run.err
-
-
-# --- check --------------------------------------------------------------------------------------
+    assert after is None or f"The stored token will now be sent to {after}." in run.err
 
 
 def rows(run: Run) -> dict[str, tuple[str, str]]:
     """Read the lines: what they are about, value, and remark."""
     cells = [line.split("\t") for line in run.lines]
-    assert [row[0] for row in cells] == ["token", "base_url", "reachable", "accepted"]
     return {what: (value, remark) for what, value, remark in cells}
 
 
@@ -260,60 +196,40 @@ def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
     assert run.lines == [
         f"token\t{MASKED}\tKLING_TOKEN",
         f"base_url\t{service.base_url}\tKLING_BASE_URL",
-        "reachable\tyes\t",
         "accepted\tyes\t",
     ]
     assert service.requests[("GET", LOOK)] == 1
     assert service.count("POST") == 0
-    assert kling("config", "check", "--json").json == {
-        "schema": "kling/1",
-        "ok": True,
-        "exit_code": 0,
-        "sandbox": False,
-        "token": MASKED,
-        "source": "KLING_TOKEN",
-        "base_url": service.base_url,
-        "base_url_source": "KLING_BASE_URL",
-        "reachable": True,
-        "accepted": True,
-        "error": None,
-    }
+    record = kling("config", "check", "--json").json
+    assert (record["ok"], record["accepted"], record["expires"]) == (True, True, None)
+    assert (record["token"], record["source"]) == (MASKED, "KLING_TOKEN")
 
 
 @pytest.mark.parametrize(
-    ("reply", "code", "error", "reachable"),
+    ("reply", "code", "error"),
     [
-        (Reply(status=400, json={"code": "task_not_exist", "message": ""}), 0, None, True),
-        (Reply(json={"task_id": "kling-check-0", "task_status": "submitted"}), 0, None, True),
-        (Reply(status=401, json={"code": 1002, "message": "no"}), 4, "token_refused", True),
-        (Reply(status=403, json={"code": 1103, "message": "no"}), 4, "permission_denied", True),
-        (Reply(status=429, json={"code": 1304, "message": "no"}), 4, "ip_not_allowed", True),
-        (DROP, 10, "unreachable", False),
-        (Reply(status=500), 10, "unreachable", True),
-        (Reply(body=b"<html>Log in"), 10, "unreachable", True),
-        (Reply(status=404, body=b"<html>Not Found"), 10, "unreachable", True),
-        (Reply(status=302, headers={"Location": "https://example.com/"}), 10, "unreachable", True),
+        (Reply(status=400, json={"code": "task_not_exist", "message": ""}), 0, None),
+        (Reply(json={"task_id": "kling-check-0", "task_status": "submitted"}), 0, None),
+        (Reply(status=401, json={"code": 1002, "message": "no"}), 4, "token_refused"),
+        (Reply(status=403, json={"code": 1103, "message": "no"}), 4, "permission_denied"),
+        (Reply(status=429, json={"code": 1304, "message": "no"}), 4, "ip_not_allowed"),
+        (DROP, 10, "unreachable"),
+        (Reply(status=500), 10, "unreachable"),
+        (Reply(status=404, body=b"<html>Not Found"), 10, "unreachable"),
+        (Reply(status=302, headers={"Location": "https://example.com/"}), 10, "unreachable"),
     ],
 )
 def test_the_answer_decides(
-    kling: Program,
-    service: LoopbackService,
-    *,
-    reply: Reply,
-    code: int,
-    error: str | None,
-    reachable: bool,
+    kling: Program, service: LoopbackService, *, reply: Reply, code: int, error: str | None
 ) -> None:
     """Fault 17: accepted is 0, refused is 4, what is neither is 10 and leads to the base URL."""
     service.on_look(reply, times=2)
     run = kling("config", "check", "--json")
-    assert (run.code, run.json["exit_code"], run.json["reachable"]) == (code, code, reachable)
+    assert (run.code, run.json["exit_code"]) == (code, code)
     assert run.json["accepted"] is {0: True, 4: False, 10: None}[code]
     assert (run.json["error"] or {"code": None})["code"] == error
-    assert TOKEN not in run.out + run.err
     assert f"It is {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
     shown = rows(kling("config", "check"))
-    assert shown["reachable"] == (("yes", "") if reachable else ("no", "unreachable"))
     assert shown["accepted"] == ({0: "yes", 4: "no", 10: "unknown"}[code], error or "")
 
 
@@ -322,13 +238,10 @@ def test_without_a_token_nobody_is_asked(kling: Program, monkeypatch: pytest.Mon
     """Fault 68: what is known is reported, and the error leads on."""
     monkeypatch.delenv("KLING_TOKEN")
     run = kling("config", "check")
-    assert run.code == 4
-    assert "kling config set token" in run.err
-    shown = rows(run)
-    assert shown["token"] == ("none", "token_missing")
-    assert shown["reachable"] == shown["accepted"] == ("unknown", "token_missing")
-    record = kling("config", "check", "--json").json
-    assert (record["token"], record["source"], record["reachable"]) == (None, None, None)
+    assert (run.code, "kling config set token" in run.err) == (4, True)
+    assert rows(run)["token"] == ("none", "token_missing")
+    assert rows(run)["accepted"] == ("unknown", "token_missing")
+    assert kling("config", "check", "--json").json["accepted"] is None
 
 
 def test_the_sandbox_can_be_checked(
@@ -336,9 +249,7 @@ def test_the_sandbox_can_be_checked(
 ) -> None:
     """The sandbox accepts its own token, and refuses as the service does."""
     run = kling("config", "check", "--sandbox")
-    assert run.code == 0
-    assert rows(run)["base_url"] == ("sandbox", "--sandbox")
-    assert rows(run)["token"] == ("****", "sandbox")
+    assert (run.code, rows(run)["token"]) == (0, ("****", "sandbox"))
     monkeypatch.setenv("KLING_TOKEN", "sandbox-1002")
     run = kling("config", "check", "--sandbox", "--json")
     assert (run.code, run.json["sandbox"], run.json["accepted"]) == (4, True, False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from support.clock import START, VirtualClock
+from support.clock import VirtualClock
 from support.fault_server import FaultServer
 from support.replies import Reply
 from support.run import OTHER_PHOTO, PHOTO, Program, Run, command
@@ -41,8 +41,6 @@ def start(
     )
     return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
-
-# --- no home ------------------------------------------------------------------------------------
 
 HOMELESS: Mapping[str, str | None] = dict.fromkeys(
     ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", *_OWN, *_MEASURING)
@@ -96,9 +94,6 @@ def test_a_user_without_a_home_has_help(argv: tuple[str, ...]) -> None:
     assert run.out
 
 
-# --- a home that is no use ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("home", ["/proc", "/dev/null", "/nowhere/at-all\n"])
 def test_a_home_that_cannot_be_written_stops_nothing(service: LoopbackService, home: str) -> None:
     """Fault 112: a warning, and the external id before anything is sent; the run goes on."""
@@ -115,33 +110,18 @@ def test_a_home_that_cannot_be_written_stops_nothing(service: LoopbackService, h
     assert "KLING_CONFIG_DIR" in changed.err
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the XDG rules are Linux's")
-@pytest.mark.parametrize(
-    ("value", "keeps"),
-    [
-        ("relative/path", "home/.local/state/kling"),
-        ("{here}/new\nline", "new\nline/kling"),
-        ("{here}/file", None),
-        ("", "home/.local/state/kling"),
-    ],
-    ids=["relative", "newline", "file", "empty"],
-)
+@pytest.mark.parametrize("value", ["relative/path", "{here}/file"])
 def test_odd_xdg_variables_stop_nothing(
-    service: LoopbackService, tmp_path: Path, value: str, keeps: str | None
+    service: LoopbackService, tmp_path: Path, value: str
 ) -> None:
     """Fault 113: a relative path is ignored, and one that names a file is no directory."""
     (tmp_path / "file").touch()
     named = value.format(here=tmp_path)
     environ = {"XDG_CONFIG_HOME": named, "XDG_STATE_HOME": named, **dict.fromkeys(_OWN)}
     run = start(command("effect", "squish", PHOTO, "--no-wait"), environ=environ)
-    assert run.code == 0
-    assert len(service.ledger) == 1
-    assert ("warning" in run.err) == (keeps is None)
-    assert keeps is None or (tmp_path / keeps / "journal.sqlite3").exists()
-    assert "new\nline" not in run.err
-
-
-# --- no terminal, an odd locale -----------------------------------------------------------------
+    assert (run.code, len(service.ledger)) == (0, 1)
+    kept = (tmp_path / "home/.local/state/kling/journal.sqlite3").exists()
+    assert kept == ("warning" not in run.err) == (value == "relative/path")
 
 
 @pytest.mark.parametrize("closed", ["<&-", "</dev/null"])
@@ -156,58 +136,32 @@ def test_nobody_is_asked_where_there_is_nobody(
     assert bought.code == 0
     assert len(service.ledger) == 1
     token = start(command("config", "set", "token"), environ=environ, shell=shell)
-    jobs = start(command("config", "set", "jobs"), environ=environ, shell=shell)
-    missing = start(
-        command("effect", "squish", OTHER_PHOTO),
-        environ={**environ, "KLING_TOKEN": None},
-        shell=shell,
-    )
     picture = start(command("effect", "squish", "-"), environ=environ, shell=shell)
-    assert (token.code, jobs.code, missing.code, picture.code) == (4, 2, 4, 3)
-    for run in (bought, token, jobs, missing, picture):
-        assert "\x1b" not in run.out + run.err
-        assert "\r" not in run.out + run.err
+    assert (token.code, picture.code) == (4, 3)
+    for run in (bought, token, picture):
+        assert not {"\x1b", "\r"} & {*run.out, *run.err}
         assert "token:" not in run.err
-        assert "jobs:" not in run.err.replace("your input: jobs", "")
     assert not (tmp_path / "config").exists()
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "latin-1:strict"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp936", "cp1252", "latin-1:strict"])
 def test_a_console_without_unicode_stops_nothing(
     service: LoopbackService, tmp_path: Path, encoding: str
 ) -> None:
-    """Faults 114 and 120: what an old console cannot show is spelt out, on both streams."""
+    """Faults 114 and 120: what a locale or console lacks is spelt out, on both streams."""
     photo = tmp_path / "caf\u00e9 \u634f\u2713.jpg"
     photo.write_bytes(PHOTO.read_bytes())
-    service.shop.rules = Rules(looks_until_done=0)
-    argv = command("effect", "squish", photo, OTHER_PHOTO)
-    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    argv = command("effect", "squish", photo, OTHER_PHOTO, "--no-wait")
     done = subprocess.run(argv, capture_output=True, env=environ, check=False)
     assert done.returncode == 0
-    shown = "caf\u00e9 ".encode(encoding.partition(":")[0]) + rb"\u634f\u2713.jpg"
+    shown = photo.name.encode(encoding.partition(":")[0], "backslashreplace")
     assert shown in done.stdout
     assert shown in done.stderr
     assert len(service.ledger) == 2
     for words in (("scenes",), ("help", "environment"), ("--help",), ("completion", "zsh")):
         quiet = subprocess.run(command(*words), capture_output=True, env=environ, check=False)
         assert (quiet.returncode, quiet.stderr) == (0, b"")
-
-
-# --- the clock ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("date", [0.0, START - 26 * YEAR, START + 80 * YEAR, 253_402_300_800.0])
-def test_a_wrong_date_changes_nothing(service: LoopbackService, date: float) -> None:
-    """Fault 119: with a clock that is wrong by years a run buys once, waits, and prints."""
-    clock = VirtualClock(start=date)
-    kling = Program(clock=clock)
-    first = kling("effect", "squish", PHOTO, "--json")
-    again = kling("effect", "squish", PHOTO, "--json")
-    assert (first.code, again.code) == (0, 0)
-    assert (first.json["reused"], again.json["reused"]) == (False, True)
-    assert first.json["elapsed"] < 60
-    assert kling("tasks").code == kling("status").code == 0
-    assert len(service.ledger) == 1
 
 
 @pytest.mark.parametrize("jump", [-30 * YEAR, -3600.0, 3600.0, 30 * YEAR])
@@ -229,16 +183,17 @@ def test_a_date_that_jumps_changes_no_wait(service: LoopbackService, jump: float
     assert len(service.ledger) == 1
 
 
-@pytest.mark.parametrize("wrong", [-50 * YEAR, -2 * YEAR, 2 * YEAR, 15 * YEAR])
-def test_a_date_that_is_put_right_buys_nothing_again(
-    service: LoopbackService, wrong: float
-) -> None:
-    """Fault 119: a purchase from another age is one all the same, once the clock is right."""
+@pytest.mark.parametrize("wrong", [-56.0, -2.0, 2.0, 80.0, 7975.0])
+def test_a_wrong_date_buys_nothing_again(service: LoopbackService, wrong: float) -> None:
+    """Fault 119: a purchase from another age is one all the same, also once the clock is right."""
     clock = VirtualClock()
     kling = Program(clock=clock)
-    clock.shift_date(wrong)
+    clock.shift_date(wrong * YEAR)
     first = kling("effect", "squish", PHOTO, "--json").json
-    clock.shift_date(-wrong)
+    assert (first["exit_code"], first["elapsed"] < 60) == (0, True)
+    assert kling("tasks").code == kling("status").code == 0
+    assert kling("effect", "squish", PHOTO, "--json").json["reused"] is True
+    clock.shift_date(-wrong * YEAR)
     again = kling("effect", "squish", PHOTO, "--json").json
     assert again["reused"] is True
     assert again["videos"] == first["videos"]
@@ -260,5 +215,5 @@ def test_a_certificate_out_of_its_time_points_to_the_clock(
         run = kling(*argv, "--json")
     assert run.code == 10
     assert "expired" in run.json["error"]["message"]
-    assert "clock" in run.json["error"]["message"]
+    assert "clock" in run.json["error"]["hint"]
     assert run.json["error"]["charged"] == "no"

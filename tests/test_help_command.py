@@ -48,38 +48,13 @@ def test_every_variable_is_explained(kling: Program) -> None:
         assert f"{name}\n" in run.out or f"{name}," in run.out
 
 
-@pytest.mark.parametrize("words", [(), ("scenes",), ("exit-codes",), ("environment",)])
-def test_help_has_its_object(kling: Program, words: tuple[str, ...]) -> None:
-    """Under --json the same text is one object."""
-    record = kling("help", *words, "--json").json
-    assert record["topic"] == " ".join(words)
-    assert record["text"].rstrip("\n") == kling("help", *words).out.rstrip("\n")
-
-
-@pytest.mark.parametrize(
-    ("words", "about", "guess"),
-    [
-        (("efect",), "efect", "Did you mean effect?"),
-        (("exit-code",), "exit-code", "Did you mean exit-codes?"),
-        (("Environment",), "Environment", "Did you mean environment?"),
-        (("config", "lst"), "lst", "Did you mean list?"),
-        (("config", "exit-codes"), "exit-codes", ""),
-        (("effect", "squish"), "squish", ""),
-        (("\x1b[31m",), r"\x1b[31m", ""),
-        (("zzz",), "zzz", ""),
-    ],
-)
-def test_an_unknown_topic_is_put_right(
-    kling: Program, words: tuple[str, ...], about: str, guess: str
-) -> None:
-    """What there is no help about is a usage error that names the nearest topic, and the others."""
-    run = kling("help", *words)
-    assert (run.code, run.out) == (2, "")
-    problem, hint = run.err.splitlines()
-    assert problem == f"error: There is no help topic '{about}'.{guess and ' '}{guess}"
-    assert hint.startswith("hint: ")
-    assert ("exit-codes" in hint) == (len(words) == 1)
-    assert kling("help", *words, "--json").json["error"]["code"] == "unknown_topic"
+def test_an_unknown_topic_is_put_right(kling: Program) -> None:
+    """What there is no help about is a usage error that names the nearest command."""
+    for words, guess in ((("efect",), "'effect'"), (("config", "lst"), "'list'")):
+        run = kling("help", *words)
+        assert (run.code, run.out) == (2, "")
+        assert f"Did you mean {guess}" in run.err
+    assert r"'\x1b[31m'" in kling("help", "\x1b[31m").err
 
 
 def test_help_needs_nothing_that_may_be_broken(tmp_path: os.PathLike[str]) -> None:

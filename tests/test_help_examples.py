@@ -8,39 +8,23 @@ import pytest
 from support.pages import buy_before, make_desk, run_script
 from support.run import Program
 
-PAGES = (
-    "",
-    "effect",
-    "status",
-    "wait",
-    "tasks",
-    "scenes",
-    "config",
-    "config list",
-    "config get",
-    "config set",
-    "config unset",
-    "config path",
-    "config check",
-    "help",
-)
+COMMANDS = ["effect", "status", "wait", "tasks", "scenes", "config", "help"]
+CONFIG = [f"config {name}" for name in ["list", "get", "set", "unset", "path", "check"]]
 _TASK_ID = "815336894036197446"
 _NEEDS_SHELL = re.compile(r"[|;$<&]")
 
 
 def find_examples(page: str) -> list[str]:
-    """Find the command lines that a help page shows below its first paragraph."""
     prose = page.partition("╭")[0]
     lines = [line.strip() for line in prose.splitlines()[2:]]
     starts = ("kling ", "id=", '"$EDITOR"')
     return [re.split(r" {3,}", line)[0] for line in lines if line.startswith(starts)]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["", *COMMANDS, *CONFIG])
 def test_the_examples_of_the_help_work(
     page: str, kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every line that a help page shows ends well where the photos and the task are there."""
     lines = find_examples(kling(*page.split(), "--help").out)
     assert lines
     desk = make_desk(tmp_path)

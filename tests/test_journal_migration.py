@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.replies import Reply, wrap
-from support.run import OTHER_PHOTO, PHOTO, Program, command
+from support.run import OTHER_PHOTO, PHOTO, Program, command, run_installed
 from support.service import LoopbackService
 
 # As version 0.1.0 made it: application id "klng", version 1, write-ahead.
@@ -21,26 +21,15 @@ OLD_SCHEMA = """
 PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS purchases (
-    external_task_id TEXT PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    base_url TEXT NOT NULL,
-    effect_scene TEXT NOT NULL,
-    stage TEXT NOT NULL,
-    sender TEXT,
-    task_id TEXT,
-    message TEXT NOT NULL,
-    images TEXT NOT NULL,
-    videos TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    finished_at REAL,
+    external_task_id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL,
+    base_url TEXT NOT NULL, effect_scene TEXT NOT NULL,
+    stage TEXT NOT NULL, sender TEXT, task_id TEXT, message TEXT NOT NULL,
+    images TEXT NOT NULL, videos TEXT NOT NULL,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL, finished_at REAL,
     is_current INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS files (
-    path BLOB PRIMARY KEY,
-    task TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    sha256 TEXT NOT NULL
+    path BLOB PRIMARY KEY, task TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_current ON purchases (fingerprint) WHERE is_current;
 CREATE INDEX IF NOT EXISTS by_task_id ON purchases (task_id);
@@ -48,10 +37,8 @@ PRAGMA application_id = 1802268263;
 PRAGMA user_version = 1;
 COMMIT;
 """
-_READ_OLD = (
-    "SELECT external_task_id, fingerprint, base_url, effect_scene, stage, sender, task_id, message,"
-    " images, videos, created_at, updated_at, finished_at, is_current FROM purchases ORDER BY rowid"
-)
+_OLD_COLUMNS = 14
+_NEWEST = 3
 _CHANGES = "write,pwrite64,pwritev,fsync,fdatasync,ftruncate,fallocate,openat,unlink"
 _STRACE = shutil.which("strace")
 _AT_ONCE = 6
@@ -97,38 +84,24 @@ def write_old(path: Path, base_url: str, *, is_killed: bool = False) -> None:
         assert Path(f"{path}-wal").stat().st_size > 0
 
 
-def read_all(path: Path) -> list[object]:
-    """Read what version 0.1.0 knew."""
+def read(path: Path) -> tuple[int, list[tuple[object, ...]]]:
     with closing(sqlite3.connect(path)) as journal:
-        return [
-            journal.execute(_READ_OLD).fetchall(),
-            journal.execute("SELECT * FROM files").fetchall(),
-        ]
-
-
-def read_version(path: Path) -> int:
-    """Read the version of the file."""
-    with closing(sqlite3.connect(path)) as journal:
-        return int(journal.execute("PRAGMA user_version").fetchone()[0])
+        (version,) = journal.execute("PRAGMA user_version").fetchone()
+        rows = journal.execute("SELECT * FROM purchases ORDER BY rowid").fetchall()
+        files = journal.execute("SELECT * FROM files").fetchall()
+    return version, [row[:_OLD_COLUMNS] for row in rows] + files
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the program keeps its journal."""
     return tmp_path / "state" / "journal.sqlite3"
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_what_was_bought_before_is_gone_on_with(
-    kling: Program,
-    service: LoopbackService,
-    path: Path,
-    is_killed: bool,
+    kling: Program, service: LoopbackService, path: Path, is_killed: bool
 ) -> None:
-    """After the upgrade the same command resumes its task, looks where in doubt, and buys nothing.
-
-    The journal of a clean run, and one whose last steps a killed run has left in the `-wal` file.
-    """
+    """After the upgrade the same command resumes its task, looks where in doubt, buys nothing."""
     write_old(path, service.base_url, is_killed=is_killed)
     video = {"id": "v", "url": f"{service.url}/v.mp4", "duration": "5"}
     done = {"task_id": "815", "task_status": "succeed", "task_result": {"videos": [video]}}
@@ -138,37 +111,25 @@ def test_what_was_bought_before_is_gone_on_with(
     assert kling("effect", "squish", OTHER_PHOTO).code == 9
     assert kling("wait", "816").out == f"{service.base_url}/v.mp4\n"
     assert {line.split("\t")[0] for line in kling("tasks").lines} == {"815", "816", "-"}
-    assert (service.ledger, read_version(path)) == ([], 3)
-
-
-def test_the_upgrade_changes_no_row(kling: Program, path: Path) -> None:
-    """What version 0.1.0 wrote is there as it was, also the files that it saved."""
-    write_old(path, "https://h.example")
-    before = read_all(path)
-    assert kling("tasks").code == 0
-    assert (read_all(path), read_version(path)) == (before, 3)
+    assert (service.ledger, read(path)[0]) == ([], _NEWEST)
 
 
 def test_many_processes_upgrade_once(path: Path) -> None:
-    """Of several processes that meet an old journal at once each works with the new one."""
+    """Each of several that meet an old journal at once works with the new one; no row changes."""
     write_old(path, "https://h.example", is_killed=True)
-    before = read_all(path)
-    runs = [
-        subprocess.Popen(command("tasks"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(_AT_ONCE)
-    ]
-    told = [run.communicate(timeout=60) for run in runs]
-    assert [run.returncode for run in runs] == [0] * _AT_ONCE, told
-    assert len({out for out, _ in told}) == 1
-    assert (read_all(path), read_version(path)) == (before, 3)
+    _, before = read(path)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        runs = list(pool.map(run_installed, ["tasks"] * _AT_ONCE))
+    assert {run.code for run in runs} == {0}, runs
+    assert len({run.out for run in runs}) == 1
+    assert read(path) == (_NEWEST, before)
 
 
 @pytest.mark.skipif(_STRACE is None, reason="strace is not installed")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_kill_at_any_call_of_the_upgrade_loses_nothing(
-    tmp_path: Path,
-    is_killed: bool,
+    tmp_path: Path, request: pytest.FixtureRequest, is_killed: bool
 ) -> None:
     """SIGKILL at each call that changes one of the journal's files; the next run has it all."""
 
@@ -177,40 +138,34 @@ def test_a_kill_at_any_call_of_the_upgrade_loses_nothing(
         write_old(path, "https://h.example", is_killed=is_killed)
         return path
 
-    def trace(path: Path, *what: str) -> int:
+    def run(path: Path, *strace: str) -> subprocess.CompletedProcess[bytes]:
         files = [word for ending in ("", "-wal", "-shm") for word in ("-P", f"{path}{ending}")]
-        done = subprocess.run(
-            [str(_STRACE), "-f", *files, *what, *command("tasks")],
-            capture_output=True,
-            env={"KLING_STATE_DIR": str(path.parent), "KLING_CONFIG_DIR": str(tmp_path)},
-            timeout=100,
-            check=False,
-        )
-        return done.returncode
+        prefix = [str(_STRACE), "-f", *files, *strace] if strace else []
+        environ = {"KLING_STATE_DIR": str(path.parent), "KLING_CONFIG_DIR": str(tmp_path)}
+        line = [*prefix, *command("tasks")]
+        return subprocess.run(line, capture_output=True, env=environ, timeout=100, check=False)
 
-    seen = tmp_path / "trace"
-    path = begin("whole")
-    before = read_all(path)
-    path = begin("traced")
-    assert trace(path, "-e", f"trace={_CHANGES}", "-o", str(seen)) == 0
+    seen, path = tmp_path / "trace", begin("traced")
+    _, before = read(begin("whole"))
+    assert run(path, "-e", f"trace={_CHANGES}", "-o", str(seen)).returncode == 0
     calls = Counter(re.findall(r"^\d+ +(\w+)\(", seen.read_text(encoding="utf-8"), re.MULTILINE))
     points = [(call, number) for call, most in calls.items() for number in range(1, most + 1)]
+    if not request.config.getoption("--every-call"):
+        points = points[::6]
 
     def kill(point: tuple[str, int]) -> int:
         call, number = point
         path = begin(f"{call}-{number}")
         inject = f"inject={call}:signal=KILL:when={number}"
-        code = trace(path, "-e", f"trace={call}", "-e", inject, "-o", "/dev/null")
+        killed = run(path, "-e", f"trace={call}", "-e", inject, "-o", "/dev/null")
+        # Of a copy: whoever opens the file itself mends it.
         copy = Path(shutil.copytree(path.parent, tmp_path / f"seen-{call}-{number}")) / path.name
-        version = read_version(copy)  # of a copy: whoever opens the file itself mends it
-        assert (read_all(copy), version in (1, 3)) == (before, True), point
-        environ = {"KLING_STATE_DIR": str(path.parent), "KLING_CONFIG_DIR": str(tmp_path)}
-        again = subprocess.run(
-            command("tasks"), capture_output=True, env=environ, timeout=60, check=False
-        )
+        version, rows = read(copy)
+        assert (rows, version in (1, _NEWEST)) == (before, True), point
+        again = run(path)
         assert (again.returncode, again.stdout.count(b"\n")) == (0, 3), (point, again.stderr)
-        assert (read_all(path), read_version(path)) == (before, 3), point
-        return 0 if code == 0 else version
+        assert read(path) == (_NEWEST, before), point
+        return version if killed.returncode else 0
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         ends = Counter(pool.map(kill, points))

@@ -17,12 +17,6 @@ def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
-def test_the_version_is_told() -> None:
-    """`kling --version` prints name and version, and nothing else."""
-    run = run_installed("--version")
-    assert (run.code, run.out, run.err) == (0, f"kling {__version__}\n", "")
-
-
 def test_the_version_loads_next_to_nothing() -> None:
     """The version is told before anything is loaded that it does not need."""
     script = (
@@ -32,7 +26,8 @@ def test_the_version_loads_next_to_nothing() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    loaded = done.stdout.decode().splitlines()[1]
+    version, loaded = done.stdout.decode().splitlines()
+    assert version == f"kling {__version__}"
     assert loaded == "['kling_cli', 'kling_cli.__main__']"
 
 
@@ -49,16 +44,12 @@ def test_the_module_is_the_program() -> None:
     ("argv", "redirection", "code"),
     [
         ("--version", ">/dev/full", 11),
-        ("--version", ">&-", 11),
         ("--help", ">/dev/full", 11),
-        ("scenes", ">/dev/full", 11),
         ("scenes", ">&-", 11),
         ("scenes", "2>/dev/full", 0),
         ("scenes", "2>&-", 0),
         ("efect", "2>&-", 2),
-        ("efect", "2>/dev/full", 2),
         ("", "2>&-", 2),
-        ("scenes", "<&-", 0),
     ],
 )
 def test_streams_that_cannot_be_used(argv: str, redirection: str, code: int) -> None:

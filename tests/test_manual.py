@@ -1,12 +1,12 @@
 """The manual page is right for every `man`, and names what the program has."""
 
 import re
-import subprocess
 from typing import Any
 
 import pytest
 import typer
 from support.pages import ROOT, read_page
+from support.run import run_process
 from support.shells import make_environ, require
 
 from kling_cli.cli.app import app
@@ -35,7 +35,6 @@ def walk(command: Any, *path: str) -> dict[str, set[str]]:
 
 
 def find_section(title: str) -> str:
-    """Find the source of a section, without its title."""
     return PAGE.split(f".Sh {title}\n")[1].split("\n.Sh ")[0]
 
 
@@ -47,7 +46,6 @@ def find_items(macro: str, text: str) -> set[str]:
 
 
 def test_it_names_every_command_with_its_options_and_arguments() -> None:
-    """Each command has its part of the page, with all that it takes and nothing else."""
     *parts, common = find_section("COMMANDS").split("\n.Ss ")[1:]
     described = {}
     for part in parts:
@@ -59,28 +57,19 @@ def test_it_names_every_command_with_its_options_and_arguments() -> None:
 
 
 def test_it_names_every_variable() -> None:
-    """Each variable of the environment is there, and no other."""
     others = {name for names, _ in VARIABLES for name in names.split(", ")}
     assert find_items("Ev", find_section("ENVIRONMENT")) == others | {k.environment for k in KEYS}
 
 
 def test_it_names_every_exit_code() -> None:
-    """Each exit code is there, and no other."""
     headings = re.findall(r"^\.It (.+)$", find_section("EXIT STATUS"), re.MULTILINE)
     assert sorted(int(code) for line in headings for code in line.split(" , ")) == sorted(ExitCode)
 
 
 @pytest.mark.parametrize("argv", [("mandoc", "-Tlint"), ("man", "--warnings", "-l")])
 def test_it_is_right_for_every_man(argv: tuple[str, ...]) -> None:
-    """The linter finds nothing, and `man` shows it without a warning."""
     require(argv[0])
-    done = subprocess.run(
-        [*argv, str(ROOT / "man" / "kling.1")],
-        capture_output=True,
-        text=True,
-        env={**make_environ(), "MANPAGER": "cat"},
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert argv[0] == "man" or done.stdout == ""
+    environ = {**make_environ(), "MANPAGER": "cat"}
+    run = run_process([*argv, ROOT / "man" / "kling.1"], environ)
+    assert (run.code, run.err) == (0, "")
+    assert argv[0] == "man" or run.out == ""

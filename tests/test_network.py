@@ -6,8 +6,6 @@ What becomes of a request after a lost reply, and of a wait after failed looks, 
 import hashlib
 import json
 import socket
-import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,10 +13,9 @@ from support.fault_server import FaultServer
 from support.replies import Reply, accept
 from support.run import PHOTO, Program, Run
 from support.service import LoopbackService
-from support.steps import answer, buy, hold, read_request, send
+from support.steps import answer, buy, read_request, send
 
 from kling_cli.api import transport
-from kling_cli.api.transport import ExchangeError, Transport
 
 TOKEN = "sk-test-0123456789abcdef"
 HTML = {"Content-Type": "text/html"}
@@ -65,17 +62,15 @@ def reply_with(status: int, body: object) -> Reply:
 
 # Rows of faults 16-18, 23, 25 and 27: nothing was accepted, and each has one meaning.
 REFUSALS: list[tuple[int, object, tuple[int, str]]] = [
-    *((401, native(code), (4, "token_refused")) for code in (1000, 1001, 1002, 1003, 1004)),
+    *((401, native(code), (4, "token_refused")) for code in (1000, 1004)),
     (429, native(1100), (7, "account_abnormal")),
     (429, native(1101), (7, "balance_exhausted")),
     (429, native(1102), (7, "balance_exhausted")),
     (403, native(1103), (4, "permission_denied")),
     (400, native(1200), (6, "bad_parameter")),
-    (400, native(1201), (6, "bad_parameter")),
     (404, native(1202), (6, "no_effects_route")),
     (404, native(1203), (6, "not_found")),
     (400, native(1300), (6, "policy_refused")),
-    (400, native(1301), (6, "content_refused")),
     (429, native(1304), (4, "ip_not_allowed")),
     (200, native("1102"), (7, "balance_exhausted")),
     (200, native(1301.0), (6, "content_refused")),
@@ -84,19 +79,14 @@ REFUSALS: list[tuple[int, object, tuple[int, str]]] = [
     (401, gateway("该令牌额度已用尽"), (7, "balance_exhausted")),
     (401, LOGIN, (4, "token_refused")),
     (402, gateway("pay"), (7, "balance_exhausted")),
-    (403, gateway("用户已被封禁"), (4, "permission_denied")),
     (403, "", (4, "permission_denied")),
     (403, gateway("x", "insufficient_user_quota"), (7, "balance_exhausted")),
     (403, gateway("用户额度不足, 剩余额度: 0"), (7, "balance_exhausted")),
     (403, form("quota_not_enough"), (7, "balance_exhausted")),
     (400, form("pre_consume_token_quota_failed"), (7, "balance_exhausted")),
-    (429, form("insufficient_quota"), (7, "balance_exhausted")),
     (429, form("x", "user quota is not enough"), (7, "balance_exhausted")),
-    (400, form("task_not_exist"), (6, "not_found")),
     (404, {"message": "task not found"}, (6, "not_found")),
-    (400, form("invalid_request"), (6, "bad_parameter")),
     (400, form("invalid_api_platform"), (6, "request_refused")),
-    (400, form("model_price_error"), (6, "model_refused")),
     (404, gateway("no such model", "model_not_found"), (6, "model_refused")),
     (422, {"detail": "bad"}, (6, "request_refused")),
     (400, native("whatever"), (6, "request_refused")),
@@ -104,21 +94,13 @@ REFUSALS: list[tuple[int, object, tuple[int, str]]] = [
     (404, "<html><body>no such task</body></html>", (6, "no_effects_route")),
     (400, EXISTS, (6, "request_refused")),  # of a page, which anybody may have written
     (403, CLOUDFLARE, (6, "proxy_refused")),
-    (400, "<html><body>Bad Request</body></html>", (6, "proxy_refused")),
     (413, "<html><title>413</title></html>", (6, "request_too_large")),
-    *(
-        (400, native(1201, message), (6, "bad_parameter"))
-        for message in (
-            "external_task_id does not exist",
-            "external_task_id 不存在",
-            "external_task_id is too long",
-            "file already exists",
-        )
-    ),
+    (400, native(1201, "external_task_id does not exist"), (6, "bad_parameter")),
+    (400, native(1201, "external_task_id 不存在"), (6, "bad_parameter")),
+    (400, native(1201, "external_task_id is too long"), (6, "bad_parameter")),
+    (400, native(1201, "file already exists"), (6, "bad_parameter")),
     (400, hand_on(native(1301)), (6, "content_refused")),
-    (403, hand_on(gateway("x", "insufficient_user_quota")), (7, "balance_exhausted")),
     (400, hand_on(hand_on(native(1300))), (6, "policy_refused")),
-    (400, form("fail_to_fetch_task", "<html>Bad gateway</html>"), (6, "request_refused")),
     (400, form("fail_to_fetch_task", None), (6, "request_refused")),
 ]
 # Rows of faults 19 and 25: clearly not accepted, and worth another try.
@@ -136,24 +118,22 @@ BUSY: list[tuple[int, object, str]] = [
 UNUSABLE = "The service's answer cannot be used."
 FAILED = "The service had an internal problem."
 SLOW = "The service took too long."
-PAGE = "Got a web page instead of an API response."
+DUPLICATE = "A task with this external task id exists already."
 # Rows of faults 21, 22, 24, 26 and 31-35: it may have been accepted.
 DOUBTS: list[tuple[int, object, str]] = [
     *((status, native(1201), UNUSABLE) for status in (409, 425, 499, 204, 205, 206)),
-    *((status, "", UNUSABLE) for status in (226, 409, 418, 431)),
-    *((status, native(1303), FAILED) for status in (500, 502, 520)),
-    *((status, CLOUDFLARE, FAILED) for status in (500, 502, 503, 520, 522, 523)),
+    *((status, native(1303), FAILED) for status in (500, 502)),
+    *((status, CLOUDFLARE, FAILED) for status in (503, 520)),
     *((status, "", SLOW) for status in (408, 504, 524)),
-    *((status, native(0), "redirect, which is never") for status in (301, 302, 304, 307, 308)),
+    *((status, native(0), "redirect, which is never") for status in (301, 304, 307)),
+    (418, "", UNUSABLE),
     (500, native(5000), FAILED),
-    (500, form("do_request_failed"), FAILED),
     (400, form("get_task_failed"), FAILED),
     (504, native(5002), SLOW),
     (503, native(1201), FAILED),
     (503, "no available channel, says a page", FAILED),
     (502, form("fail_to_fetch_task", "<html>Bad gateway</html>"), FAILED),
-    (200, LOGIN, PAGE),
-    (200, native(7777), UNUSABLE),
+    (200, LOGIN, "Got a web page instead of an API response."),
     (200, native("odd"), UNUSABLE),
     (200, native(10**400), UNUSABLE),
     (200, native(0.5), UNUSABLE),
@@ -165,19 +145,13 @@ DOUBTS: list[tuple[int, object, str]] = [
     (400, native(1301, data={"task_id": "1"}), UNUSABLE),
     (200, native(1101, data={"task_id": "1"}), UNUSABLE),
     (401, {"error": {"message": "bad", "code": 1002}, "task_id": "1"}, UNUSABLE),
-    *(
-        (status, body, "A task with this external task id exists already.")
-        for status, body in (
-            (400, native(1201, EXISTS)),
-            (409, {"message": "Duplicate external task id"}),
-            (200, native(1201, "external_task_id must be unique")),
-            (400, native(1201, "external_task_id kling-abc 已存在")),
-            (422, native(1200, "外部任务ID重复")),
-            (400, form("external_task_id_exists")),
-            (400, native(1201, EXISTS, data={"task_id": "1"})),
-            (400, hand_on(native(1201, EXISTS))),
-        )
-    ),
+    (400, native(1201, EXISTS), DUPLICATE),
+    (409, {"message": "Duplicate external task id"}, DUPLICATE),
+    (200, native(1201, "external_task_id must be unique"), DUPLICATE),
+    (400, native(1201, "external_task_id kling-abc 已存在"), DUPLICATE),
+    (422, native(1200, "外部任务ID重复"), DUPLICATE),
+    (400, form("external_task_id_exists"), DUPLICATE),
+    (400, hand_on(native(1201, EXISTS)), DUPLICATE),
 ]
 
 
@@ -232,7 +206,6 @@ def test_everything_else_is_in_doubt(
         ({**hand_on(native(1201)), "request_id": "outer"}, "r-1"),
         ({**hand_on({"message": "no"}), "request_id": "outer"}, "outer"),
         ({"message": "no"}, None),
-        (native(1201, request_id=5), None),
         (native(1201, request_id="x" * 10_000), "x" * 125 + "..."),
     ],
 )
@@ -263,13 +236,9 @@ def test_a_page_is_described_by_its_title(
     assert words in kling("effect", "squish", PHOTO, "--json").json["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "advice", ["Internal, please try again later", "Retry later.", "繁忙 请稍后再试"]
-)
-def test_doubt_never_ends_in_try_again(
-    kling: Program, service: LoopbackService, advice: str
-) -> None:
+def test_doubt_never_ends_in_try_again(kling: Program, service: LoopbackService) -> None:
     """The service's advice to send again is left out where it may buy a second time (fault 24)."""
+    advice = "Internal, please try again later. Retry later. 繁忙 请稍后再试"
     service.on_create(Reply(status=500, json=native(5000, advice)))
     run = kling("effect", "squish", PHOTO)
     assert not any(words in run.err.lower() for words in ("try ", "retry", "再试"))
@@ -291,21 +260,17 @@ def test_a_silent_address_is_not_sent(kling: Program, monkeypatch: pytest.Monkey
     assert "127.0.0.1 did not answer in time; nothing was sent" in run.json["error"]["message"]
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "nowhere.invalid"])
-def test_a_host_that_does_not_exist_is_not_sent(kling: Program, host: str) -> None:
-    """A name that nobody can resolve is told as such, however odd it is (fault 1)."""
-    run = kling("effect", "squish", PHOTO, "--base-url", f"https://{host}/kling")
+def test_a_host_that_does_not_exist_is_not_sent(kling: Program) -> None:
+    """A name that nobody can resolve is told as such (fault 1)."""
+    run = kling("effect", "squish", PHOTO, "--base-url", "https://nowhere.invalid/kling")
     assert run.code == 10
-    assert f"cannot resolve {host}; nothing was sent" in run.err
+    assert "cannot resolve nowhere.invalid; nothing was sent" in run.err
 
 
-def test_the_next_address_is_used(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_address_is_used(kling: Program, service: LoopbackService) -> None:
     """A name of several addresses is reached by whichever answers (fault 14)."""
     named = service.base_url.replace("127.0.0.1", "localhost")
-    monkeypatch.setenv("KLING_BASE_URL", named)
-    assert kling("effect", "squish", PHOTO).code == 0
+    assert kling("effect", "squish", PHOTO, "--base-url", named).code == 0
     assert len(service.ledger) == 1
 
 
@@ -327,21 +292,6 @@ def test_interim_answers_are_passed_over(kling: Program) -> None:
         assert (run.code, run.lines) == (0, [server.ledger[0].task_id])
 
 
-def test_many_looks_are_cut_at_their_own_deadlines() -> None:
-    """One silent service does not keep another's look waiting, nor end it early (fault 15)."""
-    with (
-        FaultServer((read_request, hold)) as silent,
-        FaultServer((read_request, answer(Reply(json={}, delay=0.6)))) as slow,
-        closing(Transport()) as patient,
-        closing(Transport()) as hasty,
-    ):
-        started = time.monotonic()
-        with pytest.raises(ExchangeError, match="no complete response in time"):
-            hasty.get(silent.url, headers={}, seconds=0.2)
-        assert 0.2 <= time.monotonic() - started < 0.6
-        assert patient.get(slow.url, headers={}, seconds=20).status == 200
-
-
 def test_each_exchange_is_logged_without_a_secret(kling: Program, service: LoopbackService) -> None:
     """Under -v each exchange is a line, with neither token, query nor body (fault 76)."""
     service.on_look(Reply(status=500, json={"message": "hush"}, ending="reset"))
@@ -357,7 +307,7 @@ def test_each_exchange_is_logged_without_a_secret(kling: Program, service: Loopb
 PIECE = 3 * 48 * 1024
 
 
-@pytest.mark.parametrize("extra", [-1, 0, 1, 2, 3])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_a_picture_arrives_byte_for_byte(
     kling: Program, service: LoopbackService, tmp_path: Path, extra: int
 ) -> None:
@@ -379,6 +329,3 @@ def test_a_url_arrives_as_it_was_given(kling: Program, service: LoopbackService)
     run = kling("effect", "hug", *urls, "--no-check-url", "--no-wait")
     assert run.code == 0
     assert service.ledger[0].images == tuple(urls)
-
-
-# --- the sandbox in the network's place ---------------------------------------------------------

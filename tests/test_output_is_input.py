@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.photos import make_photos
 from support.replies import Reply, describe, wrap
-from support.run import PHOTO, Program, command
+from support.run import OTHER_PHOTO, PHOTO, Program, command
 from support.service import VIDEO, LoopbackService
 from support.shop import Purchase
 
@@ -23,28 +23,30 @@ def photo(tmp_path: Path) -> Path:
 
 
 def name_same(photo: Path) -> Path:
-    """Give the photo's own name, spelled in another way."""
     return photo.parent / "." / ".." / photo.parent.name / photo.name
 
 
 def link_softly(photo: Path) -> Path:
-    """Make a symbolic link to the photo."""
     link = photo.with_name("soft.mp4")
     link.symlink_to(photo.name)
     return link
 
 
 def link_hard(photo: Path) -> Path:
-    """Make a second name of the photo."""
     link = photo.with_name("hard.mp4")
     os.link(photo, link)
     return link
 
 
 @pytest.mark.parametrize(
-    "options", [("--force",), ("--force", "--new"), ("--force", "--dry-run"), ()]
+    ("name", "options"),
+    [
+        (name_same, ("--force",)),
+        (link_softly, ("--force", "--new")),
+        (link_hard, ("--force", "--dry-run")),
+        (link_hard, ()),
+    ],
 )
-@pytest.mark.parametrize("name", [name_same, link_softly, link_hard])
 def test_the_photo_itself_is_no_output(
     kling: Program,
     service: LoopbackService,
@@ -52,7 +54,6 @@ def test_the_photo_itself_is_no_output(
     name: Callable[[Path], Path],
     options: tuple[str, ...],
 ) -> None:
-    """By any of its names the photo is refused as output, with 3, before anything is sent."""
     output = name(photo)
     run = kling(*SQUISH, photo, "-o", output, "--json", *options)
     error = run.json["error"]
@@ -63,16 +64,33 @@ def test_the_photo_itself_is_no_output(
     assert service.visits == []
 
 
-def test_a_link_that_was_given_as_input_protects_its_target(
-    kling: Program, service: LoopbackService, photo: Path
+@pytest.mark.parametrize(
+    ("argv", "output"),
+    [
+        (("squish", "soft.mp4"), "me.jpg"),  # the input is a link, the output its target
+        (("hug", OTHER_PHOTO, "me.jpg"), "me.jpg"),
+        (("squish", "--from", "list.txt"), "list.txt"),
+    ],
+)
+def test_every_input_is_kept(
+    kling: Program,
+    service: LoopbackService,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str | Path, ...],
+    output: str,
 ) -> None:
-    """The input may be the link, and the output the photo that it leads to."""
-    run = kling(*SQUISH, link_softly(photo), "-o", photo, "--force", "--json")
+    monkeypatch.chdir(photo.parent)
+    link_softly(photo)
+    names = photo.with_name("list.txt")
+    names.write_text("me.jpg\n")
+    run = kling("effect", *argv, "-o", output, "--force", "--json")
     assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
-    assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
+    assert (photo.read_bytes(), names.read_text()) == (PHOTO.read_bytes(), "me.jpg\n")
+    assert service.visits == []
 
 
-def test_an_input_in_the_output_directory_is_kept(
+def test_the_output_directory_is_kept(
     kling: Program, service: LoopbackService, photo: Path
 ) -> None:
     """The photo whose video would replace another input is refused; the others are made."""
@@ -86,43 +104,16 @@ def test_an_input_in_the_output_directory_is_kept(
     assert (other.parent / "me-squish-squish.mp4").read_bytes() == VIDEO
 
 
-def test_the_second_picture_of_a_pair_is_kept_too(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
-    """Every picture of a task is an input of the run."""
-    (other,) = make_photos(photo.parent / "others", 1)
-    run = kling("effect", "hug", photo, other, "-o", other, "--force", "--json")
-    assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
-    assert service.visits == []
-
-
-def test_the_list_is_kept(kling: Program, service: LoopbackService, photo: Path) -> None:
-    """The file of --from is an input as well."""
-    names = photo.with_name("list.txt")
-    names.write_text(f"{photo}\n")
-    run = kling(*SQUISH, "--from", names, "-o", names, "--force", "--json")
-    assert (run.code, run.json["error"]["code"]) == (3, "output_is_an_input")
-    assert (names.read_text(), service.visits) == (f"{photo}\n", [])
-
-
-@pytest.mark.parametrize("argv", [("-",), ("--from", "-")])
-def test_what_standard_input_reads_is_kept(
-    service: LoopbackService, photo: Path, argv: tuple[str, ...]
-) -> None:
-    """A photo or list that the shell opens with `<` is an input under its name."""
-    source = photo
-    if len(argv) > 1:
-        source = photo.with_name("list.txt")
-        source.write_text(f"{photo}\n")
-    before = source.read_bytes()
-    line = command(*SQUISH, *argv, "-o", source, "--force", "--json")
-    with source.open("rb") as stdin:
+def test_what_standard_input_reads_is_kept(service: LoopbackService, photo: Path) -> None:
+    """A file that the shell opens with `<` is an input under its name."""
+    line = command(*SQUISH, "-", "-o", photo, "--force", "--json")
+    with photo.open("rb") as stdin:
         done = subprocess.run(line, stdin=stdin, capture_output=True, timeout=60, check=False)
     assert (done.returncode, b"output_is_an_input" in done.stdout) == (3, True)
-    assert (source.read_bytes(), service.visits) == (before, [])
+    assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
 
 
-def test_a_second_video_does_not_replace_the_photo(
+def test_a_second_video_replaces_none(
     kling: Program, service: LoopbackService, photo: Path
 ) -> None:
     """A further video of the same task gets a number in its name, which may be the photo's name."""
@@ -140,26 +131,11 @@ def test_a_second_video_does_not_replace_the_photo(
     assert f"{service.url}/videos/" in run.err
 
 
-def test_our_own_clip_among_the_inputs_does_no_harm(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_our_own_clip_as_an_input(kling: Program, service: LoopbackService, photo: Path) -> None:
     """`kling effect squish * -o .`, run again, names its own clip as input, and keeps it."""
     clip = photo.with_name("me-squish.mp4")
     assert kling(*SQUISH, photo, "-o", f"{photo.parent}/").code == 0
     run = kling(*SQUISH, photo, clip, "-o", f"{photo.parent}/", "--force", "--json")
     codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
-    assert (codes, clip.read_bytes(), len(service.ledger)) == (
-        {str(photo): 0, str(clip): 3},
-        VIDEO,
-        1,
-    )
-
-
-def test_force_replaces_any_other_file(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
-    """A copy of the photo is another file."""
-    copy = Path(shutil.copy(photo, photo.with_name("copy.jpg")))
-    assert kling(*SQUISH, photo, "-o", copy, "--force").code == 0
-    assert (copy.read_bytes(), photo.read_bytes()) == (VIDEO, PHOTO.read_bytes())
-    assert len(service.ledger) == 1
+    assert codes == {str(photo): 0, str(clip): 3}
+    assert (clip.read_bytes(), len(service.ledger)) == (VIDEO, 1)

@@ -220,7 +220,7 @@ def test_a_public_page_cannot_lead_to_a_private_one(
 def look(port: int, *, seconds: float = 10) -> tuple[int | None, int | None]:
     """Check a picture on a scripted server; return its width and its size in bytes."""
     url = f"http://127.0.0.1:{port}/a.jpg{SECRET}"
-    transport = Transport(environ={})
+    transport = Transport()
     picture = prepare_url(url, transport=transport, allow_private=True, check=True, seconds=seconds)
     return picture.width, picture.size
 
@@ -342,7 +342,7 @@ def test_what_only_this_network_knows_is_refused(
     assert (error["code"], error["hint"]) == ("url_private", SKIP)
     assert "the service cannot reach it, " in error["message"]
     assert validate_url(url, allow_private=True) is None
-    unchecked = prepare_url(url, transport=Transport(environ={}), allow_private=False, check=False)
+    unchecked = prepare_url(url, transport=Transport(), allow_private=False, check=False)
     assert unchecked.url == url
 
 

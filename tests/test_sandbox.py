@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 from support.clock import VirtualClock
 from support.process import Process
-from support.run import OTHER_PHOTO, PHOTO, Program, run_installed
+from support.run import PHOTO, Program, run_installed
 
 import kling_cli
 from kling_cli.sandbox.app import LARGEST_PICTURE, Sandbox
-from kling_cli.sandbox.server import serve
+from kling_cli.sandbox.server import Server
 from kling_cli.sandbox.trouble import CODES, TROUBLES
 from kling_cli.scenes import PAIR, Scene, catalogue
 
@@ -42,20 +42,20 @@ def draw(width: int = 640, height: int = 480, picture_format: str = "PNG") -> st
     return base64.b64encode(out.getvalue()).decode()
 
 
-class Server:
+class Served:
     """A sandbox over HTTP, with a clock of its own."""
 
     def __init__(self, directory: Path) -> None:
         self.clock = VirtualClock()
         self.log: list[str] = []
         sandbox = Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
-        self.served = serve(sandbox, 0, self.log.append)
+        self.server = Server(sandbox, 0, self.log.append)
 
     def call(
         self, method: str, path: str, authorization: str, body: bytes | None = None
     ) -> tuple[int, Any]:
         """Make one call: HTTP status and the JSON of the body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.served.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
         headers = {"Content-Type": "application/json; charset=utf-8"} if body else {}
         headers |= {"Authorization": authorization} if authorization else {}
         try:
@@ -77,14 +77,14 @@ class Server:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Server]:
+def sandbox(tmp_path: Path) -> Iterator[Served]:
     """A sandbox over HTTP."""
-    server = Server(tmp_path / "served")
-    with server.served:
-        thread = threading.Thread(target=server.served.serve_forever, args=(0.02,))
+    server = Served(tmp_path / "served")
+    with server.server:
+        thread = threading.Thread(target=server.server.serve_forever, args=(0.02,))
         thread.start()
         yield server
-        server.served.shutdown()
+        server.server.shutdown()
         thread.join()
 
 
@@ -130,17 +130,6 @@ def test_the_sandbox_option_saves_a_clip_of_its_own(kling: Program, tmp_path: Pa
     assert clip.read_bytes() == CLIP
 
 
-def test_a_task_goes_on_in_the_next_process() -> None:
-    """`--no-wait`, `wait` and a rerun work across processes, and nothing was paid for."""
-    bought = run_installed(*BUY, "--no-wait")
-    task_id = bought.out.strip()
-    waited = run_installed("wait", task_id, "--sandbox")
-    assert (waited.code, waited.out[:8]) == (0, "file:///")
-    again = run_installed(*BUY, "--json")
-    assert (again.code, again.json["reused"], again.json["task_id"]) == (0, True, task_id)
-    assert "paid" not in bought.err + waited.err + again.err
-
-
 # --- what it refuses ----------------------------------------------------------------------------
 
 
@@ -152,7 +141,7 @@ def fill_in(scene: Scene) -> dict[str, object]:
     return fields
 
 
-def test_every_scene_and_every_listed_value_is_accepted(sandbox: Server) -> None:
+def test_every_scene_and_every_listed_value_is_accepted(sandbox: Served) -> None:
     """Each scene of the catalogue is accepted, with all models, durations and modes it has."""
     for scene in catalogue():
         requests = [fill_in(scene)]
@@ -171,12 +160,10 @@ LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
     ("changes", "words"),
     [
         ({"effect_scene": "squash"}, "effect_scene 'squash' is not supported"),
-        ({"effect_scene": ["squish"]}, "effect_scene must be a string"),
         ({"input": []}, "input is required"),
         ({"model_name": "kling-v1-6"}, "model_name is not a parameter"),
         ({"callback_url": "/done"}, "callback_url must be an http or https URL"),
         ({"external_task_id": ""}, "external_task_id must be a string"),
-        ({"input": {"image": URL, "duration": "5"}}, "input.model_name must be one of"),
         ({"input": SINGLE | {"duration": 5}}, 'input.duration must be one of "5"'),
         ({"input": SINGLE | {"mode": "pro"}}, "input.mode is not a parameter"),
         ({"input": SINGLE | {"image": None}}, "a picture must be a string"),
@@ -187,7 +174,7 @@ LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
     ],
 )
 def test_a_wrong_request_is_refused_by_its_name(
-    sandbox: Server, changes: dict[str, object], words: str
+    sandbox: Served, changes: dict[str, object], words: str
 ) -> None:
     """What the documents do not allow is code 1201 with the name of the field."""
     status, reply = sandbox.create(**changes)
@@ -201,7 +188,7 @@ def test_a_wrong_request_is_refused_by_its_name(
     [((300, 300), True), ((299, 400), False), ((750, 300), True), ((751, 300), False)],
 )
 def test_a_picture_of_bad_size_fails_later(
-    sandbox: Server, sides: tuple[int, int], *, fits: bool
+    sandbox: Served, sides: tuple[int, int], *, fits: bool
 ) -> None:
     """As the real service does, it accepts bad sides and says so only when the task ends."""
     fields = SINGLE | {"image": draw(*sides, "JPEG")}
@@ -221,7 +208,7 @@ def test_a_picture_of_bad_size_fails_later(
     ],
 )
 def test_only_the_sandbox_tokens_are_accepted(
-    sandbox: Server, header: str, code: int, words: str
+    sandbox: Served, header: str, code: int, words: str
 ) -> None:
     """Fault 76: a real token is refused, and neither repeated nor logged."""
     status, reply = sandbox.call("GET", f"{ROUTE}/1", header)
@@ -240,9 +227,9 @@ def test_the_help_names_each_trouble(kling: Program) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_of_the_service_can_be_met(sandbox: Server, code: int) -> None:
+def test_every_code_of_the_service_can_be_met(sandbox: Served, code: int) -> None:
     """A wrong request is refused first, but for codes about the token, which come always."""
-    token, status = f"sandbox-{code}", CODES[code][0]
+    token, status = f"sandbox-{code}", CODES[code]
     assert [sandbox.create(token)[0], sandbox.create(token)[1]["code"]] == [status, code]
     is_about_token = code in ABOUT_THE_TOKEN
     assert sandbox.create(token, effect_scene="?")[1]["code"] == (code if is_about_token else 1201)
@@ -256,7 +243,6 @@ def test_every_code_of_the_service_can_be_met(sandbox: Server, code: int) -> Non
         ("sandbox-slow", 8, "kling wait"),
         ("sandbox-lost-reply", 0, "The reply was lost"),
         ("sandbox-no-lookup", 9, "--new"),
-        ("sandbox-lag", 0, "succeed"),
         ("sandbox-1303", 7, "Too many tasks"),
         ("sandbox-1301", 6, "content"),
         ("sandbox-1002", 4, "token"),
@@ -276,31 +262,16 @@ def test_each_trouble_is_an_account_of_its_own(
     assert plain.json["task_id"] not in run.err
 
 
-def test_a_busy_account_makes_one_task_at_a_time(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A second task meets the limit of parallel tasks, waits, and is made."""
-    monkeypatch.setenv("KLING_TOKEN", "sandbox-busy")
-    kling(*BUY, "--no-wait")
-    run = kling("effect", "squish", OTHER_PHOTO, "--sandbox", "--timeout", "5m")
-    assert (run.code, len(run.lines)) == (0, 1)
-    assert "limit" in run.err
-
-
-def test_a_lost_reply_is_not_one_byte(sandbox: Server) -> None:
+def test_a_lost_reply_is_not_one_byte(sandbox: Served) -> None:
     """The connection ends without a byte, the task is there, and cannot be bought again."""
     with pytest.raises(http.client.RemoteDisconnected):
         sandbox.create("sandbox-lost-reply", external_task_id="mine")
+    assert sandbox.log[0].endswith(f" POST {ROUTE} no reply")
     status, reply = sandbox.create("sandbox-lost-reply", external_task_id="mine")
     assert (status, reply["code"]) == (400, 1201)
     assert "external_task_id 'mine' already exists" in reply["message"]
     assert sandbox.look("mine", "sandbox-lost-reply")[0] == 200
     assert sandbox.look("mine")[0] == 404
-    assert [line.split()[1:] for line in sandbox.log[:3]] == [
-        ["POST", ROUTE, "no", "reply"],
-        ["POST", ROUTE, "400"],
-        ["GET", f"{ROUTE}/mine", "200"],
-    ]
 
 
 # --- faults of its own --------------------------------------------------------------------------
@@ -322,13 +293,13 @@ def test_a_store_that_cannot_be_used_is_named(
 
 
 def test_a_client_that_leaves_or_talks_nonsense_disturbs_nobody(
-    sandbox: Server, capfd: pytest.CaptureFixture[str]
+    sandbox: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A request cut in its body buys nothing; nothing of it is printed."""
     head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n"
     for sent in (f'{head}{{"external_task_id": "x"', "\x16\x03\x01 hello \x1b[31m there\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", sandbox.served.server_port)) as plain:
+        with socket.create_connection(("127.0.0.1", sandbox.server.server_port)) as plain:
             plain.sendall(sent.encode())
             plain.shutdown(socket.SHUT_WR)
             while plain.recv(65536):

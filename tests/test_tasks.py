@@ -1,13 +1,24 @@
-"""`kling tasks`: what this machine has bought, from its own memory alone."""
+"""`kling tasks` and `kling status`: what this machine has bought, and one look at it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.clock import VirtualClock
+from support.clock import START, VirtualClock
+from support.purchases import journal_path
 from support.replies import DROP
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
+
+from kling_cli.journal import Journal
+from kling_cli.models import Purchase, Stage
+
+BOTH = pytest.mark.parametrize("command", ["status", "wait"])
+
+
+def buy(kling: Program, *photos: Path) -> list[str]:
+    return [kling("effect", "squish", photo, "--no-wait").out.strip() for photo in photos]
 
 
 def fill(kling: Program, service: LoopbackService, clock: VirtualClock) -> list[str]:
@@ -22,10 +33,9 @@ def fill(kling: Program, service: LoopbackService, clock: VirtualClock) -> list[
     return [purchase.task_id for purchase in service.ledger]
 
 
-def test_rows(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """A row has id, status, scene, time, picture and external id; the newest is the first."""
+def test_rows_and_objects(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
+    """The newest is the first; each object has that task's own exit code."""
     done, failed, running = fill(kling, service, clock)
-    names = [purchase.external_task_id for purchase in service.ledger]
     run = kling("tasks")
     assert (run.code, run.err) == (0, "")
     rows = [line.split("\t") for line in run.lines]
@@ -34,26 +44,20 @@ def test_rows(kling: Program, service: LoopbackService, clock: VirtualClock) -> 
         [failed, "failed", "squish"],
         [done, "succeed", "squish"],
     ]
-    assert rows[2][3:6] == ["2026-11-22T00:00:00Z", str(PHOTO), names[0]]
-    assert rows[1][4] == str(OTHER_PHOTO)
-
-
-def test_objects(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """Each JSON object tells a task as `status --json` would, with that task's own exit code."""
-    done, failed, running = fill(kling, service, clock)
-    run = kling("tasks", "--json")
-    assert run.code == 0
-    assert [(record["task_id"], record["exit_code"]) for record in run.records] == [
+    own_id = service.ledger[0].external_task_id
+    assert rows[2][3:6] == ["2026-11-22T00:00:00Z", str(PHOTO), own_id]
+    records = kling("tasks", "--json").records
+    assert [(record["task_id"], record["exit_code"]) for record in records] == [
         (running, 8),
         (failed, 5),
         (done, 0),
     ]
-    assert run.records[1]["error"]["message"].endswith("Risk control.")
-    assert run.records[2]["videos"][0]["url"].endswith(".mp4")
-    assert run.records[2]["images"][0]["source"] == str(PHOTO)
+    assert records[1]["error"]["message"].endswith("Risk control.")
+    assert records[2]["videos"][0]["url"].endswith(".mp4")
+    assert records[2]["images"][0]["source"] == str(PHOTO)
 
 
-def test_unfinished(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
+def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """--unfinished leaves out what has ended, and keeps what may have been accepted."""
     *_, running = fill(kling, service, clock)
     service.shop.rules = Rules(lookup_by_external_id=False)
@@ -67,25 +71,30 @@ def test_unfinished(kling: Program, service: LoopbackService, clock: VirtualCloc
 
 
 @pytest.mark.parametrize(
-    ("option", "line"),
+    ("argv", "line"),
     [
-        ((), "No task is known. --sandbox lists those of the sandbox.\n"),
-        (("--unfinished",), "No unfinished task is known. --sandbox lists those of the sandbox.\n"),
-        (("-q",), ""),
+        (("tasks",), "No task is known. --sandbox lists those of the sandbox.\n"),
+        (
+            ("tasks", "--unfinished"),
+            "No unfinished task is known. --sandbox lists those of the sandbox.\n",
+        ),
+        (("tasks", "-q"), ""),
+        (("status",), "No task of this machine is unfinished.\n"),
     ],
 )
-def test_nothing_there(kling: Program, option: tuple[str, ...], line: str) -> None:
-    """With nothing bought stdout is empty and the exit code is 0; stderr says why."""
-    run = kling("tasks", *option)
+def test_nothing_there(
+    kling: Program, service: LoopbackService, argv: tuple[str, ...], line: str
+) -> None:
+    run = kling(*argv)
     assert (run.code, run.out, run.err) == (0, "", line)
-    assert kling("tasks", "--json", *option).records == []
+    assert kling(*argv, "--json", "-q") == replace(run, err="")
+    assert service.visits == []
 
 
-def test_asks_nobody(
+def test_the_list_asks_nobody(
     kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It works without a token and without a service."""
-    task_id = kling("effect", "squish", PHOTO, "--no-wait").out.strip()
+    (task_id,) = buy(kling, PHOTO)
     monkeypatch.delenv("KLING_TOKEN")
     monkeypatch.setenv("KLING_BASE_URL", "https://nobody.invalid")
     assert kling("tasks").out.startswith(f"{task_id}\tsubmitted\t")
@@ -126,3 +135,126 @@ def test_the_saved_clip_is_listed_while_it_is_there(kling: Program, tmp_path: Pa
     assert kling("tasks", "--json").json["videos"][0]["file"] == str(clip)
     clip.unlink()
     assert kling("tasks").lines[0].split("\t")[7] == ""
+
+
+def test_a_running_task(kling: Program, service: LoopbackService) -> None:
+    """By both of its ids it is looked at once; it is paid for, and the way on is named."""
+    (task_id,) = buy(kling, PHOTO)
+    name = str(service.ledger[0].external_task_id)
+    run = kling("status", name, task_id, name)
+    assert (run.code, run.out, run.err) == (8, f"{task_id}\tprocessing\t\n", "")
+    assert service.count("GET") == 1
+    service.shop.rules = Rules(looks_until_done=9)
+    result = kling("status", task_id, "--json").json
+    assert (result["exit_code"], result["task_status"]) == (8, "processing")
+    assert (result["effect_scene"], result["external_task_id"]) == ("squish", name)
+    error = result["error"]
+    assert (error["code"], error["charged"]) == ("pending", "yes")
+    assert (error["hint"], task_id in error["message"]) == (f"kling wait {task_id}", True)
+    assert "fail" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "row"),
+    [
+        (None, 0, "succeed\t{url}/videos/{task_id}.mp4"),
+        ("Not\tthis\n\x1b[31mpicture", 5, "failed\tNot this \\x1b[31mpicture"),
+    ],
+)
+def test_an_ended_task(
+    kling: Program, service: LoopbackService, failure: str | None, code: int, row: str
+) -> None:
+    """Its row ends with the URL, or with the reason on one line."""
+    service.shop.rules = Rules(looks_until_done=0, failure=failure)
+    (task_id,) = buy(kling, PHOTO)
+    run = kling("status", task_id)
+    assert run.out == f"{task_id}\t{row}\n".format(url=service.url, task_id=task_id)
+    assert (run.code, run.err) == (code, "")
+
+
+def test_several_tasks_keep_their_order(kling: Program, service: LoopbackService) -> None:
+    """The exit code is the one costliest to ignore; without TASK the unfinished are looked at."""
+    service.shop.rules = Rules(looks_until_done=9)
+    first, second = buy(kling, PHOTO, OTHER_PHOTO)
+    assert [line.split("\t")[0] for line in kling("status").lines] == [second, first]
+    assert kling("wait", second).code == 0
+    run = kling("status", second, first, "nobodys")
+    assert [line.split("\t")[:2] for line in run.lines] == [
+        [second, "succeed"],
+        [first, "processing"],
+        ["nobodys", "unknown"],
+    ]
+    assert run.code == 8
+    assert "error: nobodys: The service does not know task nobodys." in run.err
+    assert len(service.ledger) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "a?b=1", "\x1b[31m", "%2e%2e", "x" * 129])
+def test_unsafe_ids_are_refused(
+    kling: Program, service: LoopbackService, command: str, name: str
+) -> None:
+    """Fault 36: what cannot be an id is a usage error before anybody is asked."""
+    run = kling(command, "--json", "--", name)
+    assert (run.code, run.json["error"]["code"]) == (2, "invalid_task_id")
+    assert "\x1b" not in run.err
+    assert service.visits == []
+
+
+@BOTH
+def test_a_task_of_another_service(kling: Program, service: LoopbackService, command: str) -> None:
+    """A task is asked of its own service only; an option that names another one is refused."""
+    (task_id,) = buy(kling, PHOTO)
+    run = kling(command, task_id, "--base-url", "https://example.com/kling")
+    assert run.code == 2
+    assert f"bought at {service.base_url}, not at https://example.com/kling" in run.err
+    assert service.count("GET") == 0
+    assert kling(command, task_id, "--base-url", service.base_url).code in (0, 8)
+
+
+def test_sandbox_and_service_do_not_mix(kling: Program, service: LoopbackService) -> None:
+    """A sandbox task is never asked of the service: not beside others, not by an option."""
+    service.shop.rules = Rules(task_seconds=1000)
+    sandboxed = kling("effect", "squish", PHOTO, "--no-wait", "--sandbox").out.strip()
+    (task_id,) = buy(kling, PHOTO)
+    assert kling("status", sandboxed, "--base-url", service.base_url).code == 2
+    assert kling("status", task_id, "--sandbox").code == 2
+    assert service.count("GET") == 0
+    run = kling("status", task_id, sandboxed, "--json")
+    assert [record["sandbox"] for record in run.records] == [False, True]
+    assert kling("status").lines == [f"{task_id}\tprocessing\t"]
+    assert kling("status", "--sandbox").lines == [f"{sandboxed}\tsubmitted\t"]
+    assert service.count("GET") == 2
+    run = kling("wait", sandboxed, "--json")
+    assert (run.code, run.json["sandbox"]) == (0, True)
+    assert "This is the sandbox" in run.err
+
+
+def test_a_service_that_cannot_be_reached(kling: Program, service: LoopbackService) -> None:
+    """One failed look is exit 10, no row, and no word that the task has ended."""
+    (task_id,) = buy(kling, PHOTO)
+    service.on_look(DROP, times=2)
+    run = kling("status", task_id)
+    assert (run.code, run.out) == (10, "")
+    assert f"Task {task_id} goes on and is paid for." in run.err
+    assert f"kling wait {task_id}" in run.err
+    assert kling("status", task_id, "--json").json["task_status"] == "submitted"
+
+
+@BOTH
+def test_a_claim_never_sent(kling: Program, service: LoopbackService, command: str) -> None:
+    journal = Journal(journal_path(), now=lambda: START)
+    journal.claim(
+        Purchase(
+            external_task_id="kling-claimed",
+            fingerprint="f",
+            base_url=service.base_url,
+            effect_scene="squish",
+            stage=Stage.CLAIMED,
+            created_at=START,
+        )
+    )
+    journal.close()
+    run = kling(command, "kling-claimed", "--json")
+    assert (run.code, run.json["error"]["charged"]) == (6, "no")
+    assert kling("status").out == ""

@@ -1,30 +1,48 @@
-"""`kling wait`: until each task has ended, and not a moment less for any failed look."""
+"""`kling wait`: until each task has ended, by the journal and the service together."""
 
 import re
 import signal
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from support import tls
 from support.clock import VirtualClock
+from support.fault_server import FaultServer
 from support.process import Process
-from support.replies import Reply
-from support.run import OTHER_PHOTO, PHOTO, Program
+from support.purchases import DAY, show
+from support.replies import DROP, Reply, describe, wrap
+from support.run import PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
+from support.steps import answer, read_request
 
-RUNNING = Reply(json={"code": 0, "data": {"task_id": "815", "task_status": "processing"}})
+URL = "https://v2.example.com/clip.mp4"
+MISSING = Reply(status=404, json={"code": 1203, "message": "task not found"})
 
 
-def buy(kling: Program, *arguments: object) -> str:
+def buy(kling: Program, *arguments: str | Path) -> str:
     """Buy without waiting; returns the task's id."""
-    return kling("effect", "squish", *map(str, arguments), "--no-wait").out.strip()
+    run = kling("effect", "squish", *(arguments or (PHOTO,)), "--no-wait")
+    assert run.code == 0, run.err
+    return run.out.strip()
 
 
-def test_first_look_comes_soon(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def buy_in_doubt(kling: Program, service: LoopbackService) -> str:
+    """Buy a task whose acceptance nobody hears of; returns its external task id."""
+    service.shop.rules = replace(service.shop.rules, lookup_by_external_id=False)
+    service.on_create(DROP, purchase=True)
+    assert kling("effect", "squish", PHOTO).code == 9
+    return str(service.ledger[0].external_task_id)
+
+
+# When it looks
+
+
+def test_first_look_is_soon(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """A task bought a minute ago is looked at without any pause."""
-    task_id = buy(kling, PHOTO)
+    task_id = buy(kling)
     clock.advance(60)
     service.shop.rules = Rules(looks_until_done=0)
     started = clock.monotonic()
@@ -32,60 +50,43 @@ def test_first_look_comes_soon(
     assert clock.monotonic() == started
 
 
-def test_looks_are_spread_by_what_was_learned(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
-    """Looks start 2 s after the acceptance, 1 to 15 s apart with 10 % of jitter."""
+def test_looks_are_spread(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
+    """From 2 s after the acceptance, 1 to 15 s apart with 10 % of jitter, on one connection."""
     service.shop.rules = Rules(task_seconds=200)
-    task_id = buy(kling, PHOTO)
+    task_id = buy(kling)
+    connections = service.connections
     assert kling("wait", task_id).code == 0
     first, *pauses, _ = [pause for pause in clock.sleeps if pause > 0]
     assert first == 2
     assert all(0.9 <= pause <= 16.5 for pause in pauses)
     assert all(one != other for one, other in pairwise(pauses))
     assert 200 <= clock.monotonic() <= 207
+    assert service.connections == connections + 1
 
 
-@pytest.mark.parametrize("flag", [("--timeout", "1m"), ()])
+@pytest.mark.parametrize(
+    ("variable", "flag", "code"),
+    [("2m", ("--timeout", "1m"), 8), ("60", (), 8), ("60", ("--timeout", "0"), 0)],
+)
 def test_timeout(
     kling: Program,
     service: LoopbackService,
     clock: VirtualClock,
     monkeypatch: pytest.MonkeyPatch,
+    variable: str,
     flag: tuple[str, ...],
+    code: int,
 ) -> None:
-    """When the time is over the exit code is 8, and no word says that anything failed (45)."""
-    monkeypatch.setenv("KLING_TIMEOUT", "2m" if flag else "60")
-    service.shop.rules = Rules(task_seconds=3600)
-    task_id = buy(kling, PHOTO)
+    """Fault 45: when the time is over no word says that anything failed; 0 is no limit."""
+    monkeypatch.setenv("KLING_TIMEOUT", variable)
+    service.shop.rules = Rules(task_seconds=200)
+    task_id = buy(kling)
     run = kling("wait", task_id, *flag)
-    assert (run.code, run.out) == (8, "")
-    assert clock.monotonic() == pytest.approx(60)
-    assert f"hint: kling wait {task_id}" in run.err
+    assert run.code == code
+    assert (clock.monotonic() == pytest.approx(60)) == (code == 8)
+    assert (f"hint: kling wait {task_id}" in run.err) == (code == 8)
     assert "fail" not in run.err.lower()
     assert "try again" not in run.err
-
-
-def test_no_limit(
-    kling: Program,
-    service: LoopbackService,
-    clock: VirtualClock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """--timeout 0 waits as long as it takes, whatever the settings say."""
-    monkeypatch.setenv("KLING_TIMEOUT", "1m")
-    service.shop.rules = Rules(task_seconds=200)
-    assert kling("wait", buy(kling, PHOTO), "--timeout", "0").code == 0
-    assert clock.monotonic() >= 200
-
-
-def test_many_tasks(kling: Program, service: LoopbackService) -> None:
-    """Of many tasks each line ends with the id; without arguments all unfinished are waited for."""
-    ids = {buy(kling, photo) for photo in (PHOTO, OTHER_PHOTO)}
-    run = kling("wait")
-    assert run.code == 0
-    assert set(run.lines) == {f"{service.url}/videos/{name}.mp4\t{name}" for name in ids}
-    assert kling("wait").err == "No task of this machine is unfinished.\n"
 
 
 def test_one_deadline_for_all(kling: Program, service: LoopbackService) -> None:
@@ -101,50 +102,237 @@ def test_one_deadline_for_all(kling: Program, service: LoopbackService) -> None:
     assert service.connections <= 32 + len(re.findall(r"looks? failed", run.err))
 
 
-def test_the_costliest_end_decides(kling: Program, service: LoopbackService) -> None:
-    """One failed task among good ones is the exit code, and the good URL is printed."""
-    good = buy(kling, PHOTO)
-    assert kling("wait", good).code == 0
-    service.shop.rules = Rules(failure="Risk control")
-    bad = buy(kling, OTHER_PHOTO)
-    run = kling("wait", good, bad)
-    assert run.code == 5
-    assert run.lines == [f"{service.url}/videos/{good}.mp4\t{good}"]
-    assert f"error: {bad}: Task {bad} failed at the service: Risk control." in run.err
-
-
 def test_talk_is_changes_and_heartbeats(kling: Program, service: LoopbackService) -> None:
     """Off a terminal a line is written per change of state, and one each minute between."""
     service.shop.rules = Rules(task_seconds=310)
-    task_id = buy(kling, PHOTO)
+    task_id = buy(kling)
     run = kling("wait", task_id)
-    about = f"{task_id}: "
     first, *beats, last = run.err.splitlines()
-    assert (first, last) == (f"{about}processing", f"{about}succeed")
+    assert (first, last) == (f"{task_id}: processing", f"{task_id}: succeed")
     assert 4 <= len(beats) <= 5
-    assert all(beat.startswith(f"{about}still processing, ") for beat in beats)
+    assert all(beat.startswith(f"{task_id}: still processing, ") for beat in beats)
 
 
 def test_retry_after(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """A pause that the service asks for is kept (fault 19)."""
-    task_id = buy(kling, PHOTO)
+    """Fault 19: a pause that the service asks for is kept."""
+    task_id = buy(kling)
     service.on_look(Reply(status=429, headers={"Retry-After": "77"}))
     assert kling("wait", task_id).code == 0
     assert 77.0 in clock.sleeps
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
-def test_signal_ends_it_with_the_way_on(
-    service: LoopbackService, number: signal.Signals, code: int
-) -> None:
-    """A stopped wait says that the task goes on and how to wait again (faults 89, 90)."""
-    service.on_look(RUNNING)
+def test_a_signal_ends_it_with_the_way_on(service: LoopbackService) -> None:
+    """Faults 89 and 90: a stopped wait says that the task goes on and how to wait again."""
+    service.on_look(
+        Reply(json={"code": 0, "data": {"task_id": "815", "task_status": "processing"}})
+    )
     with Process("wait", "815", "--json") as process:
         process.wait_for("processing")
-        process.kill(number)
+        process.kill(signal.SIGTERM)
         run = process.finish()
-    assert (run.code, run.json["task_id"], run.json["exit_code"]) == (code, "815", code)
+    assert (run.code, run.json["task_id"], run.json["exit_code"]) == (143, "815", 143)
     assert "Task 815 goes on and is paid for." in run.err
     assert "kling wait 815" in run.err
+
+
+# What the service says
+
+
+def test_missing_task_is_lag(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
+    """Fault 28: within 120 s of its acceptance a task that is not found counts as running."""
+    task_id = buy(kling)
+    service.on_look(MISSING, times=2)
+    run = kling("status", task_id)
+    assert (run.code, run.out) == (8, f"{task_id}\tsubmitted\t\n")
+    clock.advance(121)
+    run = kling("status", task_id, "--json")
+    assert (run.code, run.json["error"]["code"]) == (9, "task_not_found")
+    assert service.ledger[0].external_task_id in run.json["error"]["message"]
+    assert kling("status", task_id).code == 8, "it must stay in the journal"
+
+
+def test_missing_for_good(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
+    """Fault 29: an own task not found five times in a row after 120 s ends the wait with 9."""
+    task_id = buy(kling)
+    service.on_look(MISSING, times=99)
+    run = kling("wait", task_id, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (9, "task_not_found", "maybe")
+    assert clock.monotonic() > 120
+    assert "looks again" in error["hint"]
+    service.forget_scripts()
+
+
+@pytest.mark.usefixtures("service")
+def test_slip_in_a_typed_id_is_told_soon(kling: Program, clock: VirtualClock) -> None:
+    """Fault 29: an id that nobody knows is refused (6) after seconds, not minutes."""
+    run = kling("wait", "169264493753799999", "--json")
+    assert (run.code, run.json["error"]["code"]) == (6, "task_not_found")
+    assert clock.monotonic() < 10
+
+
+def test_video_that_was_missing_is_looked_for_again(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """Fault 38: after `result_missing` the next look still finds the video; it is paid for."""
+    task_id = buy(kling)
+    service.on_look(show("succeed"), times=2)
+    assert kling("status", task_id).code == 8, "a success without a video is not done"
+    clock.advance(61)
+    run = kling("status", task_id, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (6, "result_missing", "yes")
+    assert error["request_id"] == "request-0"
+    clock.advance(10)
+    service.on_look(show("processing"))
+    assert kling("status", task_id).code == 6, "a status that goes backwards is not believed"
+    run = kling("wait", task_id)
+    assert run.code == 0
+    assert run.out.startswith("http")
+
+
+def test_video_that_never_comes_is_told_after_a_minute(
+    kling: Program, service: LoopbackService, clock: VirtualClock
+) -> None:
+    """Fault 38: `wait` gives a success a minute to name its video, then exits 6."""
+    task_id = buy(kling)
+    clock.advance(120)
+    service.on_look(show("succeed"), times=99)
+    started = clock.monotonic()
+    run = kling("wait", task_id, "--json")
+    assert (run.code, run.json["error"]["code"]) == (6, "result_missing")
+    assert run.json["task_id"] == task_id
+    assert 60 <= clock.monotonic() - started <= 77
+    service.forget_scripts()
+    assert kling("wait", task_id).lines[0].startswith("http")
+
+
+def test_unknown_word_is_told_once(kling: Program, service: LoopbackService) -> None:
+    """Fault 37: an unknown status counts as running, with one warning for it, cleaned."""
+    task_id = buy(kling)
+    service.on_look(show("moderating\x1b[31m"), times=3)
+    run = kling("wait", task_id, "--json")
+    assert run.code == 0
+    (warning,) = run.json["warnings"]
+    assert "moderating" in warning
+    assert run.err.count("an unknown status") == 1
+    assert "\x1b" not in run.err
+
+
+def test_flapping_status_ends_nothing(kling: Program, service: LoopbackService) -> None:
+    """Fault 48: a status that goes backwards is shown, and the wait goes on to the end."""
+    task_id = buy(kling)
+    for status in ("processing", "submitted", "processing"):
+        service.on_look(show(status))
+    run = kling("wait", task_id)
+    assert run.code == 0
+    told = [line.rpartition(" ")[2] for line in run.err.splitlines()]
+    assert told == ["processing", "submitted", "processing", "succeed"]
+
+
+def test_terminal_status_is_final(kling: Program, service: LoopbackService) -> None:
+    """Fault 48: what has failed once stays failed, whatever the service says later."""
+    task_id = buy(kling)
+    service.on_look(show("failed", task_status_msg="Risk control"))
+    for command in ("status", "wait", "status"):
+        assert kling(command, task_id).code == 5
+    assert service.count("GET") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("failed", "task_failed"), ("cancelled", "task_cancelled"), ("expired", "task_expired")],
+)
+def test_ends_have_codes_of_their_own(
+    kling: Program, service: LoopbackService, status: str, code: str
+) -> None:
+    """Faults 42, 43 and 44: each end is 5 with its code, and the reason or that there is none."""
+    task_id = buy(kling)
+    service.on_look(show(status))
+    run = kling("wait", task_id, "--json")
+    error = run.json["error"]
+    assert (run.code, error["code"], error["charged"]) == (5, code, "no")
+    assert "gave no reason" in error["message"]
+    assert "buys a new one" in error["hint"]
+    assert error["request_id"] == "request-0"
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("command", ["status", "wait"])
+def test_old_results_are_gone(kling: Program, clock: VirtualClock, command: str) -> None:
+    """Fault 47: a result older than 30 days is told as deleted, not handed out as a dead URL."""
+    task_id = buy(kling)
+    assert kling("wait", task_id).code == 0
+    clock.advance(30 * DAY + 10)
+    run = kling(command, task_id, "--json")
+    assert (run.code, run.json["error"]["code"]) == (6, "result_expired")
+    assert kling(command, task_id).out == ""
+
+
+def test_two_videos_are_both_told(kling: Program, service: LoopbackService) -> None:
+    """Fault 39: two videos are two lines, and a list in JSON."""
+    task_id = buy(kling)
+    videos = [{"id": str(number), "url": f"{URL}?{number}"} for number in (1, 2)]
+    service.on_look(show("succeed", task_result={"videos": videos}))
+    assert kling("wait", task_id).lines == [f"{URL}?1", f"{URL}?2"]
+    assert kling("status", task_id).lines == [f"{task_id}\tsucceed\t{URL}?{n}" for n in (1, 2)]
+    assert len(kling("status", task_id, "--json").json["videos"]) == 2
+
+
+def test_plain_http_from_a_secure_service_is_warned_of(
+    kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.write_authority(tmp_path)))
+    monkeypatch.setenv("KLING_TOKEN", "sk-test-0123456789abcdef")
+    done = wrap({"task_id": "815", "task_status": "succeed", "url": "http://example.com/v.mp4"})
+    script = [read_request, answer(Reply(json=done, ending="close"))]
+    with FaultServer(script, tls=tls.make_context()) as server:
+        run = kling("wait", "815", "--base-url", server.base_url, "--json")
+    assert run.code == 0
+    (warning,) = run.json["warnings"]
+    assert "http" in warning
+
+
+# What the journal knows
+
+
+@pytest.mark.parametrize("by", ["nothing", "the task id"])
+def test_doubt_is_ended_by_a_wait(kling: Program, service: LoopbackService, by: str) -> None:
+    """What may have been bought is found by its external id, or by the task id given by hand."""
+    name = buy_in_doubt(kling, service)
+    assert kling("status").lines == [f"{name}\tunknown\t"]
+    task_id = service.ledger[0].task_id
+    if by == "nothing":
+        service.shop.rules = Rules()
+    assert kling("wait", *([task_id] if by == "the task id" else [])).code == 0
+    assert kling("status", name).lines[0].startswith(f"{task_id}\tsucceed\t")
+    assert kling("effect", "squish", PHOTO).code == 0
+    assert len(service.ledger) == 1
+
+
+def test_task_of_another_leaves_our_row_alone(kling: Program, service: LoopbackService) -> None:
+    """A second task under our external id never takes our own task's place in the journal."""
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
+    mine = buy(kling)
+    stranger = "1" + mine[1:]
+    body = {**describe(service.ledger[0], "failed"), "task_id": stranger}
+    service.on_look(Reply(json=wrap(body)))
+    run = kling("status", stranger, "--json")
+    assert (run.code, run.json["task_id"]) == (5, stranger)
+    assert run.json["external_task_id"] == service.ledger[0].external_task_id
+    listed = kling("tasks", "--json").json
+    assert (listed["task_id"], listed["task_status"]) == (mine, "submitted")
+
+
+def test_foreign_task_told_by_its_external_id_gets_its_own(
+    kling: Program, service: LoopbackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An external id of another machine works, and the answer tells the task's own id."""
+    task_id = buy(kling)
+    name = str(service.ledger[0].external_task_id)
+    monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "other"))
+    result = kling("status", name, "--json").json
+    assert (result["task_id"], result["external_task_id"]) == (task_id, name)
+    assert result["created_at"] == "2026-11-22T00:00:00Z"
+    assert kling("wait", name).code == 0
+    assert kling("tasks").out == ""

@@ -1,10 +1,8 @@
 """The workflows of README.md: their YAML is whole, and their scripts do what is said of them."""
 
-import os
 import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from support.pages import (
 )
 from support.photos import make_photos
 from support.service import LoopbackService
+from support.shells import make_environ
 from support.shop import Rules
 
 from kling_cli.errors import ExitCode
@@ -44,28 +43,19 @@ SCRIPTS = {
 }
 
 
+# The variables by which the machines of a workflow know their part.
+MACHINES = {
+    "matrix": [{"MACHINE": str(part)} for part in MATRIX["strategy"]["matrix"]["machine"]],
+    "gitlab": [
+        {"CI_NODE_INDEX": str(number + 1), "CI_NODE_TOTAL": str(GITLAB["parallel"])}
+        for number in range(GITLAB["parallel"])
+    ],
+}
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A directory with photographs and a list of them."""
     return make_desk(tmp_path)
-
-
-@pytest.fixture
-def shared() -> Iterator[LoopbackService]:
-    """A service that takes each external id once, for machines that share nothing else."""
-    with LoopbackService(Rules(looks_until_done=0)) as service:
-        yield service
-
-
-def name_machines(kind: str) -> list[Mapping[str, str]]:
-    """Name the variables by which the machines of a workflow know their part."""
-    if kind == "matrix":
-        return [{"MACHINE": str(number)} for number in MATRIX["strategy"]["matrix"]["machine"]]
-    count = GITLAB["parallel"]
-    return [
-        {"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(count)}
-        for number in range(1, count + 1)
-    ]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -75,41 +65,40 @@ def test_the_scripts_are_good_shell(name: str) -> None:
     assert "${{" not in SCRIPTS[name]
 
 
-@pytest.mark.parametrize("kind", ["matrix", "gitlab"])
-def test_machines_share_a_list(tmp_path: Path, shared: LoopbackService, kind: str) -> None:
+@pytest.mark.parametrize("kind", MACHINES)
+def test_machines_share_a_list(tmp_path: Path, kind: str) -> None:
     """Faults 97 and 98: each photo is bought by one machine, and one run twice buys nothing new."""
     names = [photo.name for photo in make_photos(tmp_path / "photos", 6)]
-    machines = name_machines(kind)
+    machines = MACHINES[kind]
     assert len(machines) == 4
     # The first job dies, and is run again on a machine that knows nothing.
     jobs = [*machines, machines[0]]
     running: list[tuple[Path, subprocess.Popen[str]]] = []
-    for number, variables in enumerate(jobs):
-        desk = tmp_path / f"machine-{number}"
-        make_photos(desk, len(names))
-        (desk / "photos.txt").write_text("".join(f"{name}\n" for name in names))
-        environ = {
-            **os.environ,
-            **variables,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "KLING_STATE_DIR": str(desk / "state"),
-            "KLING_BASE_URL": shared.base_url,
-            "KLING_TOKEN": "sk-of-all-machines",
-        }
-        process = subprocess.Popen(
-            ["sh", "-eu", "-c", SCRIPTS[kind]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=desk,
-            env=environ,
-        )
-        running.append((desk, process))
-    told = [process.communicate(timeout=90) for _, process in running]
+    with LoopbackService(Rules(looks_until_done=0)) as service:
+        for number, variables in enumerate(jobs):
+            desk = tmp_path / f"machine-{number}"
+            make_photos(desk, len(names))
+            (desk / "photos.txt").write_text("".join(f"{name}\n" for name in names))
+            environ = {
+                **make_environ(),
+                **variables,
+                "KLING_STATE_DIR": str(desk / "state"),
+                "KLING_BASE_URL": service.base_url,
+                "KLING_TOKEN": "sk-of-all-machines",
+            }
+            process = subprocess.Popen(
+                ["sh", "-eu", "-c", SCRIPTS[kind]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=desk,
+                env=environ,
+            )
+            running.append((desk, process))
+        told = [process.communicate(timeout=90) for _, process in running]
     assert [process.returncode for _, process in running] == [0] * len(jobs), told
-    assert len(shared.ledger) == len(names)
-    assert len({sale.external_task_id for sale in shared.ledger}) == len(names)
+    assert len(service.ledger) == len({sale.external_task_id for sale in service.ledger}) == 6
     saved = [{clip.stem for clip in (desk / "clips").iterdir()} for desk, _ in running]
     assert sorted(name for part in saved[:4] for name in part) == [
         f"{name.removesuffix('.jpg')}-squish" for name in names
@@ -118,7 +107,6 @@ def test_machines_share_a_list(tmp_path: Path, shared: LoopbackService, kind: st
 
 
 def test_the_parts_are_kept_also_when_some_failed() -> None:
-    """Both workflows keep the clips of a machine that did not make all of them."""
     (kept,) = (step for step in MATRIX["steps"] if "upload-artifact" in step.get("uses", ""))
     assert kept["if"] == "always()"
     assert kept["with"]["path"] == "clips/"
@@ -141,7 +129,6 @@ def test_a_job_is_repeated_where_that_costs_nothing() -> None:
     ],
 )
 def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: str) -> None:
-    """The step hands the URL on, asks for a rerun where one helps, and fails where kling does."""
     output = desk / "output"
     output.touch()
     if code is ExitCode.OK:
@@ -166,7 +153,6 @@ def test_the_step_of_a_workflow(desk: Path, token: str, code: ExitCode, said: st
     ],
 )
 def test_the_script_for_anywhere(desk: Path, token: str, code: ExitCode, tries: int) -> None:
-    """The script goes on where that helps, three times, and ends with what kling said last."""
     if code is ExitCode.OK:
         for name in ("photo.jpg", "right.jpg"):
             buy_before(desk, "squish", name)

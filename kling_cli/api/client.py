@@ -100,7 +100,7 @@ class Client:
                 f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
             )
         except ExchangeError as error:
-            failed = UnreachableError("unreachable", f"No answer: {error.reason}.")
+            failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
         if refused := find_error(reply, token_source=self._token.source):
             if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
@@ -122,16 +122,12 @@ class Client:
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
     """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
-    # Drawn at random, the marks cannot stand in anything that a user gives.
-    marks = {secrets.token_hex(16): picture for picture in request.pictures}
-    images = [picture.url or mark for mark, picture in marks.items()]
-    text = json.dumps(request.body(external_task_id, tuple(images)))
-    parts = []
-    for mark, picture in marks.items():
-        if picture.content is not None:
-            before, _, text = text.partition(mark)
-            parts.append((before.encode(), picture.content))
-    return [*parts, (text.encode(), b"")]
+    # Drawn at random, the mark cannot stand in anything that a user gives.
+    mark = secrets.token_hex(16)
+    images = tuple(picture.url or mark for picture in request.pictures)
+    texts = json.dumps(request.body(external_task_id, images)).encode().split(mark.encode())
+    contents = [picture.content for picture in request.pictures if picture.content is not None]
+    return list(zip(texts, [*contents, b""], strict=True))
 
 
 def _encode_body(
@@ -150,11 +146,11 @@ def _encode_body(
 
 def _explain_lost(error: ExchangeError) -> ApiError:
     if error.sent:
-        lost = UnknownError("reply_lost", f"The reply was lost: {error.reason}.", charged="maybe")
+        lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
         return ApiError(Kind.AMBIGUOUS, lost)
     unsent = UnreachableError(
         "not_sent",
-        f"{error.reason}; nothing was sent, nothing charged.",
-        hint="The same command is safe. kling config list shows the base URL in use.",
+        f"{error}; nothing was sent, nothing charged.",
+        hint=error.hint or "The same command is safe. kling config list shows the base URL in use.",
     )
-    return ApiError(Kind.REFUSED if error.is_refusal else Kind.NOT_SENT, unsent)
+    return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

@@ -106,9 +106,7 @@ _ERRORS: dict[Kind, type[KlingError]] = {
     Kind.AMBIGUOUS: UnknownError,
 }
 _FIND = "It may have been accepted: the same command looks for it and sends nothing a second time."
-_LOOK_AT_ACCOUNT = (
-    "Look at the account or resource pack at the service; this request was not charged."
-)
+_LOOK_AT_ACCOUNT = "Look at the account or resource pack at the service; nothing was charged."
 # Of a row, or of the kind of those that have none.
 _HINTS = {
     Kind.AUTH: "Set the right one: kling config set token. If it is a JWT, check your clock too.",
@@ -135,7 +133,6 @@ _MAY_BE_DUPLICATE = frozenset({400, 409, 422}) | _SUCCESSES
 _DOUBTFUL = frozenset({408, 409, 425, 499})
 
 _NO_CODES = frozenset({"", "0", "200", "success", "succeed", "ok"})
-_MAX_TEXT_CODE = 100
 _MAX_REQUEST_ID = 128
 _MAX_PAGE = 200
 
@@ -177,7 +174,7 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
     task = parse_task(body)
     if is_json and reply.status in _SUCCESSES and _is_success(body, has_task=task is not None):
         return None
-    words = _parse_words(body) if is_json else _parse_page(reply.text)
+    words = _parse_words(body) if is_json else _Words(None, _describe_page(reply.text))
     is_page = not is_json and re.match(r"(?:\\ufeff|\s)*<", reply.text) is not None
     # The words of a page, which anybody on the way may have written, decide nothing.
     text = f"{words.code} {words.message}" if is_json else ""
@@ -190,20 +187,19 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
     error_class = LaterError if name in _ACCOUNT else _ERRORS.get(kind, RefusedError)
     # To follow the service's advice to send again may buy a second time.
     said = _ADVICE.sub("[...]", words.message) if kind is Kind.AMBIGUOUS else words.message
-    request_id = words.request_id if f"id: {words.request_id}" not in said else None
-    sentences = (
-        _WORDS[name].replace("{source}", clean(token_source)),
-        reply.location and f"It leads to {reply.location}.",
-        said and f"The {'page' if is_page else 'service'} said: {said}",
-    )
-    details = (
-        f"HTTP {reply.status}",
-        f"code {words.code}" if words.code is not None else None,
-        request_id and f"request id {request_id}",
-    )
+    message = _WORDS[name].replace("{source}", clean(token_source))
+    if reply.location:
+        message += f" It leads to {reply.location}."
+    if said:
+        message += f" The {'page' if is_page else 'service'} said: {said}"
+    details = f"HTTP {reply.status}"
+    if words.code is not None:
+        details += f", code {words.code}"
+    if words.request_id and words.request_id not in said:
+        details += f", request id {words.request_id}"
     error = error_class(
         name,
-        f"{' '.join(filter(None, sentences))} ({', '.join(filter(None, details))})",
+        f"{message} ({details})",
         hint=_HINTS.get(name) or _HINTS[kind],
         charged="maybe" if error_class is UnknownError else "no",
         http_status=reply.status,
@@ -278,20 +274,20 @@ def _parse_words(body: Fields) -> _Words:
     )
 
 
-def _parse_page(text: str) -> _Words:
+def _describe_page(text: str) -> str:
     """Describe a web page, or any other text, by its title or its first words."""
     title = _TITLE.search(text)
     words = title[1] if title else _TAG.sub(" ", text)
-    return _Words(None, clean(" ".join(words.split()), limit=_MAX_PAGE))
+    return clean(" ".join(words.split()), limit=_MAX_PAGE)
 
 
 def _parse_code(value: object) -> int | str | None:
     """Return a code as a number where it is one; None where it is missing or means success."""
-    if value is None or value is True:
+    if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    code = clean(str(value).strip(), limit=_MAX_TEXT_CODE) if isinstance(value, int | str) else "?"
+    code = clean(str(value)) if isinstance(value, int | str) else "?"
     if code.lower() in _NO_CODES:
         return None
     return int(code) if re.fullmatch(r"[0-9]{1,9}", code) else code

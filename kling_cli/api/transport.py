@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     import httpx
 
 _CONNECT_SECONDS = 10.0
-# From the last byte of a submission to the end of its answer.
+# From the last byte of a submission to the end of its answer, and for each read or write.
 _ANSWER_SECONDS = 120.0
-_STILL_SECONDS = 120.0
 # Above the longest pause between two looks, so that one connection lasts a whole wait.
 _KEEPALIVE_SECONDS = 150.0
 _MAX_BYTES = 1024 * 1024
@@ -39,16 +38,13 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # By the kinds of an error and of its causes; the first that is found decides.
 _REASONS = {
-    "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail}); "
-    "SSL_CERT_FILE can name the authorities to trust, and a wrong clock can cause it",
+    "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail})",
     "SSLError": "no TLS connection with {host}",
-    "ProxyError": "{peer} refused to connect to {host} ({status})",
+    "ProxyError": "{peer} refused to connect to {host} ({detail})",
     "gaierror": "cannot resolve {peer}",
-    "UnicodeError": "cannot resolve {peer}",
     "TimeoutException": "{peer} did not answer in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
-    "TooManyRedirects": "{host} redirects too often",
     "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
     "Exception": "the connection to {peer} broke",
 }
@@ -76,17 +72,17 @@ class Reply:
 class ExchangeError(Exception):
     """No usable reply came.
 
-    `sent` tells whether any byte of the request may have left, `is_refusal` whether another try
-    would end the same way.
+    `sent` tells whether any byte of the request may have left. A `hint` says what the user has to
+    change first: another try would end the same way.
     """
 
-    def __init__(self, reason: str, *, sent: bool, is_refusal: bool = False) -> None:
+    def __init__(self, reason: str, *, sent: bool = True, hint: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
         self.sent = sent
-        self.is_refusal = is_refusal
+        self.hint = hint
 
 
+@dataclass(kw_only=True, eq=False)
 class Transport:
     """A connection to one service, kept between exchanges; for one thread at a time.
 
@@ -94,23 +90,14 @@ class Transport:
     proxy or certificate variable cannot be used. What a callback raises comes out unchanged.
 
     Args:
-        environ: where these variables are.
         log: gets one line for each exchange, never a header or a body.
         application: a WSGI application in the network's place (the sandbox).
     """
 
-    def __init__(
-        self,
-        *,
-        environ: Mapping[str, str] = os.environ,
-        log: Callable[[str], None] = lambda _line: None,
-        application: "WSGIApplication | None" = None,
-    ) -> None:
-        self._environ = environ
-        self._log = log
-        self._application = application
-        self._client: httpx.Client | None = None
-        self._socket: socket.socket | None = None
+    log: Callable[[str], None] = lambda _line: None
+    application: "WSGIApplication | None" = None
+    _client: "httpx.Client | None" = field(default=None, init=False)
+    _socket: socket.socket | None = field(default=None, init=False)
 
     def close(self) -> None:
         """Close the connection."""
@@ -120,7 +107,7 @@ class Transport:
 
     def get(self, url: str, *, headers: Mapping[str, str], seconds: float) -> Reply:
         """Ask the service, for so many seconds at most."""
-        return self._exchange(url, headers, partial(_read_reply, headers), seconds)
+        return self.fetch(url, headers, partial(_read_reply, headers), seconds)
 
     def post(
         self,
@@ -140,29 +127,9 @@ class Transport:
         """
         self.close()
         read = partial(_read_reply, headers)
-        return self._exchange(url, headers, read, _ANSWER_SECONDS, body, before_first_byte)
+        return self.fetch(url, headers, read, _ANSWER_SECONDS, body, before_first_byte)
 
     def fetch(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        read: Read[_Result],
-        seconds: float | None,
-        follow_redirects: bool = True,
-    ) -> _Result:
-        """Ask another host than the service, where no token goes, over a connection of its own.
-
-        It ends after `seconds` in all, if that is not None, or after 120 s without a byte. Up to
-        five redirects are followed, unless the caller looks at each.
-        """
-        self.close()
-        try:
-            return self._exchange(url, headers, read, seconds, follow_redirects=follow_redirects)
-        finally:
-            self.close()
-
-    def _exchange(
         self,
         url: str,
         headers: Mapping[str, str],
@@ -173,48 +140,49 @@ class Transport:
         *,
         follow_redirects: bool = False,
     ) -> _Result:
+        """Make one exchange, and let `read` make of the answer what is returned.
+
+        It ends after `seconds` in all, if that is not None, or after 120 s without a byte; with a
+        body they count from its last byte on.
+        """
         import httpx
 
         if self._client is None:
-            self._client = self._open_client(
-                is_secure=url.startswith("https:") or follow_redirects,
-                has_token="Authorization" in headers,
-            )
+            has_token = "Authorization" in headers
+            self._client = self._open_client(is_secure=url.startswith("https:") or not has_token)
         method = "GET" if body is None else "POST"
-        host = _parse_host(url) or "an address that cannot be read"
-        exchange = _Exchange(host, self._socket, seconds, before_first_byte)
+        exchange = _Exchange(_parse_host(url) or "", self._socket, seconds, before_first_byte)
         connect_seconds = min(_CONNECT_SECONDS, seconds or _CONNECT_SECONDS)
         if body is None:
             exchange.start_timer()
         end = "stopped"
         try:
-            if self._application is not None:
+            if self.application is not None:
                 exchange.begin()  # no connection will report it
             with self._client.stream(
                 method,
                 url,
                 headers=headers,
                 content=body,
-                timeout=httpx.Timeout(_STILL_SECONDS, connect=connect_seconds),
+                timeout=httpx.Timeout(_ANSWER_SECONDS, connect=connect_seconds),
                 follow_redirects=follow_redirects,
                 extensions={"trace": exchange.trace},
             ) as response:
                 end = f"HTTP {response.status_code}"
                 return read(response.status_code, response.headers, response.iter_raw())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-            # The network's errors come as httpx's: an OSError is the callback's or the sandbox's.
-            if isinstance(error, OSError) and self._application is None:
-                raise
+        # The last is a reply that the sandbox has lost; the network's errors come as httpx's.
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ConnectionResetError) as error:
             self.close()
-            failure = self._explain(error, exchange)
-            end = failure.reason
+            failure = _explain(error, exchange)
+            end = str(failure)
             raise failure from None
         finally:
-            exchange.stop_timer()
+            if exchange.timer is not None:
+                exchange.timer.cancel()
             self._socket = exchange.socket
-            self._log(f"{method} {without_query(url)}: {end}")
+            self.log(f"{method} {without_query(url)}: {end}")
 
-    def _open_client(self, *, is_secure: bool, has_token: bool) -> "httpx.Client":
+    def _open_client(self, *, is_secure: bool) -> "httpx.Client":
         import http.cookiejar
         import ssl
 
@@ -225,55 +193,24 @@ class Transport:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if is_secure:
-                context = _make_tls_context(*map(self._environ.get, _CERTIFICATES))
+                context = _make_tls_context(*map(os.environ.get, _CERTIFICATES))
             return httpx.Client(
                 verify=context,
-                transport=self._application and httpx.WSGITransport(app=self._application),
+                transport=self.application and httpx.WSGITransport(app=self.application),
                 # Without TLS a proxy would read the token.
-                trust_env=is_secure or not has_token,
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "User-Agent": f"kling-cli/{__version__}",
-                },
+                trust_env=is_secure,
+                headers={"Accept-Encoding": "identity", "User-Agent": f"kling-cli/{__version__}"},
                 cookies=http.cookiejar.CookieJar(no_cookies),
                 limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
-                max_redirects=5,
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError):
-            raise SetupError(
-                "environment_invalid",
-                "The proxy or certificate settings of the environment cannot be used: "
-                f"{self._list_variables(*_PROXIES, 'NO_PROXY', *_CERTIFICATES)}. Nothing was sent.",
-                hint="A proxy is http://host:port (SOCKS is not supported), NO_PROXY is a list of "
-                "hosts with commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable.",
-            ) from None
-
-    def _list_variables(self, *names: str) -> str:
-        """List those that are set, never their values: they may hold passwords."""
-        named = [name for each in names for name in (each, each.lower()) if self._environ.get(name)]
-        return " or ".join(named) or "those of the system"
-
-    def _explain(self, error: Exception, exchange: "_Exchange") -> ExchangeError:
-        """Put a failure into our own words: a library's may quote what was sent, also the token."""
-        causes: list[BaseException] = [error]
-        while cause := causes[-1].__cause__ or causes[-1].__context__:
-            causes.append(cause)
-        kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
-        words = next(words for name, words in _REASONS.items() if name in kinds)
-        status = str(error)[:3] if "ProxyError" in kinds else ""
-        is_login = status == "407"
-        peer = exchange.peer or exchange.host
-        if peer != exchange.host:
-            peer = f"the proxy {peer} ({self._list_variables(*_PROXIES)})"
-        reason = words.format(
-            host=exchange.host,
-            peer=peer,
-            status=f"{status}: it wants a user and password" if is_login else status,
-            detail=clean("".join(getattr(cause, "verify_message", "") for cause in causes)),
-        )
-        reason = "no complete response in time" if exchange.expired else reason
-        return ExchangeError(reason, sent=exchange.sent, is_refusal=is_login)
+            variables = _list_variables(*_PROXIES, "NO_PROXY", *_CERTIFICATES)
+            message = (
+                f"Proxy or certificate settings cannot be used: {variables}. Nothing was sent."
+            )
+            hint = "A proxy is http://host:port (no SOCKS), NO_PROXY is a list of hosts with "
+            hint += "commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable."
+            raise SetupError("environment_invalid", message, hint=hint) from None
 
 
 @dataclass
@@ -326,11 +263,6 @@ class _Exchange:
             self.timer.daemon = True
             self.timer.start()
 
-    def stop_timer(self) -> None:
-        """Leave the connection alone from now on."""
-        if self.timer is not None:
-            self.timer.cancel()
-
     def expire(self) -> None:
         """End a read or a handshake."""
         self.expired = True
@@ -340,17 +272,45 @@ class _Exchange:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
-def parse_retry_after(text: str) -> float | None:
+def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
+    """Put a failure into our own words: a library's may quote what was sent, also the token."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    words = next(words for name, words in _REASONS.items() if name in kinds)
+    hint, detail, peer = "", "", exchange.peer or exchange.host
+    variables = _list_variables(*_PROXIES)
+    if peer != exchange.host:
+        peer = f"the proxy {peer} ({variables})"
+    if "SSLCertVerificationError" in kinds:
+        detail = clean("".join(getattr(cause, "verify_message", "") for cause in causes))
+        hint = "SSL_CERT_FILE can name the authorities to trust; a wrong clock can cause it too."
+    elif "ProxyError" in kinds:
+        detail = str(error)[:3]
+        if detail == "407":
+            detail += ": it wants a user and password"
+            hint = f"Set {variables} to http://USER:PASSWORD@HOST:PORT."
+    reason = words.format(host=exchange.host, peer=peer, detail=detail)
+    reason = "no complete response in time" if exchange.expired else reason
+    return ExchangeError(reason, sent=exchange.sent, hint=hint)
+
+
+def _list_variables(*names: str) -> str:
+    """List those that are set, never their values: they may hold passwords."""
+    named = [name for each in names for name in (each, each.lower()) if os.environ.get(name)]
+    return " or ".join(named) or "those of the system"
+
+
+def _parse_retry_after(text: str) -> float | None:
     """Parse a Retry-After: seconds, or a date (RFC 9110, section 10.2.3); else None."""
     from email.utils import parsedate_to_datetime
 
     if text.isdecimal() and text.isascii():
         return float(text)
-    try:
-        seconds = parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-    return max(seconds, 0.0)
+    with suppress(ValueError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
 
 
 def _read_reply(
@@ -358,25 +318,26 @@ def _read_reply(
 ) -> Reply:
     """Read an answer; the token is hidden if it quotes that."""
     secret = sent.get("Authorization", "").removeprefix("Bearer ")
-    content = bytearray()
+    content = b""
     # Some gateways compress although `identity` was asked for, and a few kB can hold gigabytes.
-    is_plain = headers.get("Content-Encoding", "").lower() in ("", "identity")
-    for piece in pieces if is_plain else ():
-        content += piece
-        if len(content) > _MAX_BYTES:
-            break
-    body: object = None
-    if is_plain and len(content) <= _MAX_BYTES:
-        with suppress(ValueError):
-            body = decode_json(hide_secret(content.decode(), secret))
-    # Hidden before it is cut, or the beginning of a secret could stand at the end.
+    if headers.get("Content-Encoding", "identity").lower() == "identity":
+        for piece in pieces:
+            content += piece
+            if len(content) > _MAX_BYTES:
+                content = b""
+                break
+    # Hidden before it is cut, or the beginning of a secret could stand at the end. Bytes that are
+    # no UTF-8 become escapes that no JSON has.
     text = hide_secret(content.decode("utf-8", "backslashreplace"), secret)
+    body: object = None
+    with suppress(ValueError):
+        body = decode_json(text)
     target = headers.get("Location", "") if 300 <= status < 400 else ""
     return Reply(
         status=status,
         body=body,
         text=clean(text),
-        retry_after=parse_retry_after(headers.get("Retry-After", "")),
+        retry_after=_parse_retry_after(headers.get("Retry-After", "")),
         location=_parse_host(hide_secret(target, secret)),
     )
 
@@ -389,13 +350,8 @@ def _parse_host(url: str) -> str | None:
 
 
 @cache
-def _make_tls_context(file: str | None, directory: str | None) -> "ssl.SSLContext":
-    import ssl
-
+def _make_tls_context(*_variables: str | None) -> "ssl.SSLContext":
+    """Load the authorities, once for each value of the variables, which httpx reads itself."""
     import httpx
 
-    if directory and not os.path.isdir(directory):
-        raise NotADirectoryError(directory)  # the library would trust nobody, without a word
-    if file or directory:
-        return ssl.create_default_context(cafile=file or None, capath=directory or None)
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx.create_ssl_context()

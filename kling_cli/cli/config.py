@@ -1,8 +1,7 @@
 """The commands `kling config ...`."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,13 +9,11 @@ import typer
 from kling_cli.cli import options
 from kling_cli.errors import ExitCode, KlingError, SetupError, UnreachableError, UsageError
 from kling_cli.output import format_error
-from kling_cli.text import clean, format_duration
+from kling_cli.text import clean, format_time
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kling_cli.context import Context
-    from kling_cli.settings import Settings
+    from kling_cli.settings import Key
 
 
 def complete_key() -> list[tuple[str, str]]:
@@ -68,16 +65,26 @@ def list_settings(
 
     Each line: key, value, source, with tabs between. What comes first counts:
     option, environment, file, default. The token shows only its last four
-    characters.
+    characters. What cannot be used has its problem as the source, and makes the
+    exit code 4.
     """
+    from kling_cli.settings import KEYS
+
     run = options.configure(context)
-    for record in _list(run.settings):
+    run.settings = run.load_settings()
+    code = ExitCode.OK
+    for key in KEYS:
+        value = source = problem = None
+        try:
+            value, source = _describe(run, key)
+        except KlingError as error:
+            problem, code = error.message, error.exit_code
         if json:
+            record = {"key": key.name, "value": value, "source": source, "problem": problem}
             run.output.record(record)
         else:
-            remark = record["problem"] or record["source"] or ""
-            run.output.row(str(record["key"]), record["value"] or "", remark)
-    return 0
+            run.output.row(key.name, value or "", problem or source or "")
+    return code
 
 
 @config.command("get")
@@ -85,7 +92,6 @@ def get_setting(
     context: typer.Context,
     key: KeyName,
     *,
-    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -96,14 +102,9 @@ def get_setting(
     from kling_cli.settings import find_key
 
     run = options.configure(context)
-    name = find_key(key).name
-    record = next(record for record in _list(run.settings) if record["key"] == name)
-    if json:
-        run.output.record(record)
-        return 0
-    run.output.line(record["value"] or "")
-    if record["problem"]:
-        run.console.warn(record["problem"])
+    run.settings = run.load_settings()
+    value, _ = _describe(run, find_key(key))
+    run.output.line(value or "")
     return 0
 
 
@@ -113,7 +114,6 @@ def set_setting(
     key: KeyName,
     value: Value = None,
     *,
-    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -128,7 +128,7 @@ def set_setting(
     The stored token is sent to the stored base_url alone, and you are told
     whether the service there accepts it.
     """
-    from kling_cli.settings import TOKEN, Token, find_config_file, find_key, store
+    from kling_cli.settings import BASE_URL, SANDBOX, TOKEN, find_config_file, find_key, store
 
     run = options.configure(context)
     found = find_key(key)
@@ -140,19 +140,14 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    if value and len(value) > 1:
-        raise UsageError("usage", "A setting has one value; put quotes around its words.")
-    text = value[0] if value else _ask(run, found is TOKEN, found.name)
+    text = " ".join(value) if value else _ask(run, found)
     path = find_config_file(run.environ)
-    file = clean(str(path))
-    with _warn_of_moved_token(path, run):
-        store(path, found.name, text)
-    run.console.info(f"{found.name} stored in {file}.")
-    shown, problem = text.strip(), None
+    stored = store(path, found.name, text)
+    run.console.info(f"{found.name} stored in {clean(str(path))}.")
     if found is TOKEN:
-        shown, problem = Token.parse(text, source=file).masked, _check_stored_token(run)
-    if json:
-        run.output.record(_describe(found.name, shown, file, problem))
+        _check_stored_token(run)
+    elif found is BASE_URL and stored != SANDBOX:
+        _warn_of_moved_token(run)
     return 0
 
 
@@ -161,7 +156,6 @@ def unset_setting(
     context: typer.Context,
     key: KeyName,
     *,
-    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -169,17 +163,14 @@ def unset_setting(
 
     kling config unset token
     """
-    from kling_cli.settings import find_config_file, remove
+    from kling_cli.settings import BASE_URL, find_config_file, remove
 
     run = options.configure(context)
     path = find_config_file(run.environ)
-    file = clean(str(path))
-    with _warn_of_moved_token(path, run):
-        is_removed = remove(path, key)
-    found = "removed from" if is_removed else "not in"
-    run.console.info(f"{clean(key)} {found} {file}.")
-    if json:
-        run.output.record(_describe(key))
+    name = remove(path, key)
+    run.console.info(f"{name} is not set in {clean(str(path))}.")
+    if name == BASE_URL.name:
+        _warn_of_moved_token(run)
     return 0
 
 
@@ -187,7 +178,6 @@ def unset_setting(
 def show_path(
     context: typer.Context,
     *,
-    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -198,11 +188,7 @@ def show_path(
     from kling_cli.settings import find_config_file
 
     run = options.configure(context)
-    path = str(find_config_file(run.environ))
-    if json:
-        run.output.record({"path": path})
-    else:
-        run.output.row(path)
+    run.output.row(str(find_config_file(run.environ)))
     return 0
 
 
@@ -224,92 +210,116 @@ def check(
     It costs nothing. Each line: what, value, source or remark, with tabs
     between. The lines:
 
-      token      its last four characters, and where it was set
-      base_url   the service, and where that was set
-      reachable  yes, no or unknown
-      accepted   whether the service accepts the token: yes, no or unknown
+      token     its last four characters, and where it was set
+      expires   when it expires, for a token that says so (a JWT)
+      base_url  the service, and where that was set
+      accepted  whether the service accepts the token: yes, no or unknown
 
     Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
     """
     run = options.configure(context)
-    return _check_setup(run)
+    settings = run.settings
+    error = _check_token(run)
+    accepted = None if error else True
+    if isinstance(error, SetupError) and error.http_status:
+        accepted = False  # by an answer: of a token that is missing nobody was asked
+    token = expires = None
+    with suppress(KlingError):
+        token = run.token
+    if token and token.expires:
+        expires = format_time(token.expires.timestamp())
+    exit_code = ExitCode.OK
+    if error:
+        exit_code = error.exit_code
+        run.console.error(error)
+    if json:
+        run.output.record(
+            {
+                "ok": error is None,
+                "exit_code": int(exit_code),
+                "sandbox": settings.is_sandbox,
+                "token": token.masked if token else None,
+                "source": token.source if token else None,
+                "expires": expires,
+                "base_url": settings.base_url.value,
+                "base_url_source": settings.base_url.source,
+                "accepted": accepted,
+                "error": format_error(error) if error else None,
+            }
+        )
+        return exit_code
+    reason = error.code if error else ""
+    run.output.row("token", token.masked if token else "none", token.source if token else reason)
+    if expires:
+        run.output.row("expires", expires, "")
+    run.output.row("base_url", settings.base_url.value, settings.base_url.source)
+    run.output.row("accepted", _WORDS[accepted], reason)
+    return exit_code
 
 
-def _list(settings: "Settings") -> Iterator[dict[str, str | None]]:
-    """Describe every setting with its source, the token masked."""
-    from kling_cli.settings import KEYS, TIMEOUT, TOKEN
+def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
+    """Find the value of a setting and its source, the token masked.
 
-    for key in KEYS:
-        if key is TOKEN:
-            try:
-                token = settings.find_token()
-            except SetupError as error:
-                is_missing = error.code == "token_missing"
-                yield _describe(key.name, problem=None if is_missing else error.message)
-            else:
-                yield _describe(key.name, token.masked, token.source)
-            continue
-        setting = getattr(settings, key.name)
-        value = format_duration(setting.value) if key is TIMEOUT else setting.value
-        yield _describe(key.name, None if value is None else clean(str(value)), setting.source)
+    Raises:
+        KlingError: what it is set to cannot be used.
+    """
+    from kling_cli.settings import TIMEOUT, TOKEN
 
-
-def _describe(
-    key: str, value: str | None = None, source: str | None = None, problem: str | None = None
-) -> dict[str, str | None]:
-    return {"key": key, "value": value, "source": source, "problem": problem}
+    if key is TOKEN:
+        try:
+            return run.token.masked, run.token.source
+        except SetupError as error:
+            if error.code == "token_missing":
+                return None, None
+            raise
+    if key.name in run.settings.problems:
+        raise run.settings.problems[key.name]
+    setting = getattr(run.settings, key.name)
+    value = setting.text if key is TIMEOUT else setting.value
+    return None if value is None else clean(str(value)), setting.source
 
 
-def _ask(run: "Context", is_secret: bool, name: str) -> str:
+def _ask(run: "Context", key: "Key") -> str:
     """Ask a person, for a token without echo, or read one line of standard input."""
+    from kling_cli.settings import TOKEN
+
     if not run.stdin.isatty():
         return run.stdin.readline(1024 * 1024).rstrip("\r\n")
-    if is_secret:
+    if key is TOKEN:
         import getpass
 
-        return getpass.getpass(f"{name}: ")
-    run.stderr.write(f"{name}: ")
-    run.stderr.flush()
-    return run.stdin.readline().rstrip("\n")
+        return getpass.getpass(f"{key.name}: ")
+    return str(typer.prompt(key.name, err=True))
 
 
-@contextmanager
-def _warn_of_moved_token(path: "Path", run: "Context") -> Iterator[None]:
-    """Warn if what happens to the file meanwhile sends the stored token to another base URL."""
-    from kling_cli.settings import SANDBOX, find_token_home
+def _warn_of_moved_token(run: "Context") -> None:
+    """Warn that the stored token, if there is one, goes to another base URL from now on."""
+    from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, TOKEN
 
-    before = find_token_home(path)
-    yield
-    after = find_token_home(path)
-    if before is not None and after not in (before, SANDBOX, "", None):
+    stored = run.load_settings().stored
+    if TOKEN.name in stored:
         run.console.warn(
-            f"The stored token will now be sent to {after}. "
+            f"The stored token will now be sent to {stored.get(BASE_URL.name, DEFAULT_BASE_URL)}. "
             "If it is not for that service: kling config set token"
         )
 
 
-def _check_stored_token(run: "Context") -> str | None:
-    """Ask the service at the stored base URL whether it accepts the stored token, and say so.
-
-    The token is stored whatever it answers. Under --json only the problem is returned.
-    """
-    from kling_cli.settings import BASE_URL, TOKEN, TOKEN_FILE_VARIABLE, load
+def _check_stored_token(run: "Context") -> None:
+    """Say whether the service at the stored base URL accepts the token that was stored for it."""
+    from kling_cli.settings import BASE_URL, TOKEN, TOKEN_FILE_VARIABLE
 
     others = (TOKEN.environment, TOKEN_FILE_VARIABLE, BASE_URL.environment)
-    environ = {name: text for name, text in run.environ.items() if name not in others}
+    run.environ = {name: text for name, text in run.environ.items() if name not in others}
     try:
-        run.settings = load(environ, flags={})
         if run.settings.is_sandbox:
-            return None
+            return
         error = _check_token(run)
-        run.close_clients()
     except KlingError as reason:
         error = reason
-    if error and not run.output.is_json:
+    if error:
         run.console.warn(error.message)
-    if error is None:
+    else:
         run.console.info(f"{run.settings.base_url.value} accepts it.")
-    return error.message if error else None
 
 
 def _check_token(run: "Context") -> KlingError | None:
@@ -327,50 +337,6 @@ def _check_token(run: "Context") -> KlingError | None:
             base_url = run.settings.base_url
             message = f"Could not check the token. {failure.error.message}"
             hint = f"Is the base URL right? It is {base_url.value} (from {base_url.source})."
+            hint = failure.error.hint or hint
             return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
     return None
-
-
-def _check_setup(run: "Context") -> ExitCode:
-    """Report what this machine would send where, and whether the service accepts the token."""
-    settings = run.settings
-    error = _check_token(run)
-    is_answered = error is None or error.http_status is not None
-    # What is not known is None: of a token that is missing nobody was asked.
-    reachable = is_answered or (None if isinstance(error, SetupError) else False)
-    accepted = error is None or (False if is_answered and isinstance(error, SetupError) else None)
-    masked = source = None
-    with suppress(KlingError):
-        masked, source = run.token.masked, run.token.source
-    origin = settings.base_url.source
-    if settings.is_sandbox and origin == "--base-url":
-        origin = "--sandbox"  # which is kept as the base URL that it stands for
-    exit_code = ExitCode.OK
-    if error:
-        exit_code = error.exit_code
-        run.console.error(error)
-    if run.output.is_json:
-        run.output.record(
-            {
-                "ok": error is None,
-                "exit_code": int(exit_code),
-                "sandbox": settings.is_sandbox,
-                "token": masked,
-                "source": source,
-                "base_url": settings.base_url.value,
-                "base_url_source": origin,
-                "reachable": reachable,
-                "accepted": accepted,
-                "error": format_error(error) if error else None,
-            }
-        )
-        return exit_code
-    reason = error.code if error else ""
-    rows = (
-        ("token", masked or "none", source or reason),
-        ("base_url", settings.base_url.value, origin),
-        ("reachable", _WORDS[reachable], "" if reachable else reason),
-        ("accepted", _WORDS[accepted], "" if accepted else reason),
-    )
-    run.output.table(("", "", ""), rows, rows)
-    return exit_code

@@ -72,6 +72,7 @@ def effect(
     ] = False,
     output: options.Output = None,
     force: options.Force = False,
+    open: options.Open = False,
     json: options.Json = False,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,

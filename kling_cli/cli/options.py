@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kling_cli.context import Context
-from kling_cli.errors import ExitCode, KlingError, UsageError
+from kling_cli.errors import ExitCode, KlingError
 
 RESULT, SERVICE, GENERAL = "Result", "Service", "General"
 
@@ -28,6 +28,7 @@ Output = Annotated[
     str | None,
     option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
 ]
+Open = Annotated[bool, option("--open", "Open each video, with the system's own program.", RESULT)]
 Sandbox = Annotated[
     bool, option("--sandbox", "Use the embedded sandbox: no token, no network, no cost.", SERVICE)
 ]
@@ -62,20 +63,13 @@ MISTAKES = {
 
 # Ids and scenes that a shell is offered consist of these: the shell evaluates them.
 _HARMLESS = re.compile(r"[\w'-]+", re.ASCII)
-_START = """\
-kling turns photos into short effect videos.
-
-  kling effect squish photo.jpg --sandbox   try it: no token, no cost
-  kling config set token                    store your token
-  kling effect squish photo.jpg             your first video: prints its URL
-  kling help                                everything else"""
 
 
 def require_command(context: typer.Context) -> None:
     """Show the way on standard error where a command is missing: nothing was asked for."""
     if context.invoked_subcommand is None:
         with suppress(OSError, ValueError), redirect_stdout(context.obj.stderr):
-            print(context.get_help() if context.parent else _START)
+            print(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -84,13 +78,11 @@ def configure(context: typer.Context) -> Context:
     given = context.params
     flags = {name: given.get(name) for name in _SETTINGS}
     if given.get("sandbox"):
-        if flags["base_url"]:
-            raise UsageError("usage", "--sandbox and --base-url name two services; give one.")
         flags["base_url"] = "sandbox"
-    if given["quiet"] and given["verbose"]:
-        raise UsageError("usage", "--quiet and --verbose contradict each other.")
     run: Context = context.obj
-    run.configure(json=given["json"], quiet=given["quiet"], verbose=given["verbose"], flags=flags)
+    run.configure(
+        json=given.get("json", False), quiet=given["quiet"], verbose=given["verbose"], flags=flags
+    )
     context.call_on_close(run.close)
     return run
 

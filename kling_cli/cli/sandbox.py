@@ -34,21 +34,17 @@ def sandbox(
 
       sandbox-failed      the task is accepted and fails after 3 seconds
       sandbox-slow        the task is accepted and goes on for an hour
-      sandbox-busy        one task at a time: the next submission meets the
-                          limit (1303)
       sandbox-lost-reply  the task is accepted, but the reply is lost
       sandbox-no-lookup   as sandbox-lost-reply, and no look-up by external
                           task id finds it
-      sandbox-lag         the task is accepted, but look-ups do not find it
-                          for 3 seconds
       sandbox-CODE        refused with this code of the service: 1000 1001
                           1002 1003 1004 1100 1101 1102 1103 1200 1201 1202
                           1203 1300 1301 1302 1303 1304 5000 5001 5002
     """
-    from kling_cli.sandbox.server import serve
+    from kling_cli.sandbox.server import Server
 
     run = options.configure(context)
-    with serve(run.sandbox, port, run.console.info) as server:
+    with Server(run.sandbox, port, run.console.info) as server:
         if json:
             run.output.record({"url": server.url})
         else:

@@ -47,6 +47,7 @@ def wait(
     *,
     output: options.Output = None,
     force: options.Force = False,
+    open: options.Open = False,
     json: options.Json = False,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
@@ -65,7 +66,7 @@ def wait(
     """
     from kling_cli.tasks import look
 
-    return look(options.configure(context), tuple(tasks or ()), wait=True, force=force)
+    return look(options.configure(context), tuple(tasks or ()), wait=True, force=force, open=open)
 
 
 def tasks(
@@ -103,7 +104,7 @@ def tasks(
             "--html", "Write a page that shows the clips; - for stdout.", options.RESULT, "FILE"
         ),
     ] = None,
-    open_page: Annotated[bool, option("--open", "Open the page.", options.RESULT)] = False,
+    open: Annotated[bool, option("--open", "Open the page.", options.RESULT)] = False,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -134,5 +135,5 @@ def tasks(
         limit=limit,
         html=html,
         force=force,
-        launch=open_page,
+        open=open,
     )

@@ -162,7 +162,7 @@ def _look(
             )
         except ExchangeError as error:
             code = "url_unreachable" if time.monotonic() < ends else "url_slow"
-            raise InputError(code, error.reason, hint=_SKIP_CHECK) from None
+            raise InputError(code, str(error), hint=_SKIP_CHECK) from None
         if not isinstance(answer, str):
             return answer
         with suppress(ValueError):  # refused as it stands

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_cli.sandbox.store import CLIP, Store, StoredTask
-from kling_cli.sandbox.trouble import RefusalError, authorize, get_code
+from kling_cli.sandbox.trouble import TROUBLES, RefusalError, authorize
 from kling_cli.scenes import PAIR, Scene, catalogue
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _SHORTEST_SIDE = 300
 # Milliseconds after acceptance.
 _PROCESSING_AFTER = 1_000
 _ENDED_AFTER = 3_000
-_LAG = 3_000
 _HOUR = 3_600_000
 _DEFAULTS = {"model_name": "kling-v1", "mode": "std"}
 
@@ -82,7 +81,7 @@ class Sandbox:
         is_create = method == "POST" and route and not rest
         is_look = method == "GET" and route and rest.startswith("/") and rest != "/"
         if not is_create and not is_look:
-            raise RefusalError(1202)
+            raise RefusalError(1202, "the requested method or path does not exist")
         account = authorize(environ.get("HTTP_AUTHORIZATION", ""))
         if is_look:
             task = self._look(account, rest[1:], environ)
@@ -97,10 +96,8 @@ class Sandbox:
     def _create(self, account: str, body: bytes) -> dict[str, object]:
         external_task_id, duration, pictures_fit = _check_request(body)
         now = round(self._now() * 1000)
-        if code := get_code(account):
+        if code := TROUBLES.get(account):
             raise RefusalError(code)
-        if account == "sandbox-busy" and self._store.count_running(account, now=now):
-            raise RefusalError(1303)
         failure = None
         if account == "sandbox-failed":
             failure = "Failure to pass the risk control system"
@@ -124,9 +121,7 @@ class Sandbox:
 
     def _look(self, account: str, name: str, environ: "WSGIEnvironment") -> dict[str, object]:
         task, now = self._store.find(account, name), round(self._now() * 1000)
-        is_hidden = account == "sandbox-no-lookup" and task and name != task.task_id
-        is_late = account == "sandbox-lag" and task and now - task.created_at < _LAG
-        if task is None or is_hidden or is_late:
+        if task is None or (account == "sandbox-no-lookup" and name != task.task_id):
             raise RefusalError(1203, "task not found")
         is_embedded = environ["SERVER_NAME"] == HOST
         url = self._store.copy_clip() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"

@@ -14,38 +14,32 @@ if TYPE_CHECKING:
 _LOOPBACK = "127.0.0.1"
 
 
-def serve(app: "WSGIApplication", port: int, log: Callable[[str], None]) -> "Server":
-    """Open a server for an application; `serve_forever` answers until an exception ends it.
+class Server(ThreadingMixIn, WSGIServer):
+    """A server for the sandbox; `serve_forever` answers until an exception ends it.
 
     Args:
         app: the sandbox.
         port: 0 for a free one.
         log: gets a line for each request: time, method, path, and how it was answered.
+
+    Attributes:
+        url: the base URL for clients.
     """
-    try:
-        server = Server((_LOOPBACK, port), _Handler)
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            "port_unavailable",
-            f"Port {port} of {_LOOPBACK} cannot be used: {error}.",
-            hint="--port 0 picks a free port.",
-        ) from error
-    server.log = log
-    server.set_app(app)
-    return server
 
-
-class Server(ThreadingMixIn, WSGIServer):
-    """A WSGI server whose threads do not outlive the process."""
-
+    # Threads do not outlive the process.
     daemon_threads = True
     request_queue_size = 128
-    log: Callable[[str], None]
 
-    @property
-    def url(self) -> str:
-        """The base URL for clients."""
-        return f"http://{_LOOPBACK}:{self.server_port}"
+    def __init__(self, app: "WSGIApplication", port: int, log: Callable[[str], None]) -> None:
+        self.log = log
+        try:
+            super().__init__((_LOOPBACK, port), _Handler)
+        except (OSError, OverflowError) as error:
+            message = f"Port {port} of {_LOOPBACK} cannot be used: {error}."
+            hint = "--port 0 picks a free port."
+            raise UsageError("port_unavailable", message, hint=hint) from error
+        self.set_app(app)
+        self.url = f"http://{_LOOPBACK}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without the look-up of the host's name that the standard library makes."""

@@ -71,14 +71,6 @@ class Store:
             ).fetchone()
         return StoredTask(*row[2:]) if row else None
 
-    def count_running(self, token: str, *, now: int) -> int:
-        """Count the tasks of this token that have not ended."""
-        with self.open() as connection:
-            running = connection.execute(
-                "SELECT 1 FROM tasks WHERE token = ? AND created_at + ends_after > ?", (token, now)
-            )
-            return len(running.fetchall())
-
     def copy_clip(self) -> str:
         """Return the URL of the clip beside the store, which outlives any installation."""
         clip = self.path.absolute().with_name("sandbox.mp4")

@@ -1,45 +1,42 @@
-"""Photos to measure with: one of 42 kB, and one of 9.9 MB that has to be decoded as a whole."""
+"""Photos to measure with: small ones, and one of 9.9 MB that has to be decoded as a whole."""
 
 import io
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 SMALL = Path(__file__).parents[1] / "photos" / "astronaut.jpg"
-_LARGE_SIDE = 3000
-_LARGE_BYTES = 9_900_000
+_SIDE = 3000
+_BYTES = 9_900_000
 
 
 def write_large(path: Path) -> None:
-    """Write a JPEG of 9.9 MB: noise, which no encoder can make small, and a comment to fill up."""
+    """Write noise, which no encoder can make small, and comments to fill up."""
     from PIL import Image
 
-    noise = random.Random(1).randbytes(3 * _LARGE_SIDE**2)
-    image = Image.frombytes("RGB", (_LARGE_SIDE, _LARGE_SIDE), noise)
+    noise = random.Random(1).randbytes(3 * _SIDE**2)
+    image = Image.frombytes("RGB", (_SIDE, _SIDE), noise)
     for quality in range(95, 5, -5):
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=quality)
-        content = stream.getvalue()
-        if len(content) <= _LARGE_BYTES:
+        if stream.tell() <= _BYTES:
             break
-    path.write_bytes(_fill(content, _LARGE_BYTES))
-
-
-def write_large_elsewhere(path: Path) -> None:
-    """Write it in another process: a child is counted with what its parent had in memory."""
-    subprocess.run([sys.executable, __file__, path], check=True)
-
-
-def _fill(content: bytes, size: int) -> bytes:
-    most = 65_533
-    missing = size - len(content)
+    content = stream.getvalue()
     comments = bytearray()
-    while missing >= 4:
-        length = min(missing - 4, most)
+    while (missing := _BYTES - len(content) - len(comments)) >= 4:
+        length = min(missing - 4, 65_533)
         comments += b"\xff\xfe" + (length + 2).to_bytes(2) + bytes(length)
-        missing -= length + 4
-    return content[:2] + bytes(comments) + content[2:]
+    path.write_bytes(content[:2] + comments + content[2:])
+
+
+def write_photos(directory: Path, number: int) -> list[Path]:
+    """Write photos that differ in a comment alone, as small as a service takes them."""
+    content = SMALL.read_bytes()
+    paths = [directory / f"{each:05}.jpg" for each in range(number)]
+    for path in paths:
+        comment = b"\xff\xfe\0\x09" + path.stem.encode().rjust(7)
+        path.write_bytes(content[:2] + comment + content[2:])
+    return paths
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ class Shop:
         return {"code": 0, "data": {"task_id": task_id, "task_status": "submitted"}}
 
     def look(self, name: str) -> dict[str, object]:
-        """Show a task."""
         with self._lock:
             self.looks += 1
             if name not in self._sold:
@@ -52,27 +51,22 @@ class Shop:
         return {"code": 0, "data": {"task_id": task_id, "task_status": status, **result}}
 
     def count(self) -> dict[str, object]:
-        """Tell what was sold, refused and asked."""
         sold = len({task_id for task_id, _ in self._sold.values()})
         return {"sold": sold, "refused": self.refused, "looks": self.looks}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a client."""
-
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     shop: Shop
 
     def do_POST(self) -> None:
-        """Sell."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         # The id stands behind the pictures; what is before it need not be parsed.
         tail = body[body.rindex(b'"external_task_id"') :]
         self._answer(self.shop.sell(json.loads(b"{" + tail)["external_task_id"]))
 
     def do_GET(self) -> None:
-        """Show."""
         name = self.path.rpartition("/")[2]
         self._answer(self.shop.count() if name == "count" else self.shop.look(name))
 

@@ -28,12 +28,10 @@ class VirtualClock(Clock):
         self._sleeps: list[float] = []
 
     def monotonic(self) -> float:
-        """Tell the seconds that have passed on this clock; never goes backwards."""
         with self._lock:
             return self._elapsed
 
     def time(self) -> float:
-        """Tell the date, in seconds since the epoch."""
         with self._lock:
             return self._date + self._elapsed
 
@@ -64,6 +62,5 @@ class VirtualClock(Clock):
 
     @property
     def sleeps(self) -> tuple[float, ...]:
-        """The lengths of all sleeps so far, in order."""
         with self._lock:
             return tuple(self._sleeps)

@@ -13,7 +13,6 @@ class Choices:
     trail: list[tuple[int, int]] = field(default_factory=list)
 
     def choose(self, options: int) -> int:
-        """Choose one of so many options."""
         place = len(self.trail)
         chosen = self.path[place] if place < len(self.path) else 0
         self.trail.append((chosen, options))

@@ -74,22 +74,18 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        """The server itself, without a path."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """What a user gives as base URL."""
         return f"{self.url}/kling"
 
     @property
     def connections(self) -> int:
-        """How many connections were accepted so far."""
         return len(self._open)
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first, with those of the service."""
         return self.shop.ledger
 
     @property
@@ -98,11 +94,9 @@ class FaultServer:
         return [request for connection in self._open for request in connection.requests]
 
     def release(self) -> None:
-        """Let every connection that is held, now or later, go on."""
         self.released.set()
 
     def wait_until_held(self) -> None:
-        """Wait until a script has come to hold its connection."""
         assert self.held.wait(_PATIENCE), "no connection came to be held"
 
     def _accept(self) -> None:

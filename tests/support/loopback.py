@@ -29,7 +29,6 @@ class Visit:
 
     @property
     def token(self) -> str | None:
-        """What came after `Bearer `, if anything did."""
         return find_token(self.headers)
 
 
@@ -37,7 +36,6 @@ Answer = Callable[[Visit, bytes], tuple[Reply, Purchase | None]]
 
 
 def find_token(headers: Mapping[str, str]) -> str | None:
-    """Find what came after `Bearer `, if anything did."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else None
 
@@ -82,11 +80,9 @@ class Loopback(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that the system chose."""
         return self.server_address[1]
 
     def open(self) -> None:
-        """Begin to serve."""
         self._thread.start()
 
     def close(self) -> None:
@@ -108,7 +104,6 @@ class Loopback(ThreadingHTTPServer):
         self.process_request_thread(connection, connection.getpeername())
 
     def number(self, connection: socket.socket) -> int:
-        """Number the connections in the order in which they were opened."""
         with self._changed:
             return self._numbers[connection]
 
@@ -117,13 +112,11 @@ class Loopback(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection."""
         connection, address = super().get_request()
         self._register(connection)
         return connection, address
 
     def close_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Close a connection."""
         super().close_request(request)
         with self._changed:
             self._numbers.pop(request, None)
@@ -148,7 +141,6 @@ class _Handler(BaseHTTPRequestHandler):
     resetting = False
 
     def play(self) -> None:
-        """Read the request's body, have it answered, and send the answer."""
         assert isinstance(self.server, Loopback)
         size = int(self.headers.get("Content-Length") or 0)
         body = b""

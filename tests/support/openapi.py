@@ -120,7 +120,6 @@ def _read_order(body: bytes) -> tuple[Order, bytes]:
 
 
 def _name(image: str) -> str:
-    """Name a picture by its hash or its URL."""
     if image.startswith(_URL):
         return image
     # Strict: a line break or a data: prefix is answered with 1201 by the service.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.run import Run
+from support.run import Run, run_process
 
 _TESTS = Path(__file__).parents[1]
 # Without them the superuser, too, is bound by the modes of files. Linux numbers them so.
@@ -33,14 +33,8 @@ def run_ordinary(
         prefix: a program that runs it, with that program's arguments.
     """
     words = ("-m", "support.quick", "100", *map(str, argv))
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", _LOSE_RIGHTS, *words],
-        capture_output=True,
-        env={**os.environ, **environ, "PYTHONPATH": str(_TESTS)},
-        timeout=60,
-        check=False,
-    )
-    return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+    line = [*prefix, sys.executable, "-c", _LOSE_RIGHTS, *words]
+    return run_process(line, {**os.environ, **environ, "PYTHONPATH": str(_TESTS)})
 
 
 @contextmanager

@@ -1,18 +1,16 @@
 """The pages for users: the code that stands in them, and a desk on which it can be tried."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pytest
 from support.clock import VirtualClock
-from support.run import OTHER_PHOTO, PHOTO, Program, Run
+from support.run import OTHER_PHOTO, PHOTO, Program, Run, run_process
+from support.shells import make_environ, require
 
 ROOT = Path(__file__).parents[2]
 # The sandbox's clip, in whichever state directory a test has.
@@ -32,12 +30,10 @@ class Block:
 
 
 def read_page(name: str) -> str:
-    """Read a page of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def find_blocks(page: str) -> list[Block]:
-    """Find every block of code of a page."""
     return [
         Block(
             mark=found[1] or "",
@@ -83,20 +79,12 @@ def run_script(
 ) -> Run:
     """Run a script as a newcomer would paste it, at the sandbox instead of the service."""
     for tool in ("jq", "curl"):
-        if re.search(rf"\b{tool} ", script) and shutil.which(tool) is None:
-            pytest.skip(reason=f"{tool} is not installed")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        input=stdin.encode(),
-        capture_output=True,
-        cwd=desk,
-        env={**os.environ, "PATH": path, "KLING_BASE_URL": "sandbox", **(environ or {})},
-        timeout=110,
-        check=False,
-    )
-    out = name_clip(done.stdout.decode())
-    return Run(code=done.returncode, out=out, err=done.stderr.decode())
+        if re.search(rf"\b{tool} ", script):
+            require(tool)
+    line = ["bash", "-euo", "pipefail", "-c", script]
+    variables = {**make_environ(), "KLING_BASE_URL": "sandbox", **(environ or {})}
+    run = run_process(line, variables, stdin=stdin.encode(), directory=desk)
+    return replace(run, out=name_clip(run.out))
 
 
 def name_clip(text: str) -> str:
@@ -106,10 +94,12 @@ def name_clip(text: str) -> str:
 
 def lint_script(script: str) -> str:
     """Tell what the linter of shell scripts has to say."""
-    if shutil.which("shellcheck") is None:
-        pytest.skip(reason="shellcheck is not installed")
     done = subprocess.run(
-        ["shellcheck", "-s", "sh", "-"], input=script, capture_output=True, text=True, check=False
+        [require("shellcheck"), "-s", "sh", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr
 

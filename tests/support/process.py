@@ -45,12 +45,10 @@ class Process:
 
     @property
     def number(self) -> int:
-        """Its id, as the system knows it."""
         return self._child.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
         return self._child.poll() is None
 
     def wait_for(self, text: str) -> str:
@@ -62,11 +60,9 @@ class Process:
         return self._wait_for("", self._child.stdout)
 
     def kill(self, number: int) -> None:
-        """Send a signal."""
         self._child.send_signal(number)
 
     def finish(self) -> Run:
-        """Wait for its end."""
         out, err = self._child.communicate(timeout=_PATIENCE)
         return Run(
             code=self._child.returncode,

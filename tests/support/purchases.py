@@ -1,28 +1,18 @@
 """What tests of purchases share: a clock that lets things happen, a journal with faults in it."""
 
-import io
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from support.clock import VirtualClock
 from support.replies import Reply, describe, wrap
-from support.run import PHOTO
 from support.service import LoopbackService
 from support.shop import Purchase as Sale
 
-from kling_cli.api.client import Client
-from kling_cli.api.transport import Transport
-from kling_cli.concurrency import ConcurrencyLimit
-from kling_cli.console import Console
-from kling_cli.images.preflight import prepare
 from kling_cli.journal import Journal
-from kling_cli.models import EffectRequest, Stage
-from kling_cli.settings import Token
-from kling_cli.submit import Submission
+from kling_cli.models import Stage
 
 TOKEN = "sk-test-0123456789abcdef"
 DAY = 24 * 3600.0
@@ -42,40 +32,6 @@ class HookClock(VirtualClock):
             self._hooks.pop(0)()
 
 
-@contextmanager
-def open_submission(
-    base_url: str,
-    *,
-    journal: Journal,
-    clock: VirtualClock,
-    stopped: threading.Event | None = None,
-) -> Generator[tuple[Submission, io.StringIO]]:
-    """Open a submission of its own, and what it writes on standard error."""
-    err = io.StringIO()
-    client = Client(Transport(environ={}), base_url=base_url, token=Token(TOKEN, source="a test"))
-    request = EffectRequest(
-        base_url=base_url,
-        scene="squish",
-        pictures=prepare([str(PHOTO)]),
-        fields={"model_name": "kling-v1-6", "duration": "5"},
-        external_task_id="kling-of-this-test",
-    )
-    submission = Submission(
-        request,
-        journal=journal,
-        client=client,
-        clock=clock,
-        limit=ConcurrencyLimit(clock),
-        row=Console(err, environ={}, clock=clock).start("photo.jpg"),
-        deadline=clock.monotonic() + 1800,
-        stopped=stopped or threading.Event(),
-    )
-    try:
-        yield submission, err
-    finally:
-        client.close()
-
-
 def show(status: str, **fields: object) -> Reply:
     """Answer a look with this status, and further fields of the task."""
 
@@ -92,7 +48,6 @@ def find_video(service: LoopbackService, number: int = 0) -> str:
 
 
 def journal_path() -> Path:
-    """Name the journal of the machine that the test plays."""
     return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
 
 
@@ -114,6 +69,8 @@ def list_stages() -> list[Stage]:
 
 def break_journal(*statements: str) -> None:
     """Change the journal's file from outside, as a full disk or a fault of it would."""
+    if not journal_path().exists():
+        make_journal()
     with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -122,7 +79,6 @@ def break_journal(*statements: str) -> None:
 # SQLite tells an overflow as an operational error, which is what a full or failing disk is too.
 _FAULT = "abs(-9223372036854775807 - 1)"
 _FULL = f"BEGIN SELECT {_FAULT}; END"
-FULL_AT_CLAIM = f"CREATE TRIGGER full_claim BEFORE INSERT ON purchases {_FULL}"
 
 
 def full_at(stage: Stage) -> str:

@@ -16,19 +16,15 @@ class QuickClock(Clock):
     speed: float
 
     def monotonic(self) -> float:
-        """Tell the time."""
         return time.monotonic() * self.speed
 
     def time(self) -> float:
-        """Tell the date, which goes on as everywhere."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Let the seconds pass, quickly."""
         time.sleep(seconds / self.speed)
 
     def random(self) -> float:
-        """Draw no surprise."""
         return 0.5
 
 

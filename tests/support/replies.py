@@ -62,13 +62,11 @@ RESET = Reply(ending="reset")
 
 
 def refuse(status: int, code: int, message: str) -> Reply:
-    """Answer with one of the service's errors."""
     body = {"code": code, "message": message, "request_id": f"request-{code}"}
     return Reply(status=status, json=body)
 
 
 def wrap(data: object, *, request_id: str = "request-0") -> dict[str, object]:
-    """Put a task, or a list of them, into the service's envelope."""
     return {"code": 0, "message": "SUCCEED", "request_id": request_id, "data": data}
 
 

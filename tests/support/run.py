@@ -36,7 +36,6 @@ class Run:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard output."""
         return self.out.splitlines()
 
     @property
@@ -77,12 +76,24 @@ def run_installed(
     *argv: str | Path, stdin: bytes = b"", environ: Mapping[str, str] | None = None
 ) -> Run:
     """Run `kling` as a process of its own."""
+    return run_process(command(*argv), {**os.environ, **(environ or {})}, stdin=stdin)
+
+
+def run_process(
+    argv: Sequence[str | Path],
+    environ: Mapping[str, str],
+    *,
+    stdin: bytes = b"",
+    directory: Path | None = None,
+) -> Run:
+    """Run any program to its end, in this environment alone."""
     done = subprocess.run(
-        command(*argv),
+        argv,
         input=stdin,
         capture_output=True,
-        env={**os.environ, **(environ or {})},
-        timeout=60,
+        env=environ,
+        cwd=directory,
+        timeout=100,
         check=False,
     )
     return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

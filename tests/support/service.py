@@ -63,17 +63,14 @@ class LoopbackService:
 
     @property
     def url(self) -> str:
-        """The server itself, without a path."""
         return f"http://127.0.0.1:{self._loopback.port}"
 
     @property
     def base_url(self) -> str:
-        """What a user gives as base URL."""
         return f"{self.url}/kling"
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first."""
         return self.shop.ledger
 
     @property
@@ -88,12 +85,10 @@ class LoopbackService:
 
     @property
     def connections(self) -> int:
-        """How many connections were opened so far."""
         return self._loopback.opened
 
     @property
     def running(self) -> int:
-        """How many tasks are not done."""
         return self.shop.count_running()
 
     @property
@@ -103,7 +98,6 @@ class LoopbackService:
         return [base64.b64decode(text) for text in fields.get("images") or [fields["image"]]]
 
     def count(self, method: str) -> int:
-        """Count the requests of one method."""
         return sum(visit.method == method for visit in self.visits)
 
     def on_create(self, reply: Reply, *, purchase: bool = False, times: int = 1) -> None:
@@ -127,7 +121,6 @@ class LoopbackService:
         self._scripts[f"{method} {path}"].extend([(reply, False)] * times)
 
     def forget_scripts(self) -> None:
-        """Drop every scripted reply that was not used."""
         self._scripts.clear()
 
     def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
@@ -136,7 +129,6 @@ class LoopbackService:
         return self.url + path
 
     def adopt(self, connection: socket.socket) -> None:
-        """Serve an open connection until it ends, in the caller's thread."""
         self._loopback.adopt(connection)
 
     def describe(self, purchase: Purchase, status: str) -> dict[str, object]:

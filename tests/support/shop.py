@@ -60,7 +60,6 @@ class Shop:
 
     @property
     def ledger(self) -> list[Purchase]:
-        """Every purchase so far, oldest first."""
         with self._lock:
             return list(self._ledger)
 
@@ -82,7 +81,6 @@ class Shop:
             return self.note(order, token=token)
 
     def note(self, order: Order, *, token: str | None) -> Purchase:
-        """Create a task whatever the rules say."""
         with self._lock:
             purchase = Purchase(
                 task_id=str(_FIRST_ID + len(self._ledger)),
@@ -105,13 +103,11 @@ class Shop:
             return next(by_id, None) or self._find(external_id)
 
     def look(self, purchase: Purchase) -> str:
-        """Return the task's status, and count the look."""
         with self._lock:
             self._looks[purchase.task_id] += 1
             return self._find_status(purchase)
 
     def count_running(self) -> int:
-        """Count the tasks that are not done."""
         with self._lock:
             return sum(self._find_status(one) == "processing" for one in self._ledger)
 

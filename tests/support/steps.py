@@ -23,7 +23,6 @@ serve = Connection.serve
 
 
 def read_body(count: int | None = None) -> Step:
-    """Read so many bytes more of the body; without a count, the rest."""
     return lambda connection: connection.read_body(count)
 
 
@@ -34,12 +33,10 @@ def read_request(connection: Connection) -> None:
 
 
 def send(data: bytes) -> Step:
-    """Send bytes as they are."""
     return lambda connection: connection.link.sendall(data)
 
 
 def sleep(seconds: float) -> Step:
-    """Let so many seconds pass."""
     return lambda connection: connection.wait(seconds)
 
 

@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.run import PHOTO, Run, command
+from support.run import PHOTO, Run, command, run_process
 from support.service import LoopbackService
 
 STRACE = shutil.which("strace")
@@ -56,7 +55,6 @@ class Bench:
 
     @property
     def purchases(self) -> int:
-        """How many tasks this bench has bought."""
         return sum(purchase.token == self.token for purchase in self._service.ledger)
 
     def begin_journal(self) -> None:
@@ -80,21 +78,12 @@ class Bench:
     def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
         """Run the program, under strace if there is something for it to do."""
         prefix = [str(STRACE), "-f", *strace] if strace else []
-        done = subprocess.run(
-            [*prefix, *command(*argv)],
-            capture_output=True,
-            env=self._environ,
-            timeout=100,
-            check=False,
-        )
-        return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+        return run_process([*prefix, *command(*argv)], self._environ)
 
     def buy(self, *strace: str) -> Run:
-        """Run the command that the sweep is about."""
         return self.run("effect", "squish", str(PHOTO), "--timeout", _TIMEOUT, strace=strace)
 
     def name_file(self, file: str) -> Path:
-        """Tell where one of `FILES` lies."""
         return PHOTO if file == PHOTO.name else self.state / file
 
 
@@ -129,7 +118,6 @@ def find_points(
 
 
 def select(bench: Bench, file: str | None) -> list[str]:
-    """Make strace see the calls on one file alone, or those on sockets."""
     if file is None:
         return ["-e", f"trace={_SOCKETS}"]
     return ["-P", str(bench.name_file(file)), "-e", f"trace={_FILES}"]

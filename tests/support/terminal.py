@@ -65,7 +65,6 @@ class Terminal:
 
     @property
     def is_cursor_hidden(self) -> bool:
-        """Whether the program has taken the cursor away."""
         return self.screen.cursor.hidden
 
     def wait_for(self, text: str) -> str:
@@ -79,7 +78,6 @@ class Terminal:
         raise AssertionError(f"{text!r} never came; the screen: {self.lines}")
 
     def type(self, text: str) -> None:
-        """Press keys."""
         self._child.send(text)
 
     def kill(self, number: int) -> None:

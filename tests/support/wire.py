@@ -32,24 +32,20 @@ class Received:
 
     @property
     def raw(self) -> bytes:
-        """All bytes in the order in which they came."""
         return self.head + bytes(self.body)
 
     @property
     def method(self) -> str:
-        """The first word of the request."""
         return self.head.partition(b" ")[0].decode("latin-1")
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header lines, names in lower case."""
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         pairs = (line.partition(":") for line in lines if line)
         return {name.lower(): value.strip() for name, _, value in pairs}
 
     @property
     def token(self) -> str | None:
-        """What came after `Bearer `, if anything did."""
         return find_token(self.headers)
 
 
@@ -64,7 +60,6 @@ class Connection:
         self._buffer = bytearray()
 
     def read_head(self) -> None:
-        """Begin the next request: read up to the empty line."""
         received = Received()
         self.requests.append(received)
         while _END_OF_HEAD not in self._buffer:
@@ -120,7 +115,6 @@ class Connection:
         self.wait(0)
 
     def close(self) -> None:
-        """End the connection in order; the script goes on without it."""
         self.link.close()
 
     def reset(self) -> None:
@@ -129,7 +123,6 @@ class Connection:
         self.link.close()
 
     def serve(self) -> None:
-        """Leave the rest of the connection to the service."""
         assert self._server.service is not None
         assert not self._buffer
         self._server.service.adopt(self.link)
