@@ -191,7 +191,7 @@ class Downloads:
                 if clip.version:  # else versions could mix
                     headers = {"Range": f"bytes={clip.size}-", "If-Range": clip.version}
                 try:
-                    transport.fetch(url, headers, clip.receive, None, follow_redirects=True)
+                    transport.fetch(url, headers, clip.receive, None)
                     return
                 except SetupError:  # it is bought: what is missing is the clip alone
                     reason = "proxy or certificate settings cannot be used"

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,6 +107,9 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     # What is not sent needs no time, and so keeps its order.
     jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
+    resume = "Run the same command again: it goes on, and buys nothing twice."
+    if options.new:
+        resume = "kling wait goes on with them. With --new, the same command would buy them again."
     try:
         code = runner.run(
             context,
@@ -115,6 +118,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
             format_rows=format_rows,
             is_status=options.dry_run,
             header=header,
+            resume=resume,
         )
     finally:
         if effect.downloads:
@@ -136,6 +140,7 @@ class _Effect:
     limit: ConcurrencyLimit
     downloads: Downloads | None = None
     warnings: tuple[str, ...] = ()
+    noted: dict[str, Picture] = field(default_factory=dict)
 
     def check(self) -> None:
         """Check every picture, and where the videos would be saved.
@@ -326,7 +331,7 @@ class _Effect:
                 if is_url(source):
                     pictures[source] = self._prepare_url(source)
                 else:
-                    (pictures[source],) = prepare([source], stdin=stdin, fix=self.options.fix)
+                    pictures[source] = prepare(source, stdin=stdin, fix=self.options.fix)
             except InputError as error:
                 errors.append(error)
         if errors:
@@ -348,7 +353,7 @@ class _Effect:
 
     def _load(self, item: _Item, row: Row) -> EffectRequest:
         """Make a request with the bytes of its pictures."""
-        from kling_cli.images.preflight import read_again
+        from kling_cli.images.preflight import LOCATION, read_again
 
         if item.error:
             raise item.error
@@ -360,6 +365,9 @@ class _Effect:
             pictures = self._prepare(item.sources)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
+                # Phones write it into all photos: once in a run is enough.
+                if note == LOCATION and self.noted.setdefault(note, picture) is not picture:
+                    continue
                 row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
         return self._request(pictures)
 

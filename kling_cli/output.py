@@ -121,7 +121,12 @@ class Output:
             table.add_row(*(Text(cell, _find_style(cell), no_wrap=True) for cell in cells))
         colours: Literal["standard"] | None = "standard" if self._is_styled else None
         Console(
-            file=self._stream, force_terminal=True, color_system=colours, markup=False, emoji=False
+            file=self._stream,
+            force_terminal=True,
+            color_system=colours,
+            markup=False,
+            emoji=False,
+            _environ={},  # the terminal itself knows its width
         ).print(table)
 
 

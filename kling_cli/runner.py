@@ -82,6 +82,7 @@ def run(
     format_rows: FormatRows,
     is_status: bool,
     header: Sequence[str] = (),
+    resume: str = "Run the same command again: it goes on.",
 ) -> ExitCode:
     """Do all jobs, and print what becomes of each as soon as it is known.
 
@@ -92,6 +93,7 @@ def run(
         format_rows: how a result looks as text.
         is_status: a row shows the status, so that a failed or unfinished task is no error to show.
         header: of the one table that all rows make on a terminal; without it, each is a line.
+        resume: how to go on after a signal.
 
     Returns:
         The exit code of the whole run.
@@ -112,7 +114,7 @@ def run(
         left = batch.stop()
         context.console.close()
         if isinstance(error, Interrupted):
-            report.print_stopped(left, error.exit_code)
+            report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
     context.console.close(report.summary(), detail=format_costs(report.costs))
@@ -229,7 +231,9 @@ class _Report:
             if error is not None and not is_shown:
                 self.context.console.error(error, name=name)
 
-    def print_stopped(self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode) -> None:
+    def print_stopped(
+        self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode, *, resume: str
+    ) -> None:
         """Print what a signal has left: jobs that were under way, and others that never started."""
         context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
@@ -244,8 +248,7 @@ class _Report:
         if not self.is_single:
             parts = [f"{count} {fate}" for fate, count in fates.items()]
             message = f"Stopped. {', '.join(parts)}." if parts else "Stopped."
-            hint = "Run the same command again: it goes on, and buys nothing twice."
-            context.console.error(StoppedError(message, hint=hint, exit_code=code))
+            context.console.error(StoppedError(message, hint=resume, exit_code=code))
 
     def summary(self) -> str:
         """Summarize a run of several jobs in one line."""

@@ -52,7 +52,7 @@ MISTAKES = {
     "list": "kling tasks",
     "ls": "kling tasks",
     "download": "kling wait TASK -o FILE",
-    "open": "kling wait TASK -o FILE",
+    "open": "kling wait TASK --open",
     "models": "kling scenes",
     "run": "kling effect SCENE IMAGE",
     "version": "kling --version",

@@ -16,12 +16,12 @@ _GLANCE = 0.05
 
 
 class Terminal:
-    """A terminal of 100 columns in which the program runs, as a context manager.
+    """A terminal in which the program runs, as a context manager.
 
     Args:
         argv: the arguments of `kling`.
         environ: further variables; TERM is xterm unless told otherwise.
-        columns: how wide the terminal is.
+        columns, rows: how large the terminal is.
         directory: where the program is started.
     """
 
@@ -30,10 +30,11 @@ class Terminal:
         *argv: str | Path,
         environ: Mapping[str, str] | None = None,
         columns: int = 100,
+        rows: int = 24,
         directory: Path | None = None,
     ) -> None:
         self.raw = b""
-        self.screen = pyte.Screen(columns, 24)
+        self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         program, *arguments = command(*argv)
         self._child: pexpect.spawn[bytes] = pexpect.spawn(
@@ -41,7 +42,7 @@ class Terminal:
             arguments,
             cwd=directory,
             env={**os.environ, "TERM": "xterm", **(environ or {})},
-            dimensions=(24, columns),
+            dimensions=(rows, columns),
             timeout=_PATIENCE,
             echo=True,
         )
