@@ -117,9 +117,9 @@ def run(
             report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
-    context.console.close(report.summary(), detail=format_costs(report.costs))
     if advice := report.advice():
         context.console.info(advice)
+    context.console.close(report.summary(), detail=format_costs(report.costs))
     report.print_table()
     return combine(report.codes)
 
@@ -269,7 +269,7 @@ class _Report:
             return ""
         page = shlex.quote(str(Path(self.context.settings.output.value or "", "index.html")))
         sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
-        return f"To look at them: kling tasks --html {page}{sandbox}"
+        return f"To look at all clips: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self.context

@@ -49,9 +49,7 @@ def test_a_batch_in_a_real_browser(
         batch = kling(
             "effect", "squish", "photos", "-o", "clips/", "-y", "--sandbox", "--jobs", "8"
         )
-        assert batch.err.endswith(
-            "To look at them: kling tasks --html clips/index.html --sandbox\n"
-        )
+        assert "all clips: kling tasks --html clips/index.html --sandbox\n8 saved in" in batch.err
         kling("effect", "expansion", "photos/p00.jpg", "--no-wait", "--sandbox")
         run = kling("tasks", "--html", "clips/index.html", "--sandbox", "--scene", "squish")
         assert (run.code, run.out, run.err) == (0, "clips/index.html\n", "")
