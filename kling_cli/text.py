@@ -1,6 +1,7 @@
 """Text made safe to show, and durations, bytes and times in words."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
@@ -86,6 +87,15 @@ def format_count(number: float, thing: str) -> str:
 def format_units(units: float | None) -> str:
     """Format what a task cost, such as `2 units`; empty where the service does not say."""
     return "" if units is None else format_count(units, "unit")
+
+
+def format_costs(costs: Sequence[float | None]) -> str:
+    """Sum up what tasks cost, as far as the service says it; empty where it says nothing."""
+    known = [units for units in costs if units is not None]
+    if not known:
+        return ""
+    unknown = len(costs) - len(known)
+    return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
 
 
 def format_ago(seconds: float) -> str:
