@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kling_cli.api.errors import ApiError, Kind
-from kling_cli.api.parse import is_known_word, is_plain_http, validate_result_url
+from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
 from kling_cli.clock import Clock
 from kling_cli.console import Row
 from kling_cli.errors import (
@@ -51,6 +51,12 @@ _LONGEST_SILENCE = 300.0
 # A machine that slept for an hour has to find its network again first.
 _FEWEST_FAILURES = 3
 _MOST_MISSING = 5
+
+_ENDINGS = {
+    "cancelled": ("task_cancelled", "was cancelled"),
+    "canceled": ("task_cancelled", "was cancelled"),
+    "expired": ("task_expired", "expired"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,17 +293,17 @@ def check_result(
         return _pending(purchase, is_kept=is_kept)
     name = purchase.name
     urls = [video.url for video in purchase.videos]
-    checks = {url: validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls}
-    faults = [f"{fault}: {without_query(url)}" for url, fault in checks.items() if fault]
+    unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The service keeps results for 30 days; that of task {name} is deleted."
     elif not urls:
         code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
         message = f"Task {name} succeeded, but the service returned no video."
-    elif faults:
+    elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
-        message = f"Task {name} is done, but its video's URL {faults[0]}"
+        shown = without_query(unusable[0])
+        message = f"Task {name} is done, but its video's URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
@@ -321,12 +327,11 @@ def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = No
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     reason = clean(purchase.message)
     said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
-    ending = (task and task.ending) or "failed"
-    verb = "was cancelled" if ending == "cancelled" else ending
+    word = task.word.lower() if task else ""
+    code, verb = _ENDINGS.get(word, ("task_failed", "failed"))
     message = f"Task {purchase.name} {verb} at the service{said}"
     hint = "Failed tasks are not charged. The same kling effect command buys a new one."
-    request_id = task.request_id if task else None
-    return TaskFailedError(f"task_{ending}", message, hint=hint, request_id=request_id)
+    return TaskFailedError(code, message, hint=hint, request_id=task and task.request_id)
 
 
 def _goes_on(purchase: Purchase) -> str:

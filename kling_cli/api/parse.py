@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Literal, cast
+from typing import cast
 
 from kling_cli.models import Cost, Task, TaskStatus, Video
 
@@ -19,8 +19,6 @@ Fields = Mapping[str, object]
 # A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
 _SHORTEST_SECRET = 8
 
-# A relay nests once or twice; more than this is no answer but an attack.
-_MAX_DEPTH = 8
 _MAX_URL = 8192
 _MAX_MESSAGE = 2000
 
@@ -33,8 +31,6 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 
 # Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
 _FIRST_MILLISECONDS = 10**11
-_MAX_TIME = 10**14
-_MAX_COST = 10**9
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
 
@@ -48,13 +44,6 @@ _SYNONYMS = {
     TaskStatus.FAILED: "failed failure fail error cancelled canceled expired",
 }
 _STATUSES = {word: status for status, words in _SYNONYMS.items() for word in words.split()}
-_ENDINGS: Mapping[str, Literal["cancelled", "expired"]] = {
-    "cancelled": "cancelled",
-    "canceled": "cancelled",
-    "expired": "expired",
-}
-# What an envelope says of the exchange, never the reason of a failed task.
-_NO_REASONS = frozenset({"succeed", "success", "ok"})
 
 
 def hide_secret(text: str, secret: str) -> str:
@@ -121,7 +110,6 @@ def parse_task(body: object) -> Task | None:
         external_task_id=external_task_id,
         word=word,
         message=next(filter(None, messages), "")[:_MAX_MESSAGE],
-        ending=_ENDINGS.get(_normalise(word)),
         videos=next(filter(None, videos), ()),
         created_at=_parse_time(inner_first, _CREATED_KEYS),
         updated_at=_parse_time(inner_first, _UPDATED_KEYS),
@@ -142,21 +130,13 @@ def is_safe_id(text: str) -> bool:
 
 def is_known_word(word: str) -> bool:
     """Tell whether a status word has a meaning here; one without counts as still running."""
-    return _normalise(word) in _STATUSES
+    return word.lower() in _STATUSES
 
 
-def validate_result_url(url: str, *, allow_file: bool) -> str | None:
-    """Find what is wrong with a result URL, in words that follow "the URL".
-
-    Args:
-        url: as the service sent it.
-        allow_file: accept `file:` too, as the embedded sandbox alone may send it.
-    """
-    if len(url) > _MAX_URL:
-        return f"has {len(url)} characters; {_MAX_URL} is the most"
-    is_file = allow_file and url.startswith("file:")
-    is_usable = url.isprintable() and (is_file or _RESULT_URL.fullmatch(url))
-    return None if is_usable else "is not a plain https address"
+def is_result_url(url: str) -> bool:
+    """Tell whether a video's URL is a web address that shows what it is."""
+    is_short = len(url) <= _MAX_URL
+    return is_short and url.isprintable() and _RESULT_URL.fullmatch(url) is not None
 
 
 def is_plain_http(url: str) -> bool:
@@ -189,9 +169,7 @@ def _parse_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _unfold(body: object) -> Iterator[Fields]:
     """List the objects that an answer nests under `data` or `resp_data`, the outermost first."""
     fields = get_object(body)
-    for _ in range(_MAX_DEPTH):
-        if not fields:
-            return
+    while fields:
         yield fields
         fields = unwrap_object(fields.get("data")) or unwrap_object(fields.get("resp_data"))
 
@@ -223,13 +201,9 @@ def _word(fields: Fields) -> str:
     return get_text(*map(fields.get, _STATUS_KEYS))
 
 
-def _normalise(word: str) -> str:
-    return word.strip().lower().replace("-", "_").replace(" ", "_")
-
-
 def _parse_status(word: str) -> TaskStatus:
     # A bare acceptance has an id and no word at all; an unknown word ends no wait.
-    return _STATUSES.get(_normalise(word), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
+    return _STATUSES.get(word.lower(), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
@@ -247,19 +221,18 @@ def _choose_word(inner_first: Sequence[Fields]) -> str:
 def _message(fields: Fields, *, is_done: bool) -> str:
     """Return why a task stands as it does; once it is done, `fail_reason` is no reason."""
     error = fields.get("error")
-    message = get_text(
+    return get_text(
         fields.get("task_status_msg"),
         None if is_done else fields.get("fail_reason"),
         error if isinstance(error, str) else get_object(error).get("message"),
         fields.get("failMsg"),
         fields.get("message"),
     )
-    return "" if message.lower() in _NO_REASONS else message
 
 
 def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
     numbers = (_parse_number(fields.get(key)) for fields in layers for key in keys)
-    seconds = next((each for each in numbers if each and each < _MAX_TIME), None)
+    seconds = next(filter(None, numbers), None)
     return seconds / 1000 if seconds and seconds >= _FIRST_MILLISECONDS else seconds
 
 
@@ -274,18 +247,12 @@ def _parse_number(value: object) -> float | None:
 def _parse_cost(fields: Fields) -> Cost | None:
     balance = get_object(fields.get("final_balance_deduction"))
     values = (fields.get("final_unit_deduction"), balance.get("quota"), balance.get("list_price"))
-    cost = Cost(*map(_parse_amount, values))
+    cost = Cost(*map(_parse_number, values))
     return cost if cost != Cost() else None
 
 
-def _parse_amount(value: object) -> float | None:
-    # What is beyond all reason is unknown, rather than part of a sum.
-    amount = _parse_number(value)
-    return amount if amount is None or amount < _MAX_COST else None
-
-
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
-    """Return the finished videos, each URL once, from the first place that has any.
+    """Return the finished videos, from the first place that has any.
 
     A further place is a relay's own copy of the same clips, and no second video.
     """
@@ -296,12 +263,12 @@ def _parse_videos(fields: Fields) -> tuple[Video, ...]:
     places = (result.get("videos"), *map(fields.get, _VIDEO_KEYS), url_as_reason)
     for place in places:
         entries = cast("list[object]", place) if isinstance(place, list) else [place]
-        videos: dict[str, Video] = {}
+        videos = []
         for entry in entries:
             video = {"url": entry} if isinstance(entry, str) else get_object(entry)
             if url := get_text(video.get("url")):
                 name, duration = get_text(video.get("id")), _parse_number(video.get("duration"))
-                videos.setdefault(url, Video(url=url, id=name or None, duration=duration))
+                videos.append(Video(url=url, id=name or None, duration=duration))
         if videos:
-            return tuple(videos.values())
+            return tuple(videos)
     return ()
