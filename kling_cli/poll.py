@@ -331,7 +331,8 @@ def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     code, verb = _ENDINGS.get(word, ("task_failed", "failed"))
     message = f"Task {purchase.name} {verb} at the service{said}"
     hint = "Failed tasks are not charged. The same kling effect command buys a new one."
-    return TaskFailedError(code, message, hint=hint, request_id=task and task.request_id)
+    request_id = task.request_id if task else None
+    return TaskFailedError(code, message, hint=hint, request_id=request_id)
 
 
 def _goes_on(purchase: Purchase) -> str:
