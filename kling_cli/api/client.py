@@ -110,11 +110,10 @@ class Client:
             failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
         if refused := find_error(reply, token_source=self._token_source):
-            if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
-                raise refused
-            text = f"{refused.error.message}."
-            failed = UnreachableError("unreachable", text, cause=refused.error)
-            raise ApiError(refused.kind, failed, retry_after=reply.retry_after)
+            if refused.kind not in (Kind.AUTH, Kind.NOT_FOUND):
+                text = f"{refused.error.message}."
+                refused.error = UnreachableError("unreachable", text, cause=refused.error)
+            raise refused
         task = parse_task(reply.body)
         if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
             text = "The service answered about another task, or about none."

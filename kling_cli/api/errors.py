@@ -43,8 +43,10 @@ class ApiError(Exception):
 
 
 _NO_MODEL = ("model_not_found", "model_price_error")
-# It may come after the service behind the gateway has accepted the task.
-_GATEWAY_TROUBLE = (
+# The words may come after the service behind the gateway has accepted the task.
+_INTERNAL = (
+    *range(500, 600),
+    5000,
     "do_request_failed",
     "build_request_failed",
     "read_response_body_failed",
@@ -86,14 +88,8 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "duplicate_external_id": ("A task with this external task id exists already.", ()),
     },
     Kind.AMBIGUOUS: {
-        "redirected": (
-            "The service answered with a redirect, which is never followed.",
-            tuple(range(300, 400)),
-        ),
-        "service_error": (
-            "The service had an internal problem.",
-            (*range(500, 600), 5000, *_GATEWAY_TROUBLE),
-        ),
+        "redirected": ("Got a redirect, which is never followed.", tuple(range(300, 400))),
+        "service_error": ("The service had an internal problem.", _INTERNAL),
         "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
         "foreign_page": ("Got a web page instead of an API response.", ()),
         "bad_response": ("The service's answer cannot be used.", ()),
@@ -119,7 +115,6 @@ _HINTS = {
     Kind.REFUSED: "Change the request (scene, picture or --model) as the service's message says.",
     "account_abnormal": _LOOK_AT_ACCOUNT,
     "balance_exhausted": _LOOK_AT_ACCOUNT,
-    "request_too_large": "Use a smaller picture, or pass it by URL.",
     "no_effects_route": "Check base_url with kling config list: it ends before /v1/videos/effects.",
     "proxy_refused": "Something between you and the service answered; try another network.",
     Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import cast
 
 from kling_cli.models import Cost, Task, TaskStatus, Video
@@ -18,9 +17,6 @@ Fields = Mapping[str, object]
 
 # A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
 _SHORTEST_SECRET = 8
-
-_MAX_URL = 8192
-_MAX_MESSAGE = 2000
 
 # With a host, and without a user or a password in front of it.
 _RESULT_URL = re.compile(r"(?i)https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?")
@@ -34,9 +30,7 @@ _FIRST_MILLISECONDS = 10**11
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
 
-_EXTERNAL_ID_KEYS = ("external_task_id", "external_id")
 _VIDEO_KEYS = ("outputs", "resultUrls", "result_url", "video_url", "url", "metadata")
-_STATUS_KEYS = ("task_status", "status", "state")
 _SYNONYMS = {
     TaskStatus.SUBMITTED: "submitted queued pending not_start",
     TaskStatus.PROCESSING: "processing in_progress running generating",
@@ -47,8 +41,18 @@ _STATUSES = {word: status for status, words in _SYNONYMS.items() for word in wor
 
 
 def hide_secret(text: str, secret: str) -> str:
-    """Hide a secret in a text; gateways quote a token that they refuse."""
-    return _spellings(secret).sub("***", text) if len(secret) >= _SHORTEST_SECRET else text
+    """Hide a secret in a text, also escaped as JSON, URLs and HTML do it.
+
+    Gateways quote a token that they refuse.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return text
+    patterns = (
+        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
+        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
+        for character in secret
+    )
+    return re.sub("".join(patterns), "***", text, flags=re.IGNORECASE)
 
 
 def decode_json(text: str) -> object:
@@ -109,7 +113,7 @@ def parse_task(body: object) -> Task | None:
         status=_parse_status(word),
         external_task_id=external_task_id,
         word=word,
-        message=next(filter(None, messages), "")[:_MAX_MESSAGE],
+        message=next(filter(None, messages), "")[:2000],
         videos=next(filter(None, videos), ()),
         created_at=_parse_time(inner_first, _CREATED_KEYS),
         updated_at=_parse_time(inner_first, _UPDATED_KEYS),
@@ -135,24 +139,13 @@ def is_known_word(word: str) -> bool:
 
 def is_result_url(url: str) -> bool:
     """Tell whether a video's URL is a web address that shows what it is."""
-    is_short = len(url) <= _MAX_URL
-    return is_short and url.isprintable() and _RESULT_URL.fullmatch(url) is not None
+    is_plain = len(url) <= 8192 and url.isprintable()
+    return is_plain and _RESULT_URL.fullmatch(url) is not None
 
 
 def is_plain_http(url: str) -> bool:
     """Tell whether a valid URL is read without TLS, which deserves a warning."""
     return url[:5].lower() == "http:"
-
-
-@lru_cache(maxsize=8)
-def _spellings(secret: str) -> re.Pattern[str]:
-    """Match a secret whose characters may be escaped as JSON, URLs and HTML do."""
-    patterns = (
-        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
-        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
-        for character in secret
-    )
-    return re.compile("".join(patterns), re.IGNORECASE)
 
 
 def _refuse_constant(name: str) -> object:
@@ -189,8 +182,8 @@ def _task_id(fields: Fields) -> str | None:
 
 def _external_task_id(fields: Fields) -> str | None:
     info = get_object(fields.get("task_info"))
-    values = (info.get("external_task_id"), *map(fields.get, _EXTERNAL_ID_KEYS))
-    return next(filter(None, map(_parse_id, values)), None)
+    values = [each.get("external_task_id") for each in (info, fields)]
+    return next(filter(None, map(_parse_id, [*values, fields.get("external_id")])), None)
 
 
 def _ids(fields: Fields) -> list[str]:
@@ -198,7 +191,7 @@ def _ids(fields: Fields) -> list[str]:
 
 
 def _word(fields: Fields) -> str:
-    return get_text(*map(fields.get, _STATUS_KEYS))
+    return get_text(fields.get("task_status"), fields.get("status"), fields.get("state"))
 
 
 def _parse_status(word: str) -> TaskStatus:
