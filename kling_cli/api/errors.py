@@ -1,7 +1,7 @@
 """What an answer that is no success means, by one table.
 
-What decides, in this order: a status after which nobody knows what was made (3xx, 408, 409, 425,
-499, 5xx, ...); an external task id that exists already; a code of known meaning; words that
+What decides, in this order: an external task id that exists already; a status after which nobody
+knows what was made (3xx, 408, 409, 425, 499, 5xx, ...); a code of known meaning; words that
 gateways use instead of a code; the bare status.
 """
 
@@ -197,9 +197,9 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
 
 def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) -> str:
     """Return the name of the row that an answer belongs to."""
-    is_status = isinstance(code, int) and code < 1000
+    is_status = isinstance(code, int) and code < 1000  # some gateways repeat it in the body
     known = None if code is None or is_status else _NAMES.get(code)
-    # The row of an answer that says nothing more; where it has none, nobody knows what was made.
+    # The row of the status alone; where it has none, nobody knows what was made.
     bare = _NAMES.get(status, "foreign_page" if is_page else "bad_response")
     if status == 503:  # the one 5xx that can say that nothing was made
         if known is not None and _KINDS[known] is Kind.BUSY:

@@ -138,7 +138,7 @@ def is_known_word(word: str) -> bool:
 
 
 def is_result_url(url: str) -> bool:
-    """Tell whether a video's URL is a web address that shows what it is."""
+    """Tell whether a video's URL is a plain web address, which may be printed and opened."""
     is_plain = len(url) <= 8192 and url.isprintable()
     return is_plain and _RESULT_URL.fullmatch(url) is not None
 
@@ -200,6 +200,7 @@ def _parse_status(word: str) -> TaskStatus:
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
+    """Choose the status word of a task for which a relay and the service may have one each."""
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
@@ -233,7 +234,8 @@ def _parse_number(value: object) -> float | None:
     """Return a number that is finite and not negative, also from a text; else None."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
-            return number if 0 <= (number := float(value)) < math.inf else None
+            number = float(value)
+            return number if 0 <= number < math.inf else None
     return None
 
 

@@ -57,10 +57,7 @@ class Sandbox:
             content, content_type = answer, "video/mp4"
         else:
             content = json.dumps(answer).encode()
-        headers = [
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(content))),
-        ]
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
         start_response(f"{status.value} {status.phrase}", headers)
         return [content]
 

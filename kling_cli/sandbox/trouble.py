@@ -16,9 +16,9 @@ _STATUSES = {
 }
 CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
-_SILENT = ("sandbox", "sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup")
-# The code that each asks for, None where it is none; `kling sandbox --help` says what each does.
-TOKENS = dict.fromkeys(_SILENT) | {f"sandbox-{code}": code for code in CODES}
+_NO_CODE = ("sandbox", "sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup")
+# The code that each asks for, or None; `kling sandbox --help` says what each does.
+TOKENS = dict.fromkeys(_NO_CODE) | {f"sandbox-{code}": code for code in CODES}
 
 
 class RefusalError(Exception):
