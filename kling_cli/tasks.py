@@ -12,10 +12,9 @@ from kling_cli import output, runner
 from kling_cli.api.parse import is_safe_id
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads
+from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
 from kling_cli.models import Purchase, Stage, TaskResult, is_sandbox
-from kling_cli.naming import name_clip, name_task
 from kling_cli.poll import check_result
 from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
@@ -317,6 +316,4 @@ def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
 
 def _name_clip(purchase: Purchase) -> str:
     sources = [str(image["source"]) for image in purchase.images]
-    if sources and purchase.effect_scene:
-        return name_clip(sources, purchase.effect_scene)
-    return name_task(purchase.name)
+    return name_clip(sources, purchase.effect_scene or purchase.name)
