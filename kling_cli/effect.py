@@ -14,7 +14,7 @@ from kling_cli.api.parse import is_plain_http, is_safe_id
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads
+from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import (
     ExitCode,
     InputError,
@@ -26,7 +26,6 @@ from kling_cli.errors import (
     UsageError,
 )
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, TaskResult
-from kling_cli.naming import name_clip
 from kling_cli.poll import Poll
 from kling_cli.runner import Job
 from kling_cli.scenes import Scene, catalogue, find, find_end

@@ -59,8 +59,7 @@ class Cost:
 class Task:
     """A task in one response of the service.
 
-    Times are seconds since the epoch. `word` is the status as the service spelt it; `ending`
-    distinguishes a cancelled or expired task from one that failed.
+    Times are seconds since the epoch. `word` is the status as the service spelt it.
     """
 
     task_id: str | None
@@ -68,7 +67,6 @@ class Task:
     external_task_id: str | None = None
     word: str = ""
     message: str = ""
-    ending: Literal["cancelled", "expired"] | None = None
     videos: tuple[Video, ...] = ()
     created_at: float | None = None
     updated_at: float | None = None

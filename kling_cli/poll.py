@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kling_cli.api.errors import ApiError, Kind
-from kling_cli.api.parse import is_known_word, is_plain_http, validate_result_url
+from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
 from kling_cli.clock import Clock
 from kling_cli.console import Row
 from kling_cli.errors import (
@@ -103,7 +103,7 @@ class Poll:
     schedule: Schedule
     row: Row
     _task: Task | None = field(default=None, init=False)
-    _done: float | None = field(default=None, init=False)
+    _result_due: float = field(default=math.inf, init=False)
     _failures: int = field(default=0, init=False)
     _missing: int = field(default=0, init=False)
 
@@ -117,18 +117,18 @@ class Poll:
         Raises:
             KlingError: the task has not succeeded.
         """
-        purchase = self.purchase
         if not self._is_over:
             try:
-                self._observe(self.fetch(purchase, self.deadline - self.clock.monotonic()))
+                self._observe(self.fetch(self.purchase, self.deadline - self.clock.monotonic()))
             except ApiError as failure:
-                is_lag = self.clock.time() - purchase.created_at < _LAG_SECONDS
-                if failure.kind is not Kind.NOT_FOUND or not (is_lag and purchase.is_seen):
+                age = self.clock.time() - self.purchase.created_at
+                is_lag = self.purchase.is_seen and age < _LAG_SECONDS
+                if failure.kind is not Kind.NOT_FOUND or not is_lag:
                     raise self._failed_look(failure) from None
-            purchase = self.purchase
-            age = self.clock.time() - (purchase.finished_at or 0.0)
-            if purchase.stage is Stage.SUCCEED and not purchase.videos and age < _RESULT_SECONDS:
-                raise _pending(purchase, is_kept=self.journal.is_kept)
+            age = self.clock.time() - (self.purchase.finished_at or 0.0)
+            is_done = self.purchase.stage is Stage.SUCCEED
+            if is_done and not self.purchase.videos and age < _RESULT_SECONDS:
+                raise _pending(self.purchase, is_kept=self.journal.is_kept)
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
@@ -176,8 +176,7 @@ class Poll:
     def _is_over(self) -> bool:
         """Whether it has failed, has its video, or succeeded a minute ago without one."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
-            done = self._done
-            return done is not None and self.clock.monotonic() - done >= _RESULT_SECONDS
+            return self.clock.monotonic() >= self._result_due
         return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
 
     # What a look has shown
@@ -195,7 +194,7 @@ class Poll:
         purchase = self.purchase
         seen = observe(purchase, task, now=self.clock.time())
         if seen.stage is Stage.SUCCEED:
-            self._done = self._done or now
+            self._result_due = min(self._result_due, now + _RESULT_SECONDS)
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
         # A foreign task may have the external id of one of ours; do not change our row.
         if is_news and purchase.fingerprint:
@@ -256,16 +255,17 @@ class Poll:
             kind = SetupError if failure.kind is Kind.AUTH else UnreachableError
             charged = get_charged(purchase)
             return kind(error.code, message, hint=hint, charged=charged, cause=error)
-        message = f"The service does not know task {purchase.name}."
+        code, message = "task_not_found", f"The service does not know task {purchase.name}"
         if not purchase.fingerprint:
             hint = "Check the id, the base URL and the token."
-            return RefusedError("task_not_found", message, hint=hint, cause=error)
+            return RefusedError(code, f"{message}.", hint=hint, cause=error)
         if not purchase.is_seen:
             return _unknown(purchase, is_kept=self.journal.is_kept, cause=error)
-        message = f"{message[:-1]} ({purchase.external_task_id})."
+        message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
-        hint += " checks again."
-        return UnknownError("task_not_found", message, hint=hint, charged=charged, cause=error)
+        return UnknownError(
+            code, message, hint=f"{hint} checks again.", charged=charged, cause=error
+        )
 
 
 def check_result(
@@ -287,17 +287,17 @@ def check_result(
         return _pending(purchase, is_kept=is_kept)
     name = purchase.name
     urls = [video.url for video in purchase.videos]
-    checks = {url: validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls}
-    faults = [f"{fault}: {without_query(url)}" for url, fault in checks.items() if fault]
+    unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
         code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} checks again."
         message = f"Task {name} succeeded, but the service returned no video."
-    elif faults:
+    elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
-        message = f"Task {name} succeeded, but its video URL {faults[0]}"
+        shown = without_query(unusable[0])
+        message = f"Task {name} succeeded, but its video URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
@@ -321,7 +321,8 @@ def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = No
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     reason = clean(purchase.message)
     said = f": {end_sentence(reason)}" if reason else "; no reason was given."
-    ending = (task and task.ending) or "failed"
+    word = task.word.lower().replace("canceled", "cancelled") if task else ""
+    ending = word if word in ("cancelled", "expired") else "failed"
     verb = "was cancelled" if ending == "cancelled" else ending
     message = f"Task {purchase.name} {verb} at the service{said}"
     hint = "Failed tasks are not charged. The same kling effect command buys a new one."

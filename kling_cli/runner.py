@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shlex
 import signal
 import threading
 from collections import Counter
@@ -26,7 +27,7 @@ from kling_cli.errors import (
 from kling_cli.models import Purchase, Stage, TaskResult
 from kling_cli.output import FormatRows, format_result
 from kling_cli.purchase import get_charged, wait_command
-from kling_cli.text import format_units
+from kling_cli.text import format_costs, format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
@@ -35,6 +36,8 @@ _MOST_OPEN = 10
 # On Windows, Ctrl-C does not interrupt a wait without a timeout.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+# So many can be looked at one by one.
+_FEW_CLIPS = 3
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
     ExitCode.PENDING: "still running",
@@ -114,7 +117,9 @@ def run(
             report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
-    context.console.close(report.summary(), detail=report.cost())
+    if advice := report.advice():
+        context.console.info(advice)
+    context.console.close(report.summary(), detail=format_costs(report.costs))
     report.print_table()
     return combine(report.codes)
 
@@ -258,13 +263,13 @@ class _Report:
         if self.rows:
             self.context.output.table(self.header, self.rows, ())
 
-    def cost(self) -> str:
-        """Sum up the cost of what this run has bought, as far as the service reports it."""
-        known = [units for units in self.costs if units is not None]
-        if not known:
+    def advice(self) -> str:
+        """Name the command that shows many saved clips; empty for a few."""
+        if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
-        unknown = len(self.costs) - len(known)
-        return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
+        page = shlex.quote(str(Path(self.context.settings.output.value or "", "index.html")))
+        sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
+        return f"To look at all clips: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self.context

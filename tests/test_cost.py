@@ -36,7 +36,6 @@ def test_the_cost_is_in_the_result_and_stays_in_the_journal(
         {"final_unit_deduction": "two"},
         {"final_unit_deduction": "-2"},
         {"final_unit_deduction": "NaN"},
-        {"final_unit_deduction": "1" * 40},
         {"final_unit_deduction": True},
         {"final_unit_deduction": None, "final_balance_deduction": "0.28"},
         {"final_balance_deduction": {}},
@@ -45,7 +44,7 @@ def test_the_cost_is_in_the_result_and_stays_in_the_journal(
 def test_what_is_no_amount_is_unknown(
     kling: Program, service: LoopbackService, deduction: dict[str, object]
 ) -> None:
-    """Absent, empty, negative or beyond all reason: the result says null, not nought."""
+    """Absent, empty, negative or no number: the result says null, not nought."""
     service.shop.rules = Rules(deduction=deduction)
     assert kling("effect", "squish", PHOTO, "--json").json["cost"] is None
     assert kling("tasks").lines[0].split("\t")[6] == ""

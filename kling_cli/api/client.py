@@ -1,24 +1,26 @@
-"""The endpoints of the service: a request goes out, a task or an ApiError comes back."""
+"""The endpoints of the service; each call returns a task or raises an ApiError."""
 
 import base64
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from urllib.parse import quote
 
 from kling_cli.api.errors import ApiError, Kind, find_error
 from kling_cli.api.parse import collect_ids, parse_task
-from kling_cli.api.transport import ExchangeError, Transport
+from kling_cli.api.transport import ExchangeError, Transport, read_reply
 from kling_cli.errors import UnknownError, UnreachableError
 from kling_cli.models import EffectRequest, Task
 from kling_cli.settings import Token
 
 _PATH = "/v1/videos/effects"
+_SAFE = "The same command is safe. kling config list shows the base URL in use."
 _LOOK_SECONDS = 30.0
-# Of a look that begins at the deadline or after it: time for one answer, not for a second try.
+# For a check that starts at or after the deadline: time for one response.
 _LATE_LOOK_SECONDS = 2.0
-# A multiple of three, so that the encoded pieces join without padding between them.
+# A multiple of three, so that the encoded pieces need no padding between them.
 _PIECE_BYTES = 3 * 48 * 1024
 
 
@@ -26,18 +28,20 @@ class Client:
     """The video-effects service at one base URL, used with one token.
 
     Args:
-        transport: carries the exchanges.
-        base_url: the API's URL up to `/v1/videos/effects`.
-        token: goes into the Authorization header and nowhere else.
+        transport: sends the requests.
+        base_url: the API base URL, without `/v1/videos/effects`.
+        token: used only in the Authorization header.
 
     Attributes:
-        url: where tasks are made, and below it each task.
+        url: the URL that creates tasks; a task's own URL is below it.
     """
 
     def __init__(self, transport: Transport, *, base_url: str, token: Token) -> None:
         self.url = base_url + _PATH
         self._transport = transport
-        self._token = token
+        self._token_source = token.source
+        self._headers = {"Authorization": f"Bearer {token.reveal()}"}
+        self._read = partial(read_reply, token.reveal())
 
     def close(self) -> None:
         """Close the connection."""
@@ -55,26 +59,30 @@ class Client:
 
         Args:
             request: what to buy.
-            external_task_id: the id by which the task can be looked up if the answer is lost.
-            before_first_byte: called when nothing has left yet; what it raises stops the request.
-            progress: called with the bytes of the body that are sent, and all that there are.
+            external_task_id: the id by which the task can be looked up if the response is lost.
+            before_first_byte: called before anything is sent; an exception stops the request.
+            progress: called with the sent and the total bytes of the body.
 
         Raises:
-            ApiError: it brought no task.
+            ApiError: the response has no task.
         """
         parts = _split_body(request, external_task_id)
         total = sum(len(text) + (len(content) + 2) // 3 * 4 for text, content in parts)
         headers = {"Content-Type": "application/json", "Content-Length": str(total)}
+        body = _encode_body(parts, lambda sent: progress(sent, total))
         try:
-            reply = self._transport.post(
-                self.url,
-                headers=headers | self._headers,
-                body=_encode_body(parts, lambda sent: progress(sent, total)),
-                before_first_byte=before_first_byte,
+            reply = self._transport.fetch(
+                self.url, headers | self._headers, self._read, None, body, before_first_byte
             )
         except ExchangeError as error:
-            raise _explain_lost(error) from None
-        if refused := find_error(reply, token_source=self._token.source):
+            if error.sent:
+                lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
+                raise ApiError(Kind.AMBIGUOUS, lost) from None
+            message = f"{error}; nothing was sent, nothing charged."
+            hint = error.hint or _SAFE
+            kind = Kind.REFUSED if error.hint else Kind.NOT_SENT
+            raise ApiError(kind, UnreachableError("not_sent", message, hint=hint)) from None
+        if refused := find_error(reply, token_source=self._token_source):
             raise refused
         task = parse_task(reply.body)
         if task is None or task.task_id is None:
@@ -84,30 +92,28 @@ class Client:
         return task
 
     def get_task(self, any_id: str, *other_ids: str, seconds: float) -> Task:
-        """Look once at a task.
+        """Check a task once.
 
         Args:
             any_id: its task id or external task id.
-            other_ids: further ids by which the answer may call it.
-            seconds: until the caller's deadline, at which the look is cut.
+            other_ids: other ids that the response may use.
+            seconds: the time until the caller's deadline, which ends the check.
 
         Raises:
-            ApiError: the look failed; AUTH and NOT_FOUND alone say something about the task.
+            ApiError: the check failed; only AUTH and NOT_FOUND say something about the task.
         """
         seconds = min(seconds, _LOOK_SECONDS) if seconds > 0 else _LATE_LOOK_SECONDS
         try:
-            reply = self._transport.get(
-                f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
-            )
+            url = f"{self.url}/{quote(any_id, safe='')}"
+            reply = self._transport.fetch(url, self._headers, self._read, seconds)
         except ExchangeError as error:
             failed = UnreachableError("unreachable", f"No response: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
-        if refused := find_error(reply, token_source=self._token.source):
-            if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
-                raise refused
-            text = f"{refused.error.message}."
-            failed = UnreachableError("unreachable", text, cause=refused.error)
-            raise ApiError(refused.kind, failed, retry_after=reply.retry_after)
+        if refused := find_error(reply, token_source=self._token_source):
+            if refused.kind not in (Kind.AUTH, Kind.NOT_FOUND):
+                text = f"{refused.error.message}."
+                refused.error = UnreachableError("unreachable", text, cause=refused.error)
+            raise refused
         task = parse_task(reply.body)
         if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
             text = "The service's response is about another task, or about none."
@@ -115,14 +121,10 @@ class Client:
             raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
         return task
 
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token.reveal()}"}
-
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
-    """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
-    # Drawn at random, the mark cannot stand in anything that a user gives.
+    """Split the JSON body into texts and the pictures that follow them, encoded while sending."""
+    # A random mark cannot occur in the user's input.
     mark = secrets.token_hex(16)
     images = tuple(picture.url or mark for picture in request.pictures)
     texts = json.dumps(request.body(external_task_id, images)).encode().split(mark.encode())
@@ -142,16 +144,3 @@ def _encode_body(
             yield piece
             sent += len(piece)
             progress(sent)
-
-
-def _explain_lost(error: ExchangeError) -> ApiError:
-    if error.sent:
-        lost = UnknownError("reply_lost", f"The response was lost: {error}.", charged="maybe")
-        return ApiError(Kind.AMBIGUOUS, lost)
-    unsent = UnreachableError(
-        "not_sent",
-        f"Cannot reach the service: {error}. Nothing was sent or charged.",
-        hint=error.hint
-        or "The same command is safe to run again. kling config list shows the base URL.",
-    )
-    return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

@@ -1,7 +1,7 @@
-"""The service's answers, read without trust: JSON becomes a task.
+"""Parse the service's responses into tasks, without trusting them.
 
-Native envelopes, a relay's envelope around them, flat and OpenAI-style objects are all read in one
-way: as a row of nested objects, the innermost being the service's own task.
+Native envelopes, a relay's envelope around them, flat and OpenAI-style objects are all read in the
+same way: as nested objects, of which the innermost is the service's own task.
 """
 
 import json
@@ -9,38 +9,28 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Literal, cast
+from typing import cast
 
 from kling_cli.models import Cost, Task, TaskStatus, Video
 
 Fields = Mapping[str, object]
 
-# A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
+# A shorter one is not a secret but a common word, such as the sandbox's token "sandbox".
 _SHORTEST_SECRET = 8
 
-# A relay nests once or twice; more than this is no answer but an attack.
-_MAX_DEPTH = 8
-_MAX_URL = 8192
-_MAX_MESSAGE = 2000
-
-# With a host, and without a user or a password in front of it.
+# With a host, and without a user name or password.
 _RESULT_URL = re.compile(r"(?i)https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?")
 
-# Ids look like base64, digits, UUIDs or task_...; each must survive in a URL path as it is, and
-# begin so that neither a shell reads it as an option nor a CI system as a command.
+# Ids look like base64, digits, UUIDs or task_.... Each must be safe in a URL path, and must not
+# begin like an option of a shell command or a command of a CI system.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 
-# Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
+# Relays send seconds, the service milliseconds, sometimes in the same field; the size decides.
 _FIRST_MILLISECONDS = 10**11
-_MAX_TIME = 10**14
-_MAX_COST = 10**9
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
 
-_EXTERNAL_ID_KEYS = ("external_task_id", "external_id")
 _VIDEO_KEYS = ("outputs", "resultUrls", "result_url", "video_url", "url", "metadata")
-_STATUS_KEYS = ("task_status", "status", "state")
 _SYNONYMS = {
     TaskStatus.SUBMITTED: "submitted queued pending not_start",
     TaskStatus.PROCESSING: "processing in_progress running generating",
@@ -48,26 +38,29 @@ _SYNONYMS = {
     TaskStatus.FAILED: "failed failure fail error cancelled canceled expired",
 }
 _STATUSES = {word: status for status, words in _SYNONYMS.items() for word in words.split()}
-_ENDINGS: Mapping[str, Literal["cancelled", "expired"]] = {
-    "cancelled": "cancelled",
-    "canceled": "cancelled",
-    "expired": "expired",
-}
-# What an envelope says of the exchange, never the reason of a failed task.
-_NO_REASONS = frozenset({"succeed", "success", "ok"})
 
 
 def hide_secret(text: str, secret: str) -> str:
-    """Hide a secret in a text; gateways quote a token that they refuse."""
-    return _spellings(secret).sub("***", text) if len(secret) >= _SHORTEST_SECRET else text
+    """Hide a secret in a text, also escaped as JSON, URLs and HTML do it.
+
+    Gateways quote a token that they refuse.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return text
+    patterns = (
+        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
+        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
+        for character in secret
+    )
+    return re.sub("".join(patterns), "***", text, flags=re.IGNORECASE)
 
 
 def decode_json(text: str) -> object:
     """Decode one JSON value.
 
     Raises:
-        ValueError: it is no JSON, or JSON that two readers may read differently: a byte-order mark,
-            NaN, a key given twice, nesting or numbers beyond all reason.
+        ValueError: it is not JSON, or ambiguous: a byte-order mark, NaN, a duplicate key, or
+            extreme nesting or numbers.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_parse_pairs)
@@ -76,14 +69,14 @@ def decode_json(text: str) -> object:
 
 
 def get_object(value: object) -> Fields:
-    """Return an object as it is, and anything else as an empty one."""
+    """Return an object unchanged, and anything else as an empty one."""
     return cast("Fields", value) if isinstance(value, dict) else {}
 
 
 def unwrap_object(value: object) -> Fields:
-    """Return an object, also from a list of one or a string of JSON; else an empty one.
+    """Return an object, also from a list with one item or a JSON string; else an empty one.
 
-    Of a list of several none is the one asked for, so it counts as empty too.
+    A list with several items counts as empty, because none of them is certainly the right one.
     """
     if isinstance(value, str):
         with suppress(ValueError):
@@ -94,19 +87,19 @@ def unwrap_object(value: object) -> Fields:
 
 
 def get_text(*values: object) -> str:
-    """Return the first value that is text and not blank, or an empty text."""
+    """Return the first text that is not blank, or an empty one."""
     texts = (value.strip() for value in values if isinstance(value, str))
-    # A lone surrogate parses as JSON, and then neither a terminal nor a database accepts it.
+    # JSON may contain a lone surrogate, which neither a terminal nor a database accepts.
     return next(filter(None, texts), "").encode("utf-8", "backslashreplace").decode()
 
 
 def parse_task(body: object) -> Task | None:
-    """Parse the one task of an answer; None where it has none with an id."""
+    """Parse the task of a response; None if there is none with an id."""
     layers = list(_unfold(body))
-    # An envelope's own "status": "success" is about the exchange, not about the task inside.
+    # An envelope's "status": "success" is about the request, not about the task inside.
     outer_first = [each for each in layers if _ids(each) or not unwrap_object(each.get("data"))]
     inner_first = outer_first[::-1]
-    # A relay may hand out an id of its own: that outer one is what its look-up accepts.
+    # A relay may use its own, outer id, and only that one works for look-ups.
     task_id = next(filter(None, map(_task_id, outer_first)), None)
     external_task_id = next(filter(None, map(_external_task_id, inner_first)), None)
     if task_id is None and external_task_id is None:
@@ -120,8 +113,7 @@ def parse_task(body: object) -> Task | None:
         status=_parse_status(word),
         external_task_id=external_task_id,
         word=word,
-        message=next(filter(None, messages), "")[:_MAX_MESSAGE],
-        ending=_ENDINGS.get(_normalise(word)),
+        message=next(filter(None, messages), "")[:2000],
         videos=next(filter(None, videos), ()),
         created_at=_parse_time(inner_first, _CREATED_KEYS),
         updated_at=_parse_time(inner_first, _UPDATED_KEYS),
@@ -131,7 +123,7 @@ def parse_task(body: object) -> Task | None:
 
 
 def collect_ids(body: object) -> frozenset[str]:
-    """Collect every id in an answer: the relay's, the service's and the external one."""
+    """Collect every id in a response: the relay's, the service's and the external one."""
     return frozenset(name for fields in _unfold(body) for name in _ids(fields))
 
 
@@ -141,38 +133,19 @@ def is_safe_id(text: str) -> bool:
 
 
 def is_known_word(word: str) -> bool:
-    """Tell whether a status word has a meaning here; one without counts as still running."""
-    return _normalise(word) in _STATUSES
+    """Tell whether a status is known; an unknown one counts as still running."""
+    return word.lower() in _STATUSES
 
 
-def validate_result_url(url: str, *, allow_file: bool) -> str | None:
-    """Find what is wrong with a result URL, in words that follow "the URL".
-
-    Args:
-        url: as the service sent it.
-        allow_file: accept `file:` too, as the embedded sandbox alone may send it.
-    """
-    if len(url) > _MAX_URL:
-        return f"has {len(url)} characters; {_MAX_URL} is the most"
-    is_file = allow_file and url.startswith("file:")
-    is_usable = url.isprintable() and (is_file or _RESULT_URL.fullmatch(url))
-    return None if is_usable else "is not a plain https address"
+def is_result_url(url: str) -> bool:
+    """Tell whether a video's URL is a plain web address, which may be printed and opened."""
+    is_plain = len(url) <= 8192 and url.isprintable()
+    return is_plain and _RESULT_URL.fullmatch(url) is not None
 
 
 def is_plain_http(url: str) -> bool:
-    """Tell whether a valid URL is read without TLS, which deserves a warning."""
+    """Tell whether a valid URL is fetched without TLS."""
     return url[:5].lower() == "http:"
-
-
-@lru_cache(maxsize=8)
-def _spellings(secret: str) -> re.Pattern[str]:
-    """Match a secret whose characters may be escaped as JSON, URLs and HTML do."""
-    patterns = (
-        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
-        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
-        for character in secret
-    )
-    return re.compile("".join(patterns), re.IGNORECASE)
 
 
 def _refuse_constant(name: str) -> object:
@@ -187,17 +160,15 @@ def _parse_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _unfold(body: object) -> Iterator[Fields]:
-    """List the objects that an answer nests under `data` or `resp_data`, the outermost first."""
+    """List the objects nested under `data` or `resp_data`, the outermost first."""
     fields = get_object(body)
-    for _ in range(_MAX_DEPTH):
-        if not fields:
-            return
+    while fields:
         yield fields
         fields = unwrap_object(fields.get("data")) or unwrap_object(fields.get("resp_data"))
 
 
 def _parse_id(value: object) -> str | None:
-    # A 0 is what some gateways send for "none".
+    # Some gateways send 0 for "none".
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         value = str(value)
     return value if isinstance(value, str) and is_safe_id(value) else None
@@ -205,14 +176,14 @@ def _parse_id(value: object) -> str | None:
 
 def _task_id(fields: Fields) -> str | None:
     named = _parse_id(fields.get("task_id")) or _parse_id(fields.get("taskId"))
-    # A bare `id` may be anything's; beside a status it is the task's.
+    # An `id` belongs to the task only if there is a status next to it.
     return named or (_parse_id(fields.get("id")) if _word(fields) else None)
 
 
 def _external_task_id(fields: Fields) -> str | None:
     info = get_object(fields.get("task_info"))
-    values = (info.get("external_task_id"), *map(fields.get, _EXTERNAL_ID_KEYS))
-    return next(filter(None, map(_parse_id, values)), None)
+    values = [each.get("external_task_id") for each in (info, fields)]
+    return next(filter(None, map(_parse_id, [*values, fields.get("external_id")])), None)
 
 
 def _ids(fields: Fields) -> list[str]:
@@ -220,19 +191,16 @@ def _ids(fields: Fields) -> list[str]:
 
 
 def _word(fields: Fields) -> str:
-    return get_text(*map(fields.get, _STATUS_KEYS))
-
-
-def _normalise(word: str) -> str:
-    return word.strip().lower().replace("-", "_").replace(" ", "_")
+    return get_text(fields.get("task_status"), fields.get("status"), fields.get("state"))
 
 
 def _parse_status(word: str) -> TaskStatus:
-    # A bare acceptance has an id and no word at all; an unknown word ends no wait.
-    return _STATUSES.get(_normalise(word), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
+    # An acceptance may have an id and no status; an unknown status does not end a wait.
+    return _STATUSES.get(word.lower(), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
+    """Choose the status word of a task for which a relay and the service may have one each."""
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
@@ -245,63 +213,57 @@ def _choose_word(inner_first: Sequence[Fields]) -> str:
 
 
 def _message(fields: Fields, *, is_done: bool) -> str:
-    """Return why a task stands as it does; once it is done, `fail_reason` is no reason."""
+    """Return the message of a task; `fail_reason` is ignored once it has succeeded."""
     error = fields.get("error")
-    message = get_text(
+    return get_text(
         fields.get("task_status_msg"),
         None if is_done else fields.get("fail_reason"),
         error if isinstance(error, str) else get_object(error).get("message"),
         fields.get("failMsg"),
         fields.get("message"),
     )
-    return "" if message.lower() in _NO_REASONS else message
 
 
 def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
     numbers = (_parse_number(fields.get(key)) for fields in layers for key in keys)
-    seconds = next((each for each in numbers if each and each < _MAX_TIME), None)
+    seconds = next(filter(None, numbers), None)
     return seconds / 1000 if seconds and seconds >= _FIRST_MILLISECONDS else seconds
 
 
 def _parse_number(value: object) -> float | None:
-    """Return a number that is finite and not negative, also from a text; else None."""
+    """Return a finite number that is not negative, also from text; else None."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
-            return number if 0 <= (number := float(value)) < math.inf else None
+            number = float(value)
+            return number if 0 <= number < math.inf else None
     return None
 
 
 def _parse_cost(fields: Fields) -> Cost | None:
     balance = get_object(fields.get("final_balance_deduction"))
     values = (fields.get("final_unit_deduction"), balance.get("quota"), balance.get("list_price"))
-    cost = Cost(*map(_parse_amount, values))
+    cost = Cost(*map(_parse_number, values))
     return cost if cost != Cost() else None
 
 
-def _parse_amount(value: object) -> float | None:
-    # What is beyond all reason is unknown, rather than part of a sum.
-    amount = _parse_number(value)
-    return amount if amount is None or amount < _MAX_COST else None
-
-
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
-    """Return the finished videos, each URL once, from the first place that has any.
+    """Return the finished videos, from the first place that has any.
 
     A further place is a relay's own copy of the same clips, and no second video.
     """
     result = get_object(fields.get("task_result"))
-    # Older relays put the URL of a finished video where the reason of a failed one stands.
+    # Older relays put the URL of a finished video into the reason of a failure.
     reason = get_text(fields.get("fail_reason"))
     url_as_reason = reason if re.match(r"(?i)https?://", reason) else None
     places = (result.get("videos"), *map(fields.get, _VIDEO_KEYS), url_as_reason)
     for place in places:
         entries = cast("list[object]", place) if isinstance(place, list) else [place]
-        videos: dict[str, Video] = {}
+        videos = []
         for entry in entries:
             video = {"url": entry} if isinstance(entry, str) else get_object(entry)
             if url := get_text(video.get("url")):
                 name, duration = get_text(video.get("id")), _parse_number(video.get("duration"))
-                videos.setdefault(url, Video(url=url, id=name or None, duration=duration))
+                videos.append(Video(url=url, id=name or None, duration=duration))
         if videos:
-            return tuple(videos.values())
+            return tuple(videos)
     return ()

@@ -1,6 +1,6 @@
-"""The preflight: a picture is read once, and what the service would refuse is found before sending.
+"""The preflight: read a picture once, and find what the service would refuse.
 
-The service reports a bad picture only minutes after the task was created, and in few words.
+The service itself reports a bad picture only minutes after the task was created.
 """
 
 import hashlib
@@ -107,7 +107,7 @@ def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) ->
 
             original = hashlib.sha256(content).hexdigest()
             content, fixes = repair(content, header)
-            # Nothing is sent on the repair's word alone.
+            # Check the repaired picture again.
             header, problems = _inspect(content)
     except InputError as error:
         problems = [error]
@@ -171,7 +171,7 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
 
 
 def find_problems(header: Header, *, size: int | None) -> list[InputError]:
-    """Compare what is known of a picture with the service's rules; `size` is in bytes."""
+    """Compare a picture with the service's rules; `size` is in bytes."""
     found = {}
     if header.format not in _ACCEPTED:
         way = "convert it"
@@ -190,7 +190,7 @@ def find_problems(header: Header, *, size: int | None) -> list[InputError]:
         text = f"{sides}, but each side must be at least {MIN_SIDE}: use a larger picture"
         found["image_too_small"] = text
     if 2 * long > 5 * short:
-        # Rounded up, so that no refused ratio reads as the limit itself.
+        # Rounded up, so that a refused ratio never looks like the limit itself.
         ratio = f"{-(-100 * long // short) / 100:g}"
         shape = f"{ratio}:1" if header.width > header.height else f"1:{ratio}"
         text = f"{sides}, aspect ratio {shape}, but the limits are 1:2.5 and 2.5:1: crop it"
@@ -200,7 +200,7 @@ def find_problems(header: Header, *, size: int | None) -> list[InputError]:
 
 
 def find_notes(header: Header, *, size: int | None) -> tuple[str, ...]:
-    """Say what the service accepts, but perhaps not as the owner expects."""
+    """List what the service accepts, but may handle unexpectedly."""
     notes = [_NOTES[trait] for trait in sorted(header.traits)]
     if size is not None and size > SAFE_BYTES:
         notes.append(f"it has {size:,} bytes; the service's limit of 10 MB may mean 10,000,000")
@@ -208,13 +208,13 @@ def find_notes(header: Header, *, size: int | None) -> tuple[str, ...]:
 
 
 def refuse(name: str, problems: Sequence[InputError]) -> InputError:
-    """Make one error of the problems of a picture."""
+    """Combine the problems of a picture into one error."""
     texts = "; ".join(problem.message for problem in problems)
     return merge_errors(problems, f"{name}: {texts}.")
 
 
 def merge_errors(errors: Sequence[InputError], message: str) -> InputError:
-    """Make one error of several, with the code and the hint that they have in common."""
+    """Combine errors into one, with the code and the hint that they have in common."""
     codes = {error.code for error in errors}
     hints = {error.hint for error in errors}
     return InputError(
@@ -259,12 +259,12 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
             codes, _, _, ends = zip(*walk_jpeg(content), strict=True)
             if not _UNCHECKED_FRAMES.isdisjoint(codes):
                 raise ValueError("this kind of JPEG cannot be checked")
-            # Pillow fills what is missing behind an end that comes too early, or not at all.
+            # Pillow fills in the missing data of a truncated file.
             if content.find(b"\xff\xd9", ends[-1]) < 0:
                 raise OSError("it ends early")
             is_progressive = image.info.get("progressive")
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
-                # An eighth of each side, without colours: all data is read, little is kept.
+                # A grey image of an eighth of each side: reads all data, and needs little memory.
                 image.draft("L", (1, 1))
                 image.load()
     return header, find_problems(header, size=len(content))
@@ -274,19 +274,19 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
     from PIL import Image
 
     try:
-        # Not that of a PNG, which would decode all of it.
+        # PNG's own getexif() would decode the whole picture.
         exif = Image.Image.getexif(image)
         turned, places = exif.get(_EXIF_ORIENTATION, 1) in range(2, 9), exif.get_ifd(_EXIF_GPS)
     except Exception:
         turned, places = False, {}
     metadata = str(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
     traits = {
-        # Pillow reads such colours as 8 bits and does not say so.
+        # Pillow silently reads such colours with 8 bits.
         "16-bit": image.mode.startswith("I;16") or (kind == "PNG" and content[24] == 16),
         # The first frame of a GIF may be smaller than the whole.
         "alpha": image.has_transparency_data
         or (kind == "GIF" and image.tile[0].extents != (0, 0, *image.size)),
-        # A phone's MPO is a JPEG with more of them behind it.
+        # The MPO of a phone is a JPEG followed by more pictures.
         "animated": kind != "JPEG" and getattr(image, "is_animated", False),
         "cmyk": image.mode == "CMYK",
         "location": bool(places) or "GPSLatitude" in metadata,

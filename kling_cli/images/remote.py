@@ -1,7 +1,7 @@
-"""URLs: which of them the service can use, and whether there is a picture behind one.
+"""Check URLs of pictures, and the pictures behind them.
 
-The service fetches the picture itself. It reports a URL that it cannot use only minutes after the
-task was created, so the beginning of the picture is looked at before.
+The service fetches the picture itself, and reports an unusable URL only minutes after the task was
+created. So the beginning of the picture is checked first.
 """
 
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Enough for nearly every header.
 _HEADER_BYTES = 1 << 18
-# A server that sends all of it is cut off.
+# A server that ignores this is cut off.
 _HEADERS = {"Range": f"bytes=0-{_HEADER_BYTES - 1}"}
 _SIZE = re.compile(r"(?:^|bytes [0-9-]+/)([0-9]{1,15})")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
@@ -29,7 +29,7 @@ _SKIP_CHECK = "If the service can fetch it anyway, use --no-check-url."
 
 
 def validate_url(url: str, *, allow_private: bool) -> InputError | None:
-    """Find what makes a URL useless to the service, as it is written; no name is looked up.
+    """Find what makes a URL unusable for the service, without any network access.
 
     Args:
         url: of a picture, of a redirect, or for callbacks.
@@ -37,9 +37,9 @@ def validate_url(url: str, *, allow_private: bool) -> InputError | None:
 
     Returns:
         None, or an error with code `url_invalid`, `url_with_credentials` or `url_private`, in
-        words that do not quote the URL: its query may be a secret.
+        words that do not quote the URL, because its query may be secret.
     """
-    # Some programs read a backslash as a slash: two readers would see two hosts.
+    # Some programs read a backslash as a slash, and so see another host.
     odd = next((c for c in url if c.isspace() or not c.isprintable() or c == "\\"), "")
     scheme = url.partition(":")[0].lower()
     host, text = _parse_host(url), ""
@@ -78,10 +78,10 @@ def prepare_url(
 
     Args:
         url: its address.
-        transport: to other hosts than the service; no token goes through it.
+        transport: for hosts other than the service; never sends a token.
         allow_private: the service is on this machine, and reaches what is on it.
-        check: ask the picture's server; without it the URL alone is validated, and any host taken.
-        seconds: for all servers on the way together.
+        check: fetch the picture; without it only the URL is checked, and any host accepted.
+        seconds: the limit for all requests together.
 
     Raises:
         InputError: with a code of `validate_url`, `url_not_found`, `url_unreachable` or one of a
@@ -105,7 +105,7 @@ def prepare_url(
     if problems := find_problems(header, size=size):
         refused = refuse(name, problems)
         if refused.hint:
-            # What is behind a URL cannot be repaired there.
+            # A picture behind a URL cannot be repaired in place.
             refused.hint = "Download it and pass the file with --fix."
         raise refused
     return Picture(
@@ -121,7 +121,7 @@ def prepare_url(
 
 
 def _parse_host(url: str) -> str:
-    """Parse the host of a URL; empty where host or port are not valid."""
+    """Parse the host of a URL; empty if host or port are invalid."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -160,5 +160,7 @@ def _read_answer(
     except InputError as error:
         if error.code != "image_damaged" or len(content) < _HEADER_BYTES:
             raise
-        header = Header(format="JPEG")  # deeper in the file than we look: nothing to refuse
+        header = Header(
+            format="JPEG"
+        )  # the header is longer than what was read, so there is nothing to refuse
     return header, int(told[1]) if told else None

@@ -1,8 +1,7 @@
-"""The service as a WSGI application: routes, the check of requests, and the state of tasks."""
+"""The service as a WSGI application: routes, validation of requests, and state of tasks."""
 
 import binascii
 import json
-import re
 import secrets
 import uuid
 import warnings
@@ -13,34 +12,30 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kling_cli.sandbox.store import CLIP, Store, StoredTask
-from kling_cli.sandbox.trouble import TROUBLES, RefusalError, authorize
+from kling_cli.sandbox.store import Store, StoredTask
+from kling_cli.sandbox.trouble import TOKENS, RefusalError, authorize
 from kling_cli.scenes import PAIR, Scene, catalogue
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-# A request for this host never left the process; its videos are files, not web addresses.
+# A request for this host never leaves the process; its videos have file: URLs.
 HOST = "sandbox.invalid"
 _ROUTE = "/v1/videos/effects"
+CLIP = Path(__file__).with_name("clip.mp4")
 LARGEST_PICTURE = 10 * 1024 * 1024
-_SHORTEST_SIDE = 300
-# Milliseconds after acceptance.
-_PROCESSING_AFTER = 1_000
-_ENDED_AFTER = 3_000
-_HOUR = 3_600_000
-_DEFAULTS = {"model_name": "kling-v1", "mode": "std"}
+_PROCESSING_AFTER = 1_000  # milliseconds after acceptance
 
 
 class Sandbox:
-    """The application; it keeps nothing but what its store keeps, and starts no thread.
+    """The application; all its state is in its store.
 
     Args:
-        path: the file that keeps its tasks, for every process that names it.
+        path: the file with its tasks, shared by all processes.
         now: seconds since the epoch.
 
     Raises:
-        LocalError: the file cannot be used; a call raises it too, when the file fails later.
+        LocalError: the file cannot be used; calls may raise it, too.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
@@ -52,7 +47,7 @@ class Sandbox:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer one call; a ConnectionResetError stands for a reply that is lost."""
+        """Handle one request; a ConnectionResetError simulates a lost response."""
         status, content_type = HTTPStatus.OK, "application/json; charset=utf-8"
         try:
             answer = self._answer(environ)
@@ -62,55 +57,45 @@ class Sandbox:
             content, content_type = answer, "video/mp4"
         else:
             content = json.dumps(answer).encode()
-        headers = [
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(content))),
-            ("X-Kling-Sandbox", "1"),
-        ]
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
         start_response(f"{status.value} {status.phrase}", headers)
         return [content]
 
     def _answer(self, environ: "WSGIEnvironment") -> Mapping[str, object] | bytes:
-        # Read first: a refusal of an upload that is still under way would not arrive.
+        # Read the body first: a client that is still uploading would not see a refusal.
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        # The route may stand behind a base path, as it does at a gateway (/kling).
+        # The route may have a base path, such as a gateway's /kling.
         _, route, rest = path.partition(_ROUTE)
-        if method == "GET" and not route and path.endswith(f"/{CLIP.name}"):
+        if method == "GET" and path == "/clip.mp4":
             return CLIP.read_bytes()
         is_create = method == "POST" and route and not rest
-        is_look = method == "GET" and route and rest.startswith("/") and rest != "/"
+        is_look = method == "GET" and rest.startswith("/")
         if not is_create and not is_look:
             raise RefusalError(1202, "the requested method or path does not exist")
         account = authorize(environ.get("HTTP_AUTHORIZATION", ""))
-        if is_look:
-            task = self._look(account, rest[1:], environ)
-        else:
-            content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-            if content_type != "application/json":
-                raise RefusalError(1200, "Content-Type must be application/json")
-            task = self._create(account, body)
+        task = self._look(account, rest[1:], environ) if is_look else self._create(account, body)
         request_id = str(uuid.uuid4())
         return {"code": 0, "message": "SUCCEED", "request_id": request_id, "data": task}
 
     def _create(self, account: str, body: bytes) -> dict[str, object]:
         external_task_id, duration, pictures_fit = _check_request(body)
         now = round(self._now() * 1000)
-        if code := TROUBLES.get(account):
+        if code := TOKENS[account]:
             raise RefusalError(code)
         failure = None
         if account == "sandbox-failed":
             failure = "Failure to pass the risk control system"
         elif not pictures_fit:
-            # The real service, too, accepts such a picture and says so only minutes later.
+            # The real service also accepts such a picture, and fails only minutes later.
             failure = "Image pixel is invalid"
         task = StoredTask(
-            # 18 digits, more than a JavaScript number holds: an id is a string.
+            # 18 digits do not fit into a JavaScript number, so that ids must stay strings.
             task_id=str(10**17 + secrets.randbelow(9 * 10**17)),
             external_task_id=external_task_id,
             duration=duration,
             created_at=now,
-            ends_after=_HOUR if account == "sandbox-slow" else _ENDED_AFTER,
+            ends_after=3_600_000 if account == "sandbox-slow" else 3_000,
             failure=failure,
         )
         if not self._store.add(account, task):
@@ -124,12 +109,12 @@ class Sandbox:
         if task is None or (account == "sandbox-no-lookup" and name != task.task_id):
             raise RefusalError(1203, "task not found")
         is_embedded = environ["SERVER_NAME"] == HOST
-        url = self._store.copy_clip() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
+        url = CLIP.as_uri() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
         return _show_task(task, at=now, url=url)
 
 
 def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
-    """Show a task at a time in milliseconds since the epoch; its state follows from its age."""
+    """Format a task at a time (ms since the epoch); its state depends on its age."""
     age = at - task.created_at
     status, since = "submitted", 0
     if age >= task.ends_after:
@@ -150,27 +135,31 @@ def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
 
 
 def _check_request(body: bytes) -> tuple[str | None, str, bool]:
-    """Check a create request; return external task id, duration and whether the pictures fit."""
+    """Validate a request; return external task id, duration, and whether the pictures fit."""
     request: object = None
     with suppress(ValueError, RecursionError):
         request = json.loads(body)
     if not isinstance(request, dict):
         raise RefusalError(1200, "the body must be a JSON object")
-    _refuse_others(request, "effect_scene", "input", "callback_url", "external_task_id")
-    name = _read_text(request, "effect_scene")
-    scene = next((scene for scene in catalogue() if scene.name == name), None)
+    fields = request.pop("input", None)
+    _refuse_others(request, "effect_scene", "callback_url", "external_task_id")
+    for name, value in request.items():
+        if not isinstance(value, str) or not value:
+            raise RefusalError(1201, f"{name} must be a string that is not empty")
+    wanted = request.get("effect_scene")
+    scene = next((scene for scene in catalogue() if scene.name == wanted), None)
     if scene is None:
-        raise RefusalError(1201, f"effect_scene {name[:80]!a} is not supported")
-    fields = request.get("input")
+        raise RefusalError(1201, f"effect_scene {wanted!a:.80} is not supported")
     if not isinstance(fields, dict):
         raise RefusalError(1201, "input is required and must be an object")
-    if "callback_url" in request and not _is_web_url(_read_text(request, "callback_url")):
+    if not _is_web_url(request.get("callback_url", "https://")):
         raise RefusalError(1201, "callback_url must be an http or https URL")
-    is_named = "external_task_id" in request
-    external_task_id = _read_text(request, "external_task_id") if is_named else None
     _check_choices(fields, scene)
-    fit = [_check_picture(picture) for picture in _list_pictures(fields, scene)]
-    return external_task_id, str(fields.get("duration", "5")), all(fit)
+    pictures: Any = fields.get("images") if scene.pictures == PAIR else [fields.get("image")]
+    if not isinstance(pictures, list) or len(pictures) != scene.pictures:
+        raise RefusalError(1201, "input.images must be an array of exactly 2 strings")
+    fit = [_check_picture(picture) for picture in pictures]
+    return request.get("external_task_id"), str(fields.get("duration", "5")), all(fit)
 
 
 def _refuse_others(fields: Mapping[str, object], *allowed: str, where: str = "") -> None:
@@ -179,37 +168,23 @@ def _refuse_others(fields: Mapping[str, object], *allowed: str, where: str = "")
             raise RefusalError(1201, f"{where}{name} is not a parameter of this request")
 
 
-def _read_text(fields: Mapping[str, object], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
-        raise RefusalError(1201, f"{name} must be a string that is not empty")
-    return value
-
-
 def _check_choices(fields: Mapping[str, object], scene: Scene) -> None:
     is_pair = scene.pictures == PAIR
     every = {"model_name": scene.models, "duration": scene.durations, "mode": scene.modes}
     choices = {name: values for name, values in every.items() if values}
     _refuse_others(fields, "images" if is_pair else "image", *choices, where="input.")
-    # Only a pair's model and mode have defaults in the documents; a duration has none anywhere.
-    defaults = _DEFAULTS if is_pair else {}
+    # In the documentation only model and mode of pairs have defaults.
+    defaults = {"model_name": "kling-v1", "mode": "std"} if is_pair else {}
     for name, values in choices.items():
         if fields.get(name, defaults.get(name)) not in values:
             listed = ", ".join(f'"{choice}"' for choice in values)
             raise RefusalError(1201, f"input.{name} must be one of {listed}, as a string")
 
 
-def _list_pictures(fields: Mapping[str, object], scene: Scene) -> list[str]:
-    pictures: Any = fields.get("images") if scene.pictures == PAIR else [fields.get("image")]
-    if not isinstance(pictures, list) or len(pictures) != scene.pictures:
-        raise RefusalError(1201, "input.images must be an array of exactly 2 strings")
-    if not all(isinstance(picture, str) for picture in pictures):
-        raise RefusalError(1201, "a picture must be a string: base64, or a URL")
-    return pictures
-
-
-def _check_picture(text: str) -> bool:
+def _check_picture(text: object) -> bool:
     """Check a picture, and return whether its sides fit; a URL is not fetched."""
+    if not isinstance(text, str):
+        raise RefusalError(1201, "a picture must be a string: base64, or a URL")
     if _is_web_url(text):
         return True
     content = b""
@@ -227,8 +202,8 @@ def _check_picture(text: str) -> bool:
     except (OSError, ValueError, Image.DecompressionBombError):
         raise RefusalError(1201, "the picture is neither .jpg, .jpeg nor .png") from None
     shorter, longer = sorted((width, height))
-    return shorter >= _SHORTEST_SIDE and longer * 2 <= shorter * 5
+    return shorter >= 300 and longer * 2 <= shorter * 5
 
 
 def _is_web_url(text: str) -> bool:
-    return re.fullmatch(r"https?://[^\s/?#]+\S*", text, re.IGNORECASE) is not None
+    return text.lower().startswith(("http://", "https://"))
