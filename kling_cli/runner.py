@@ -264,12 +264,12 @@ class _Report:
             self.context.output.table(self.header, self.rows, ())
 
     def advice(self) -> str:
-        """Name the command that shows many saved clips; empty for a few."""
+        """Name the command that shows many saved videos; empty for a few."""
         if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
         page = shlex.quote(str(Path(self.context.settings.output.value or "", "index.html")))
         sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
-        return f"To look at all clips: kling tasks --html {page}{sandbox}"
+        return f"To see all videos: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self.context

@@ -101,7 +101,7 @@ def list_tasks(
     if html is None and (force or open):
         raise UsageError("usage", "--force and --open need --html FILE.")
     if html is not None and (context.output.is_json or (open and html == "-")):
-        raise UsageError("usage", "--html does not go with --json, nor --html - with --open.")
+        raise UsageError("usage", "--html excludes --json, and --html - excludes --open.")
     journal, stdout = context.journal, context.output
     found = [
         purchase
@@ -167,7 +167,7 @@ def _write_page(
         import typer
 
         if typer.launch(str(path)):
-            context.console.warn(f"No program was found that opens {html}.")
+            context.console.warn(f"No program was found to open {html}.")
 
 
 def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""What an answer that is no success means, by one table.
+"""One table of the service's errors and their meaning.
 
-What decides, in this order: an external task id that exists already; a status after which nobody
-knows what was made (3xx, 408, 409, 425, 499, 5xx, ...); a code of known meaning; words that
-gateways use instead of a code; the bare status.
+These decide, in this order: an external task id that already exists; a status after which the
+outcome is unknown (3xx, 408, 409, 425, 499, 5xx, ...); a known code; words that gateways use
+instead of a code; the status alone.
 """
 
 import re
@@ -43,7 +43,7 @@ class ApiError(Exception):
 
 
 _NO_MODEL = ("model_not_found", "model_price_error")
-# The words may come after the service behind the gateway has accepted the task.
+# The service behind the gateway may have accepted the task before these errors.
 _INTERNAL = (
     *range(500, 600),
     5000,
@@ -53,10 +53,10 @@ _INTERNAL = (
     "unmarshal_response_failed",
     "get_task_failed",
 )
-# Each row: its words, where {source} stands for where the token came from, and what finds it: the
-# service's codes (numbers from 1000), its gateways' (words), and HTTP statuses that mean the same
-# where there is no code; of two rows with the same status the later one has it. Four of the codes
-# that come with 429 are about the account: waiting does not change them.
+# Each row has a message, in which {source} is the source of the token, and what selects it: codes
+# of the service (numbers from 1000), codes of gateways (words), and HTTP statuses without a code; a
+# later row overrides an earlier one. Four of the codes with status 429 are about the account, so
+# waiting does not help.
 _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
     Kind.AUTH: {
         "token_refused": ("Token refused (from {source}).", (401, *range(1000, 1005))),
@@ -171,7 +171,7 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         name = "bad_response"  # a refusal that contains a task contradicts itself
     kind = _KINDS[name]
     error_class = LaterError if name in _ACCOUNT else _ERRORS.get(kind, RefusedError)
-    if kind is Kind.AMBIGUOUS:  # to follow the service's advice may buy a second time
+    if kind is Kind.AMBIGUOUS:  # the service's advice to try again could buy twice
         message = _ADVICE.sub("[...]", message)
     text = _WORDS[name].replace("{source}", clean(token_source))
     if reply.location:
@@ -199,7 +199,7 @@ def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) 
     """Return the name of the row for a response."""
     is_status = isinstance(code, int) and code < 1000  # some gateways repeat it in the body
     known = None if code is None or is_status else _NAMES.get(code)
-    # The row of the status alone; where it has none, nobody knows what was made.
+    # The row of the status alone; without one, the outcome is unknown.
     bare = _NAMES.get(status, "foreign_page" if is_page else "bad_response")
     if status == 503:  # the only 5xx that can mean that nothing was created
         if known is not None and _KINDS[known] is Kind.BUSY:
@@ -226,7 +226,7 @@ def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) 
 def _parse_words(body: Fields) -> tuple[int | str | None, str, str]:
     """Parse code, message and request id from any place that services and gateways use.
 
-    The code is None where it is missing or means success.
+    The code is None if it is missing or means success.
     """
     error = get_object(body.get("error"))
     code = _parse_code(body.get("code")) or _parse_code(error.get("code"))

@@ -200,7 +200,7 @@ def _parse_status(word: str) -> TaskStatus:
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
-    """Choose the status word of a task for which a relay and the service may have one each."""
+    """Choose the status of a task for which relay and service may have different ones."""
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
@@ -249,7 +249,7 @@ def _parse_cost(fields: Fields) -> Cost | None:
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
     """Return the finished videos, from the first place that has any.
 
-    A further place is a relay's own copy of the same clips, and no second video.
+    Other places contain a relay's copies of the same clips.
     """
     result = get_object(fields.get("task_result"))
     # Older relays put the URL of a finished video into the reason of a failure.

@@ -114,23 +114,22 @@ class Transport:
         body: Iterable[bytes] | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
     ) -> _Result:
-        """Make one exchange, and let `read` make of the answer what is returned.
+        """Make one request, and return the result of `read` for its response.
 
         Args:
-            url: where to.
+            url: the URL.
             headers: with the exact Content-Length, if there is a body.
-            read: reads the answer.
-            seconds: for the whole exchange; None for no limit but 120 s without a byte. With a body
-                it is 120 s from its last byte on.
-            body: what must not be sent twice; None asks with GET.
-            before_first_byte: called when nothing has left yet; what it raises stops the exchange.
-            follow_redirects: follow them; never with a token.
+            read: reads the response.
+            seconds: the limit for the whole request; None means only 120 s without a byte. With a
+                body it is always 120 s from its last byte on.
+            body: must not be sent twice; without a body it is a GET request.
+            before_first_byte: called before anything is sent; an exception stops the request.
         """
         import httpx
 
         if body is not None:
-            # A connection that sat idle may be dead without a sign, and then nobody could tell
-            # whether the request arrived.
+            # An idle connection may be dead without notice, and then it would be unknown whether
+            # the request arrived.
             self.close()
             seconds = _ANSWER_SECONDS
         has_token = "Authorization" in headers
@@ -302,7 +301,7 @@ def _parse_retry_after(text: str) -> float | None:
 def read_reply(
     secret: str, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
 ) -> Reply:
-    """Read an answer; the secret is hidden if it quotes that."""
+    """Read a response, and hide the secret if it is quoted."""
     content = b""
     # Some gateways compress despite `identity`, and a few kB can expand to gigabytes.
     if headers.get("Content-Encoding", "identity").lower() == "identity":

@@ -17,7 +17,7 @@ _STATUSES = {
 CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
 _NO_CODE = ("sandbox", "sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup")
-# The code that each asks for, or None; `kling sandbox --help` says what each does.
+# The code for each token, or None; `kling sandbox --help` describes the tokens.
 TOKENS = dict.fromkeys(_NO_CODE) | {f"sandbox-{code}": code for code in CODES}
 
 
