@@ -7,13 +7,14 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
 from kling_cli.console import Console, Row, can_style
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
+from kling_cli.text import parse_duration
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -56,17 +57,12 @@ class Context:
         self.environ = environ
         self.clock = clock or Clock()
         self.stopped = threading.Event()
-        self._options = {"quiet": False, "verbose": False}
-        self._json = False
-        self._flags: Mapping[str, str | None] = {}
+        self._options: Mapping[str, Any] = {}
         self._clients = threading.local()
 
-    def configure(
-        self, *, json: bool, quiet: bool, verbose: bool, flags: Mapping[str, str | None]
-    ) -> None:
-        """Set the options that commands share; `flags` are settings, above all other sources."""
-        self._options = {"quiet": quiet, "verbose": verbose}
-        self._json, self._flags = json, flags
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Set the options of the command; those that are settings win over all other sources."""
+        self._options = options
 
     def close(self) -> None:
         """Close the connections of this thread, and the journal."""
@@ -77,8 +73,11 @@ class Context:
     @cached_property
     def output(self) -> Output:
         """Standard output."""
-        is_styled = can_style(self.stdout, self.environ)
-        return Output(self.stdout, is_json=self._json, is_styled=is_styled)
+        return Output(
+            self.stdout,
+            is_json=self._options.get("json", False),
+            is_styled=can_style(self.stdout, self.environ),
+        )
 
     @cached_property
     def console(self) -> Console:
@@ -88,7 +87,8 @@ class Context:
             environ=self.environ,
             clock=self.clock,
             shares_screen=self.stdout.isatty(),
-            **self._options,
+            quiet=self._options.get("quiet", False),
+            verbose=self._options.get("verbose", False),
         )
 
     @cached_property
@@ -98,16 +98,16 @@ class Context:
         Raises:
             KlingError: one of them cannot be used, wherever it comes from.
         """
-        settings = self.load_settings()
-        if settings.problems:
-            raise next(iter(settings.problems.values()))
-        return settings
+        for problem in self.any_settings.problems.values():
+            raise problem
+        return self.any_settings
 
-    def load_settings(self) -> "Settings":
-        """Load the settings, with all that is wrong with them; doubts are shown."""
+    @cached_property
+    def any_settings(self) -> "Settings":
+        """The settings with all that is wrong with them; doubts are shown."""
         from kling_cli.settings import load
 
-        settings = load(self.environ, flags=self._flags)
+        settings = load(self.environ, flags=self._options)
         for warning in settings.warnings:
             self.console.warn(warning)
         return settings
@@ -115,7 +115,7 @@ class Context:
     @property
     def base_url(self) -> str:
         """The base URL in force; each token of the sandbox is an account of its own there."""
-        value = self.settings.base_url.value
+        value = self.settings.base_url
         if self.settings.is_sandbox and self.token.reveal() != value:
             return f"{value}:{self.token.reveal()}"
         return value
@@ -168,14 +168,14 @@ class Context:
 
     def deadline(self) -> float:
         """Return when a wait that starts now has to end, in the clock's monotonic seconds."""
-        timeout = self.settings.timeout.value
+        timeout = parse_duration(self.settings.timeout)
         return float("inf") if timeout is None else self.clock.monotonic() + timeout
 
     def reaches_local(self) -> bool:
         """Tell whether the service runs on this machine, and so reaches what only this one does."""
         from kling_cli.images.remote import is_loopback
 
-        host = urlsplit(self.settings.base_url.value).hostname or ""
+        host = urlsplit(self.settings.base_url).hostname or ""
         return self.settings.is_sandbox or is_loopback(host)
 
     def client(self, base_url: str) -> "Client":
@@ -190,8 +190,7 @@ class Context:
                 application, url = self.sandbox, _SANDBOX_URL
                 token = Token(base_url.partition(":")[2] or base_url, source=base_url)
             else:
-                is_own = base_url == self.settings.base_url.value
-                token = self.token if is_own else self.any_token
+                token = self.token if base_url == self.settings.base_url else self.any_token
             transport = self.open_transport(application)
             clients[base_url] = Client(transport, base_url=url, token=token)
         return clients[base_url]

@@ -101,7 +101,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
         format_rows = _format_id
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = runner.format_nothing
-    jobs, workers = effect.jobs(), context.settings.jobs.value
+    jobs, workers = effect.jobs(), context.settings.jobs
     context.console.scene = scene.name
     try:
         return runner.run(context, jobs, workers=workers, format_rows=format_rows, is_status=False)
@@ -192,7 +192,7 @@ class _Effect:
 
     def _find_doubts(self) -> tuple[str, ...]:
         """Find what speaks against buying: what the provider has ended."""
-        host = urlsplit(self.context.settings.base_url.value).hostname or ""
+        host = urlsplit(self.context.settings.base_url).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
         return (end,) if end else ()
 
@@ -387,7 +387,7 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
     """Check the options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
         raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
-    if options.no_wait and context.settings.output.source == "--output":
+    if options.no_wait and context.settings.sources["output"] == "--output":
         message = "--no-wait exits before there is a video to save: leave --output out."
         raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
     name = options.external_task_id
@@ -414,12 +414,12 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
     """Choose the fields of the input: scenes of the older catalogue take some, newer ones none."""
-    model = context.settings.model
+    model, model_source = context.settings.model, context.settings.sources["model"]
     # A model from settings is meant for the scenes that take one; a flag is meant for this one.
-    is_meant = scene.models or model.source == "--model"
+    is_meant = scene.models or model_source == "--model"
     fields = {}
     for name, value, allowed, source in (
-        ("model", model.value if is_meant else None, scene.models, model.source),
+        ("model", model if is_meant else None, scene.models, model_source),
         ("mode", options.mode, scene.modes, "--mode"),
         # A string even for whole seconds: the documented type.
         ("duration", options.duration, scene.durations, "--duration"),

@@ -235,7 +235,7 @@ class _Report:
         """Summarize a run of several jobs in one line."""
         if self.is_single or self.is_status:
             return ""
-        place = f" in {Path(self.context.settings.output.value or '')}/"
+        place = f" in {Path(self.context.settings.output or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
@@ -299,7 +299,7 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     """
     from kling_cli.download import Downloads
 
-    value = context.settings.output.value
+    value = context.settings.output
     if value == "-" and context.output.is_json:
         hint = "Save the video with -o FILE: its path is in the JSON."
         raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
@@ -39,10 +39,7 @@ _URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
-_HARMLESS_LINE = re.compile(r"\s*(base_url|model|timeout|jobs|output)\b")
 _ENDPOINT = re.compile(r"/v1(/videos(/effects)?)?$")
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +133,11 @@ def _parse_base_url(text: str) -> str:
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
+def _parse_timeout(text: str) -> str:
+    parse_duration(text)
+    return text.strip()
+
+
 def _parse_jobs(text: str) -> int:
     if text.strip() not in map(str, range(1, _MOST_JOBS + 1)):
         raise ValueError(f"must be a whole number from 1 to {_MOST_JOBS}")
@@ -174,7 +176,7 @@ BASE_URL = Key(
     DEFAULT_BASE_URL,
 )
 TIMEOUT = Key(
-    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", parse_duration, "30m"
+    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", _parse_timeout, "30m"
 )
 _MODEL = Key(
     "model", "the model that makes the video; the scene's own where none is set", str.strip
@@ -197,38 +199,31 @@ def find_key(name: str) -> Key:
     raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[_Value]):
-    """A value in force, the flag, variable or file that it comes from, and how it stands there."""
-
-    value: _Value
-    source: str
-    text: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one run; `timeout` is in seconds, None for no limit.
+    """The settings of one run; `timeout` is a duration as the user wrote it.
 
-    A value that cannot be used is None, and stands in `problems` by the name of its setting.
+    By the name of a setting, `sources` has the flag, variable or file that it comes from, and
+    `problems` what is wrong with it; its value is None then.
     """
 
-    base_url: Setting[str]
-    model: Setting[str | None]
-    timeout: Setting[float | None]
-    jobs: Setting[int]
-    output: Setting[str | None]
+    base_url: str
+    model: str | None
+    timeout: str
+    jobs: int
+    output: str | None
+    sources: Mapping[str, str]
+    problems: Mapping[str, KlingError]
     file: str
     state_directory: Path | None
     warnings: list[str]
-    problems: dict[str, KlingError]
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
     @property
     def is_sandbox(self) -> bool:
         """Whether the embedded sandbox takes the service's place."""
-        return self.base_url.value == SANDBOX
+        return self.base_url == SANDBOX
 
     def find_token(self, token: Token) -> Token:
         """Refuse the stored token for any other base URL than the stored one.
@@ -239,9 +234,9 @@ class Settings:
         home = ""
         with suppress(ValueError):
             home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
-        if token.source == self.file and home != self.base_url.value:
+        if token.source == self.file and home != self.base_url:
             message = f"The token in {self.file} is for {home or 'no valid URL'} alone."
-            hint = f"Set the token for {self.base_url.value} in {TOKEN.environment}."
+            hint = f"Set the token for {self.base_url} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
 
@@ -264,13 +259,13 @@ class Settings:
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
-def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Settings:
+def load(environ: Mapping[str, str], *, flags: Mapping[str, Any]) -> Settings:
     """Resolve every setting but the token; a flag that was not given is None."""
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
-    _, values, mode = _read(path) if path else ("", {}, 0)
-    stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
+    _, content, mode = _read(path) if path else ("", {}, 0)
+    stored = {name: str(value) for name, value in content.items()}  # `timeout = 90` needs no quotes
     warnings = [
         f"{file}: '{clean(name, limit=40)}' is not a setting."
         for name in stored
@@ -280,9 +275,11 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
         warnings.append(f"Other users have access to {file}. Close it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
         warnings.append(f"{TOKEN.environment} is empty, so it counts as not set.")
+    others = [key for key in KEYS if key is not TOKEN]
+    values: dict[str, Any] = dict.fromkeys(key.name for key in others)
+    sources = dict.fromkeys(values, "default")
     problems: dict[str, KlingError] = {}
-
-    def resolve(key: Key) -> Setting[Any]:
+    for key in others:
         for text, source in (
             (flags.get(key.name), key.flag),
             (environ.get(key.environment, "").strip() or None, key.environment),
@@ -290,20 +287,19 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
             (key.default_text or None, "default"),
         ):
             if text is not None:
+                sources[key.name] = source
                 try:
-                    return Setting(_parse(key, text, source), source, text)
+                    values[key.name] = _parse(key, text, source)
                 except KlingError as error:
                     problems[key.name] = error
-                    break
-        return Setting(None, "default")
-
-    resolved = {key.name: resolve(key) for key in KEYS if key is not TOKEN}
+                break
     return Settings(
-        **resolved,
+        **values,
+        sources=sources,
+        problems=problems,
         file=file,
         state_directory=find_directory(environ, STATE_VARIABLE),
         warnings=warnings,
-        problems=problems,
         environ=environ,
         stored=stored,
     )
@@ -363,12 +359,11 @@ def require_home(directory: Path | None) -> Path:
     return directory
 
 
-def store(path: Path, name: str, text: str) -> object:
-    """Store one setting in the file and return its value; of two writers the last one wins."""
+def store(path: Path, name: str, text: str) -> None:
+    """Store one setting in the file; of two writers the last one wins."""
     key = find_key(name)
     value = _parse(key, text, _INPUT)
     _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
-    return value
 
 
 def remove(path: Path, name: str) -> str:
@@ -401,14 +396,10 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text), mode
     except ValueError as error:
-        place = re.search(r"at line (\d+), column \d+", str(error))
-        line = text.split("\n")[int(place[1]) - 1] if place else ""
-        # Any other line may hold the token, and so may the error's own words.
-        shown = ""
-        if _HARMLESS_LINE.match(line):
-            shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
+        place = re.search(r"at line \d+, column \d+", str(error))
+        # The line itself may hold the token, and so may the error's own words.
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
-        raise _refuse(file, reason.rstrip() + shown) from None
+        raise _refuse(file, reason.rstrip()) from None
 
 
 def _change(path: Path, name: str, value: str | None) -> None:

@@ -153,13 +153,40 @@ def test_a_person_is_asked_without_echo(file: Path, home: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
-def test_a_question_can_be_left(file: Path, key: str) -> None:
-    """Fault 75: who leaves the question has changed nothing, and exit is 130."""
-    with Terminal("config", "set", "token") as terminal:
-        terminal.wait_for("token:")
+@pytest.mark.parametrize("setting", ["token", "timeout"])
+def test_a_question_can_be_left(file: Path, setting: str, key: str) -> None:
+    """Fault 75: who leaves the question has changed nothing, reads so below it, and exit is 130."""
+    with Terminal("config", "set", setting) as terminal:
+        terminal.wait_for(f"{setting}:")
         terminal.type(key)
         assert terminal.finish() == 130
+        question, *others = terminal.lines
+        assert question.removesuffix("^C").rstrip() == f"{setting}:"
+        assert others == ["Stopped. Nothing was changed."]
     assert not file.exists()
+
+
+def test_a_terminal_shows_tables(file: Path) -> None:
+    """On a terminal the settings stand in columns; what is wrong with one has a line of its own."""
+    file.parent.mkdir()
+    file.write_text('jobs = "many"\n')
+    with Terminal("config", "list", columns=200) as terminal:
+        assert terminal.finish() == 4
+        problem, header, *rows = terminal.lines
+        assert problem == f"✗ {file}: jobs must be a whole number from 1 to 64. It is 'many'."
+        assert header.split() == ["SETTING", "VALUE", "SOURCE"]
+        assert {row.index("default") for row in rows if "default" in row} == {
+            header.index("SOURCE")
+        }
+    file.unlink()
+    with Terminal("config", "check", "--sandbox") as terminal:
+        assert terminal.finish() == 0
+        assert terminal.lines[-4:] == [
+            "          VALUE    SOURCE",
+            "token     ****     sandbox",
+            "base_url  sandbox  --base-url",
+            "accepted  yes",
+        ]
 
 
 @pytest.mark.parametrize(

@@ -308,14 +308,7 @@ BROKEN = {
     "the token": (f'token = "{TOKEN}\njobs = 2\n', " at line 1, column 33."),
     "a token's name": (f"tokn = {TOKEN}\n", " at line 1, column 8."),
     "a token alone": (f"jobs = 2\n  {TOKEN}\n", " at line 2, column 26."),
-    "no quotes": (
-        f'token = "{TOKEN}"\ntimeout = 20m # long\n',
-        " at line 2, column 13: timeout = 20m # long.",
-    ),
-    "a URL": (
-        "base_url = https://me:Zq7vTk@h.example/kling?key=Zq7vTk\n",
-        " at line 1, column 12: base_url = https://h.example/kling.",
-    ),
+    "a URL": ("base_url = https://me:Zq7vTk@h.example/kling\n", " at line 1, column 12."),
     "UTF-16": (f'token = "{TOKEN}"\n'.encode("utf-16"), "."),
 }
 
@@ -324,7 +317,7 @@ BROKEN = {
 def test_a_broken_file_is_named_with_the_place(
     kling: Program, file: Path, content: bytes | str, reason: str
 ) -> None:
-    """Fault 69: file and line are named, the line is shown if it cannot hold the token."""
+    """Fault 69: file and line are named; the line is not shown, as it may hold the token."""
     write(file, content)
     run = kling("config", "list", "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "config_invalid")
@@ -440,7 +433,7 @@ def test_every_text_that_is_stored_is_read_back_the_same(
         expected[key] = text.strip()
     environ = {"KLING_CONFIG_DIR": str(file.parent), "KLING_STATE_DIR": str(file.parent)}
     found = load(environ, flags={})
-    assert {"output": found.output.value, "model": found.model.value} == expected
+    assert {"output": found.output, "model": found.model} == expected
 
 
 def test_the_file_is_created_for_its_owner_alone(

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kling_cli.cli import options
-from kling_cli.errors import ExitCode, KlingError, SetupError, UnreachableError, UsageError
+from kling_cli.errors import (
+    ExitCode,
+    Interrupted,
+    KlingError,
+    SetupError,
+    StoppedError,
+    UnreachableError,
+    UsageError,
+)
 from kling_cli.output import format_error
 from kling_cli.text import clean, format_time
 
@@ -71,19 +79,21 @@ def list_settings(
     from kling_cli.settings import KEYS
 
     run = options.configure(context)
-    run.settings = run.load_settings()
     code = ExitCode.OK
+    shown, plain = [], []
     for key in KEYS:
-        value = source = problem = None
-        try:
-            value, source = _describe(run, key)
-        except KlingError as error:
-            problem, code = error.message, error.exit_code
+        value, source, error = _describe(run, key)
+        problem = error.message if error else None
+        shown.append((key.name, value or "", source or ""))
+        plain.append((key.name, value or "", problem or source or ""))
         if json:
             record = {"key": key.name, "value": value, "source": source, "problem": problem}
             run.output.record(record)
-        else:
-            run.output.row(key.name, value or "", problem or source or "")
+        if error:
+            code = error.exit_code
+            run.console.error(error)
+    if not json:
+        run.output.table(("SETTING", "VALUE", "SOURCE"), shown, plain)
     return code
 
 
@@ -102,8 +112,9 @@ def get_setting(
     from kling_cli.settings import find_key
 
     run = options.configure(context)
-    run.settings = run.load_settings()
-    value, _ = _describe(run, find_key(key))
+    value, _, error = _describe(run, find_key(key))
+    if error:
+        raise error
     run.output.line(value or "")
     return 0
 
@@ -128,10 +139,10 @@ def set_setting(
     The stored token is sent to the stored base_url alone, and you are told
     whether the service there accepts it.
     """
-    from kling_cli.settings import BASE_URL, SANDBOX, TOKEN, find_config_file, find_key, store
+    from kling_cli.settings import TOKEN, find_config_file, find_key, store
 
     run = options.configure(context)
-    found = find_key(key)
+    path, found = find_config_file(run.environ), find_key(key)
     if found is TOKEN and value:
         raise UsageError(
             "token_in_arguments",
@@ -140,14 +151,11 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    text = " ".join(value) if value else _ask(run, found)
-    path = find_config_file(run.environ)
-    stored = store(path, found.name, text)
+    store(path, found.name, " ".join(value) if value else _ask(run, found))
     run.console.info(f"{found.name} stored in {clean(str(path))}.")
     if found is TOKEN:
         _check_stored_token(run)
-    elif found is BASE_URL and stored != SANDBOX:
-        _warn_of_moved_token(run)
+    _warn_of_moved_token(run, found.name)
     return 0
 
 
@@ -163,14 +171,13 @@ def unset_setting(
 
     kling config unset token
     """
-    from kling_cli.settings import BASE_URL, find_config_file, remove
+    from kling_cli.settings import find_config_file, remove
 
     run = options.configure(context)
     path = find_config_file(run.environ)
     name = remove(path, key)
     run.console.info(f"{name} is not set in {clean(str(path))}.")
-    if name == BASE_URL.name:
-        _warn_of_moved_token(run)
+    _warn_of_moved_token(run, name)
     return 0
 
 
@@ -228,9 +235,9 @@ def check(
         token = run.token
     if token and token.expires:
         expires = format_time(token.expires.timestamp())
-    exit_code = ExitCode.OK
+    exit_code = error.exit_code if error else ExitCode.OK
+    base_url_source = settings.sources["base_url"]
     if error:
-        exit_code = error.exit_code
         run.console.error(error)
     if json:
         run.output.record(
@@ -241,65 +248,74 @@ def check(
                 "token": token.masked if token else None,
                 "source": token.source if token else None,
                 "expires": expires,
-                "base_url": settings.base_url.value,
-                "base_url_source": settings.base_url.source,
+                "base_url": settings.base_url,
+                "base_url_source": base_url_source,
                 "accepted": accepted,
                 "error": format_error(error) if error else None,
             }
         )
         return exit_code
     reason = error.code if error else ""
-    run.output.row("token", token.masked if token else "none", token.source if token else reason)
-    if expires:
-        run.output.row("expires", expires, "")
-    run.output.row("base_url", settings.base_url.value, settings.base_url.source)
-    run.output.row("accepted", _WORDS[accepted], reason)
+    rows = [
+        ("token", token.masked if token else "none", token.source if token else reason),
+        ("expires", expires or "", ""),
+        ("base_url", settings.base_url, base_url_source),
+        ("accepted", _WORDS[accepted], reason),
+    ]
+    rows = [row for row in rows if row[1]]
+    run.output.table(("", "VALUE", "SOURCE"), rows, rows)
     return exit_code
 
 
-def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
-    """Find the value of a setting and its source, the token masked.
+def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None, KlingError | None]:
+    """Find the value of a setting, the token masked, its source, and what is wrong with it."""
+    from kling_cli.settings import TOKEN
 
-    Raises:
-        KlingError: what it is set to cannot be used.
-    """
-    from kling_cli.settings import TIMEOUT, TOKEN
-
-    if key is TOKEN:
-        try:
-            return run.token.masked, run.token.source
-        except SetupError as error:
-            if error.code == "token_missing":
-                return None, None
-            raise
-    if key.name in run.settings.problems:
-        raise run.settings.problems[key.name]
-    setting = getattr(run.settings, key.name)
-    value = setting.text if key is TIMEOUT else setting.value
-    return None if value is None else clean(str(value)), setting.source
+    settings = run.any_settings
+    if key is not TOKEN:
+        value = getattr(settings, key.name)
+        shown = None if value is None else clean(str(value))
+        return shown, settings.sources[key.name], settings.problems.get(key.name)
+    try:
+        token = settings.find_token(settings.read_token())
+        return token.masked, token.source, None
+    except SetupError as error:
+        return None, None, None if error.code == "token_missing" else error
 
 
 def _ask(run: "Context", key: "Key") -> str:
     """Ask a person, for a token without echo, or read one line of standard input."""
+    import getpass
+
     from kling_cli.settings import TOKEN
 
     if not run.stdin.isatty():
         return run.stdin.readline(1024 * 1024).rstrip("\r\n")
-    if key is TOKEN:
-        import getpass
+    try:
+        if key is TOKEN:
+            return getpass.getpass(f"{key.name}: ")
+        print(f"{key.name}: ", end="", file=run.stderr, flush=True)
+        line = run.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+    except (EOFError, Interrupted) as end:
+        run.stderr.write("\n")  # the cursor still stands behind the question
+        code = end.exit_code if isinstance(end, Interrupted) else ExitCode.INTERRUPT
+        raise StoppedError("Stopped. Nothing was changed.", exit_code=code) from None
 
-        return getpass.getpass(f"{key.name}: ")
-    return str(typer.prompt(key.name, err=True))
 
-
-def _warn_of_moved_token(run: "Context") -> None:
+def _warn_of_moved_token(run: "Context", changed: str) -> None:
     """Warn that the stored token, if there is one, goes to another base URL from now on."""
-    from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, TOKEN
+    from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, SANDBOX, TOKEN
 
-    stored = run.load_settings().stored
-    if TOKEN.name in stored:
+    if changed != BASE_URL.name:
+        return
+    stored = run.any_settings.stored
+    base_url = stored.get(BASE_URL.name, DEFAULT_BASE_URL)
+    if TOKEN.name in stored and base_url != SANDBOX:
         run.console.warn(
-            f"The stored token will now be sent to {stored.get(BASE_URL.name, DEFAULT_BASE_URL)}. "
+            f"The stored token will now be sent to {base_url}. "
             "If it is not for that service: kling config set token"
         )
 
@@ -319,7 +335,7 @@ def _check_stored_token(run: "Context") -> None:
     if error:
         run.console.warn(error.message)
     else:
-        run.console.info(f"{run.settings.base_url.value} accepts it.")
+        run.console.info(f"{run.settings.base_url} accepts it.")
 
 
 def _check_token(run: "Context") -> KlingError | None:
@@ -334,9 +350,9 @@ def _check_token(run: "Context") -> KlingError | None:
         if failure.kind is Kind.AUTH:
             return failure.error
         if failure.kind is not Kind.NOT_FOUND:
-            base_url = run.settings.base_url
+            source = run.settings.sources["base_url"]
             message = f"Could not check the token. {failure.error.message}"
-            hint = f"Is the base URL right? It is {base_url.value} (from {base_url.source})."
+            hint = f"Is the base URL right? It is {run.settings.base_url} (from {source})."
             hint = failure.error.hint or hint
             return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
     return None

@@ -41,8 +41,6 @@ Timeout = Annotated[
         "DURATION",
     ),
 ]
-# Options that are settings by the same name.
-_SETTINGS = ("base_url", "model", "timeout", "jobs", "output")
 
 # What people type first, and the command that does it.
 MISTAKES = {
@@ -73,15 +71,10 @@ def require_command(context: typer.Context) -> None:
 
 
 def configure(context: typer.Context) -> Context:
-    """Configure the run's context by the options of this command that others share."""
-    given = context.params
-    flags = {name: given.get(name) for name in _SETTINGS}
-    if given.get("sandbox"):
-        flags["base_url"] = "sandbox"
+    """Configure the run's context by the options of this command."""
+    is_sandbox = context.params.get("sandbox")
     run: Context = context.obj
-    run.configure(
-        json=given.get("json", False), quiet=given["quiet"], verbose=given["verbose"], flags=flags
-    )
+    run.configure({**context.params, **({"base_url": "sandbox"} if is_sandbox else {})})
     context.call_on_close(run.close)
     return run
 
