@@ -14,6 +14,7 @@ from kling_cli.clock import Clock
 from kling_cli.console import Console, Row, can_style
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
+from kling_cli.purchase import Resume
 from kling_cli.text import parse_duration
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ class Context:
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
+    @property
+    def resume(self) -> Resume:
+        """How to go on with what this run has bought."""
+        is_option = self.settings.sources["output"] == "--output"
+        return Resume(self.journal.is_kept, self.settings.output if is_option else None)
+
     def prepare(self) -> None:
         """Make what all threads share before any of them starts, so that faults are shown once."""
         self.output.check()
@@ -210,6 +217,7 @@ class Context:
             deadline=deadline,
             schedule=self.schedule,
             row=row,
+            resume=self.resume,
         )
 
     def close_clients(self) -> None:

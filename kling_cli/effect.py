@@ -219,7 +219,7 @@ class _Effect:
             if options.dry_run:
                 return self._describe(request)
             submission = Submission(
-                request,
+                request=request,
                 journal=context.journal,
                 client=context.client(request.base_url),
                 clock=context.clock,
@@ -227,6 +227,7 @@ class _Effect:
                 row=row,
                 deadline=deadline,
                 stopped=context.stopped,
+                resume=context.resume,
             )
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()

@@ -25,7 +25,7 @@ from kling_cli.errors import (
 )
 from kling_cli.models import Purchase, Stage, TaskResult
 from kling_cli.output import format_result
-from kling_cli.purchase import get_charged, wait_command
+from kling_cli.purchase import Resume, get_charged
 from kling_cli.text import format_units
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ class _Report:
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
                 if job.result is None:
-                    is_kept = context.journal.is_kept
-                    fate, error = _stopped(job, purchase, code, is_kept=is_kept)
+                    fate, error = _stopped(job, purchase, code, context.resume)
                     fates[fate] += 1
                     job.result = TaskResult(purchase=purchase, error=error)
                 self.print(job)
@@ -268,7 +267,7 @@ def _classify(result: TaskResult) -> str:
 
 
 def _stopped(
-    job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
+    job: Job, purchase: Purchase | None, exit_code: ExitCode, resume: Resume
 ) -> tuple[str, StoppedError]:
     """Say what becomes of a request that a signal has stopped, and make its error."""
     if purchase is None:
@@ -276,15 +275,15 @@ def _stopped(
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
     paid = " and is paid for" if charged == "yes" else ""
-    hint = wait_command(purchase, is_kept=is_kept)
+    hint = resume.command(purchase)
     if purchase.is_seen:
         is_over = purchase.status.is_final
         message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
         fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
     elif purchase.fingerprint:
         fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
-        again = "The same command looks and never sends again; so does" if is_kept else "To look:"
-        hint = f"{again} {hint}"
+        again = "The same command looks and never sends again; so does"
+        hint = f"{again if resume.is_kept else 'To look:'} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
     error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)

@@ -98,7 +98,7 @@ def list_tasks(
     files = {purchase.name: _choose_files(purchase, saved[purchase.name]) for purchase in shown}
     if output.is_json:
         for purchase in shown:
-            error = check_result(purchase, now=now)
+            error = check_result(purchase, context.resume, now=now)
             result = TaskResult(
                 purchase=purchase, error=error, files=files[purchase.name], reused=True
             )

@@ -29,7 +29,7 @@ from kling_cli.errors import (
 )
 from kling_cli.journal import Journal
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task, TaskStatus
-from kling_cli.purchase import Event
+from kling_cli.purchase import Event, Resume
 from kling_cli.submit import Submission
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def run(world: World, journal: SteppedJournal) -> str:
     own.sender, own.claimed = secrets.token_hex(8), set()
     console = Console(io.StringIO(), environ={}, clock=cast("Clock", world))
     submission = Submission(
-        REQUEST,
+        request=REQUEST,
         journal=own,
         client=cast("Client", PlayedService(world)),
         clock=cast("Clock", world),
@@ -224,6 +224,7 @@ def run(world: World, journal: SteppedJournal) -> str:
         row=console.start("photo.jpg"),
         deadline=math.inf,
         stopped=threading.Event(),
+        resume=Resume(),
     )
     try:
         submission.run()

@@ -13,6 +13,7 @@ from kling_cli.console import Console
 from kling_cli.journal import Journal
 from kling_cli.models import Purchase, Stage, Task, TaskStatus, Video
 from kling_cli.poll import Poll, Schedule, learn
+from kling_cli.purchase import Resume
 
 _MEDIANS = (45.0, 90.0, 164.0, 320.0)
 _FIXED_SECONDS = 5.0
@@ -102,6 +103,7 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
         deadline=math.inf,
         schedule=schedule,
         row=Console(io.StringIO(), environ={}, clock=clock).start("t"),
+        resume=Resume(),
     ).wait(is_new=True)
     journal.close()
     return clock.monotonic() - seconds, looks
