@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from typing import Annotated, Any
 
@@ -13,10 +14,21 @@ from kling_cli.errors import ExitCode, KlingError
 RESULT, SERVICE, GENERAL = "Result", "Service", "General"
 
 
-def option(names: str, help_text: str, panel: str | None = None, metavar: str | None = None) -> Any:
-    """Declare an option: its names, such as `--output -o`, and how help shows it."""
-    shown = help_text.replace("[", "\\[")  # or rich takes it for markup
-    return typer.Option(*names.split(), help=shown, rich_help_panel=panel, metavar=metavar)
+def option(
+    names: str,
+    help_text: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    complete: Callable[[typer.Context], list[str]] | None = None,
+) -> Any:
+    """Declare an option: its names, such as `--output -o`, how help shows it, what a Tab offers."""
+    return typer.Option(
+        *names.split(),
+        help=help_text.replace("[", "\\["),  # or rich takes it for markup
+        rich_help_panel=panel,
+        metavar=metavar,
+        autocompletion=complete,
+    )
 
 
 Json = Annotated[bool, option("--json", "Print JSON, one object per line.", RESULT)]
@@ -85,6 +97,22 @@ def complete_scene(incomplete: str) -> list[tuple[str, str]]:
 
     scenes = [(scene.name, scene.title or "") for scene in catalogue()]
     return scenes + [(title, name) for name, title in scenes if incomplete and title]
+
+
+def complete_field(name: str) -> Callable[[typer.Context], list[str]]:
+    """Make the callback that lists the values of a field that the typed scene takes."""
+
+    def complete(context: typer.Context) -> list[str]:
+        from kling_cli.scenes import find
+
+        # Behind an option that lacks its value, the parser leaves the arguments as they are.
+        typed = context.params["scene"] or " ".join(context.args[:1])
+        try:
+            return list(getattr(find(typed), name))
+        except KlingError:
+            return []
+
+    return complete
 
 
 def complete_task(context: typer.Context) -> list[tuple[str, str]]:
