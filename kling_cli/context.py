@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
@@ -31,6 +32,7 @@ _SANDBOX_URL = "http://sandbox.invalid"
 _SANDBOX_MEDIAN_SECONDS = 3.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Context:
     """What one run works with.
 
@@ -40,30 +42,18 @@ class Context:
         clock: time and randomness.
 
     Attributes:
+        options: of the command; those that are settings win over all other sources.
         stopped: set when a signal ends the run; nothing is submitted from then on.
     """
 
-    def __init__(
-        self,
-        *,
-        stdin: TextIO,
-        stdout: TextIO,
-        stderr: TextIO,
-        environ: Mapping[str, str] = os.environ,
-        clock: Clock | None = None,
-    ) -> None:
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
-        self.environ = environ
-        self.clock = clock or Clock()
-        self.stopped = threading.Event()
-        self._options: Mapping[str, Any] = {}
-        self._clients = threading.local()
-
-    def configure(self, options: Mapping[str, Any]) -> None:
-        """Set the options of the command; those that are settings win over all other sources."""
-        self._options = options
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    clock: Clock = field(default_factory=Clock)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], init=False)
+    stopped: threading.Event = field(default_factory=threading.Event, init=False)
+    _clients: threading.local = field(default_factory=threading.local, init=False)
 
     def close(self) -> None:
         """Close the connections of this thread, and the journal."""
@@ -74,11 +64,8 @@ class Context:
     @cached_property
     def output(self) -> Output:
         """Standard output."""
-        return Output(
-            self.stdout,
-            is_json=self._options.get("json", False),
-            is_styled=can_style(self.stdout, self.environ),
-        )
+        is_styled = can_style(self.stdout, self.environ)
+        return Output(self.stdout, is_json=self.options.get("json", False), is_styled=is_styled)
 
     @cached_property
     def console(self) -> Console:
@@ -88,8 +75,8 @@ class Context:
             environ=self.environ,
             clock=self.clock,
             shares_screen=self.stdout.isatty(),
-            quiet=self._options.get("quiet", False),
-            verbose=self._options.get("verbose", False),
+            quiet=self.options.get("quiet", False),
+            verbose=self.options.get("verbose", False),
         )
 
     @cached_property
@@ -108,7 +95,7 @@ class Context:
         """The settings with all that is wrong with them; doubts are shown."""
         from kling_cli.settings import load
 
-        settings = load(self.environ, flags=self._options)
+        settings = load(self.environ, flags=self.options)
         for warning in settings.warnings:
             self.console.warn(warning)
         return settings

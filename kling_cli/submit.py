@@ -9,6 +9,7 @@ Every run of the same request enters here and goes on from the row that it meets
 
 import secrets
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -127,10 +128,7 @@ class Submission:
     _has_slot: bool = field(default=False, init=False)
     _doubt: KlingError | None = field(default=None, init=False)
     _busy_pause: float = field(default=_BUSY_PAUSE, init=False)
-
-    def __post_init__(self) -> None:
-        """Count the tries from here on."""
-        self._not_sent_pauses = iter(_NOT_SENT_PAUSES)
+    _tries: Iterator[float] = field(default_factory=lambda: iter(_NOT_SENT_PAUSES), init=False)
 
     def run(self) -> Purchase:
         """Go on until the task is accepted, or known from before.
@@ -196,9 +194,7 @@ class Submission:
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
             return same_id  # its own id was given: --new cannot mean yet another one
-        claimed = journal.claim(self._draft(request.external_task_id))
-        if claimed.stage is Stage.CLAIMED:
-            claimed = self._look_first(claimed)
+        claimed = self._claim_as(request.external_task_id)
         name = claimed.external_task_id
         is_named = request.custom_id and name == request.external_task_id
         is_earlier = name not in journal.claimed
@@ -209,13 +205,12 @@ class Submission:
         name = self.request.external_task_id
         if not self.request.custom_id or self.journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
-        claimed = self.journal.claim(self._draft(name), replacing=purchase.external_task_id)
-        return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
+        return self._claim_as(name, replacing=purchase.external_task_id)
 
-    def _draft(self, external_task_id: str) -> Purchase:
+    def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
         request, now = self.request, self.clock.time()
-        return Purchase(
-            external_task_id=external_task_id,
+        wanted = Purchase(
+            external_task_id=name,
             fingerprint=request.fingerprint,
             base_url=request.base_url,
             effect_scene=request.scene,
@@ -225,6 +220,8 @@ class Submission:
             updated_at=now,
             tag=request.tag,
         )
+        claimed = self.journal.claim(wanted, replacing=replacing)
+        return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
     def _look_first(self, claimed: Purchase) -> Purchase:
         """Look up an id that may stand for a task of which this journal knows nothing.
@@ -297,7 +294,7 @@ class Submission:
     def _begin_sending(self, name: str) -> None:
         """Take the durable step from `claimed` to `sending`; an error here stops the POST."""
         tag = self.request.tag
-        if self.stopped.is_set() or self.journal.apply(name, Event.SEND, tag=tag) is None:
+        if self.stopped.is_set() or not self.journal.apply(name, Event.SEND, tag=tag):
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
@@ -336,7 +333,7 @@ class Submission:
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
         """Choose the seconds until the request is sent again; None where it is not."""
         if failure.kind is Kind.NOT_SENT:
-            return next(self._not_sent_pauses, None)
+            return next(self._tries, None)
         if failure.kind is not Kind.BUSY:
             return None
         if failure.retry_after is not None:

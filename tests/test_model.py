@@ -196,9 +196,7 @@ class SteppedJournal(Journal):
         self.world.step()
         return claimed
 
-    def apply(
-        self, external_task_id: str, event: Event, *, tag: str | None = None
-    ) -> Purchase | None:
+    def apply(self, external_task_id: str, event: Event, *, tag: str | None = None) -> bool:
         self.world.step()
         after = super().apply(external_task_id, event, tag=tag)
         self.world.step()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kling_cli.cli import options
+from kling_cli.cli.options import Json, Quiet, Verbose
 from kling_cli.errors import (
     ExitCode,
     Interrupted,
@@ -60,11 +61,7 @@ def describe_config(context: typer.Context) -> None:
 
 @config.command("list")
 def list_settings(
-    context: typer.Context,
-    *,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, *, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """List every setting, its value, and where that comes from.
 
@@ -99,11 +96,7 @@ def list_settings(
 
 @config.command("get")
 def get_setting(
-    context: typer.Context,
-    key: KeyName,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Print the value of one setting, the token masked.
 
@@ -125,8 +118,8 @@ def set_setting(
     key: KeyName,
     value: Value = None,
     *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Store a setting in the settings file.
 
@@ -161,11 +154,7 @@ def set_setting(
 
 @config.command("unset")
 def unset_setting(
-    context: typer.Context,
-    key: KeyName,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Remove a setting from the settings file.
 
@@ -182,12 +171,7 @@ def unset_setting(
 
 
 @config.command("path")
-def show_path(
-    context: typer.Context,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+def show_path(context: typer.Context, *, quiet: Quiet = False, verbose: Verbose = False) -> int:
     """Print the path of the settings file, whether or not it exists.
 
     "$EDITOR" "$(kling config path)"
@@ -205,9 +189,9 @@ def check(
     *,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Check whether the token works, and where.
 

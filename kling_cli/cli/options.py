@@ -84,9 +84,10 @@ def require_command(context: typer.Context) -> None:
 
 def configure(context: typer.Context) -> Context:
     """Configure the run's context by the options of this command."""
-    is_sandbox = context.params.get("sandbox")
     run: Context = context.obj
-    run.configure({**context.params, **({"base_url": "sandbox"} if is_sandbox else {})})
+    run.options = context.params
+    if run.options.get("sandbox"):
+        run.options = {**run.options, "base_url": "sandbox"}
     context.call_on_close(run.close)
     return run
 
