@@ -95,10 +95,7 @@ class Context:
         """The settings with all that is wrong with them; doubts are shown."""
         from kling_cli.settings import load
 
-        settings = load(self.environ, flags=self.options)
-        for warning in settings.warnings:
-            self.console.warn(warning)
-        return settings
+        return load(self.environ, flags=self.options, warn=self.console.warn)
 
     @property
     def base_url(self) -> str:

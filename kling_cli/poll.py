@@ -180,7 +180,7 @@ class Poll:
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
             done = self._done
             return done is not None and self.clock.monotonic() - done >= _RESULT_SECONDS
-        return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
+        return self.purchase.stage.is_final
 
     # What a look has shown
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from kling_cli.errors import Charged, KlingError, UnknownError
-from kling_cli.models import Purchase, Stage, Task, TaskStatus
+from kling_cli.models import Purchase, Stage, Task
 
 # The service deletes a result after 30 days.
 RESULT_LIFE_SECONDS = 30 * 24 * 3600.0
@@ -65,16 +65,16 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
 
 def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
     """Return the purchase after the service has shown its task; a final stage stays."""
-    stage, is_final = purchase.stage, purchase.stage in (Stage.SUCCEED, Stage.FAILED)
-    is_backwards = stage is Stage.PROCESSING and task.status is TaskStatus.SUBMITTED
-    if not is_final and not is_backwards:  # which is shown, not kept
-        stage = Stage(task.status.value)
+    stage = purchase.stage
+    is_backwards = stage is Stage.PROCESSING and task.status is Stage.SUBMITTED
+    if not stage.is_final and not is_backwards:  # which is shown, not kept
+        stage = task.status
     # It has not ended before it was last seen running: with a clock of ours that runs years ahead,
     # the service's own time would turn a fresh result into one that is long deleted.
     is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
     earliest = purchase.updated_at if is_running else 0.0
     finished = None
-    if stage in (Stage.SUCCEED, Stage.FAILED):
+    if stage.is_final:
         finished = purchase.finished_at or max(task.updated_at or now, earliest)
     return replace(
         purchase,

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,11 +81,10 @@ class Token:
         return self._hash(base_url)[:10]
 
     @property
-    def expires(self) -> datetime | None:
-        """When a JWT expires, by its own claim; None for any other token."""
-        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
-            return datetime.fromtimestamp(self._read_claims()["exp"], UTC)
-        return None
+    def expires(self) -> float | None:
+        """When a JWT expires, by its own claim, in seconds since the epoch; None if unknown."""
+        seconds = self._read_claims().get("exp")
+        return seconds if isinstance(seconds, int | float) else None
 
     def _hash(self, text: str) -> str:
         import base64
@@ -216,7 +214,6 @@ class Settings:
     problems: Mapping[str, KlingError]
     file: str
     state_directory: Path | None
-    warnings: list[str]
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
@@ -259,22 +256,21 @@ class Settings:
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
-def load(environ: Mapping[str, str], *, flags: Mapping[str, Any]) -> Settings:
+def load(
+    environ: Mapping[str, str], *, flags: Mapping[str, Any], warn: Callable[[str], None]
+) -> Settings:
     """Resolve every setting but the token; a flag that was not given is None."""
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
     _, content, mode = _read(path) if path else ("", {}, 0)
     stored = {name: str(value) for name, value in content.items()}  # `timeout = 90` needs no quotes
-    warnings = [
-        f"{file}: '{clean(name, limit=40)}' is not a setting."
-        for name in stored
-        if name not in [key.name for key in KEYS]
-    ]
+    for name in sorted(stored.keys() - {key.name for key in KEYS}):
+        warn(f"{file}: '{clean(name, limit=40)}' is not a setting.")
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
-        warnings.append(f"Other users have access to {file}. Close it: {_close(file)}")
+        warn(f"Other users have access to {file}. Close it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
-        warnings.append(f"{TOKEN.environment} is empty, so it counts as not set.")
+        warn(f"{TOKEN.environment} is empty, so it counts as not set.")
     others = [key for key in KEYS if key is not TOKEN]
     values: dict[str, Any] = dict.fromkeys(key.name for key in others)
     sources = dict.fromkeys(values, "default")
@@ -299,7 +295,6 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, Any]) -> Settings:
         problems=problems,
         file=file,
         state_directory=find_directory(environ, STATE_VARIABLE),
-        warnings=warnings,
         environ=environ,
         stored=stored,
     )

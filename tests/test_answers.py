@@ -17,7 +17,7 @@ from kling_cli.api.parse import (
     parse_task,
     validate_result_url,
 )
-from kling_cli.models import Task, TaskStatus
+from kling_cli.models import Stage, Task
 
 CLIP = "https://clips.example/a.mp4"
 COPY = "https://relay.example/copy.mp4"
@@ -58,22 +58,22 @@ def read(body: object) -> Task:
 def test_an_envelope_status_is_no_verdict() -> None:
     """The word around a task is about the exchange; an id without one was accepted."""
     task = read({"status": "success", "data": {"task_id": "5"}})
-    assert (task.status, task.word) == (TaskStatus.SUBMITTED, "")
+    assert (task.status, task.word) == (Stage.SUBMITTED, "")
 
 
 @pytest.mark.parametrize(
     ("words", "status", "ending"),
     [
-        ("SUBMITTED queued NOT_START pending", TaskStatus.SUBMITTED, None),
-        ("in-progress In_Progress generating Running", TaskStatus.PROCESSING, None),
-        ("SUCCESS done finished", TaskStatus.SUCCEED, None),
-        ("Fail", TaskStatus.FAILED, None),
-        ("canceled CANCELLED", TaskStatus.FAILED, "cancelled"),
-        ("Expired", TaskStatus.FAILED, "expired"),
-        ("paused", TaskStatus.PROCESSING, None),
+        ("SUBMITTED queued NOT_START pending", Stage.SUBMITTED, None),
+        ("in-progress In_Progress generating Running", Stage.PROCESSING, None),
+        ("SUCCESS done finished", Stage.SUCCEED, None),
+        ("Fail", Stage.FAILED, None),
+        ("canceled CANCELLED", Stage.FAILED, "cancelled"),
+        ("Expired", Stage.FAILED, "expired"),
+        ("paused", Stage.PROCESSING, None),
     ],
 )
-def test_synonyms_are_understood(words: str, status: TaskStatus, ending: str | None) -> None:
+def test_synonyms_are_understood(words: str, status: Stage, ending: str | None) -> None:
     """Status words count in any case, and an unknown one is no verdict (faults 37, 44)."""
     for word in words.split():
         task = read(wrap({"task_id": "1", "task_status": word}))
@@ -84,18 +84,18 @@ def test_synonyms_are_understood(words: str, status: TaskStatus, ending: str | N
 @pytest.mark.parametrize(
     ("outer", "inner", "status"),
     [
-        ("IN_PROGRESS", finish(), TaskStatus.SUCCEED),
-        ("FAILURE", finish(), TaskStatus.SUCCEED),
-        ("FAILURE", {"task_id": "1", "task_status": "processing"}, TaskStatus.FAILED),
-        ("SUCCESS", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
-        ("SUCCESS", {"task_id": "1", "task_status": "failed"}, TaskStatus.FAILED),
-        ("SUCCESS", finish(task_status="odd"), TaskStatus.SUCCEED),
-        ("QUEUED", {}, TaskStatus.SUBMITTED),
-        ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
+        ("IN_PROGRESS", finish(), Stage.SUCCEED),
+        ("FAILURE", finish(), Stage.SUCCEED),
+        ("FAILURE", {"task_id": "1", "task_status": "processing"}, Stage.FAILED),
+        ("SUCCESS", {"task_id": "1", "task_status": "processing"}, Stage.PROCESSING),
+        ("SUCCESS", {"task_id": "1", "task_status": "failed"}, Stage.FAILED),
+        ("SUCCESS", finish(task_status="odd"), Stage.SUCCEED),
+        ("QUEUED", {}, Stage.SUBMITTED),
+        ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, Stage.PROCESSING),
     ],
 )
 def test_relay_and_service_may_disagree(
-    outer: str, inner: dict[str, object], status: TaskStatus
+    outer: str, inner: dict[str, object], status: Stage
 ) -> None:
     """The service's verdict counts; the relay's failure ends what the service has running."""
     assert read(relay(outer, inner)).status is status

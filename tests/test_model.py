@@ -28,7 +28,7 @@ from kling_cli.errors import (
     UnreachableError,
 )
 from kling_cli.journal import Journal
-from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task, TaskStatus
+from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task
 from kling_cli.purchase import Event, Resume
 from kling_cli.submit import Submission
 
@@ -177,7 +177,7 @@ class PlayedService:
 
     @staticmethod
     def _show(name: str) -> Task:
-        return Task(task_id=f"task-{name}", external_task_id=name, status=TaskStatus.SUBMITTED)
+        return Task(task_id=f"task-{name}", external_task_id=name, status=Stage.SUBMITTED)
 
 
 class SteppedJournal(Journal):

@@ -432,7 +432,7 @@ def test_every_text_that_is_stored_is_read_back_the_same(
             continue
         expected[key] = text.strip()
     environ = {"KLING_CONFIG_DIR": str(file.parent), "KLING_STATE_DIR": str(file.parent)}
-    found = load(environ, flags={})
+    found = load(environ, flags={}, warn=pytest.fail)
     assert {"output": found.output, "model": found.model} == expected
 
 

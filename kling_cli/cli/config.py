@@ -214,11 +214,10 @@ def check(
     accepted = None if error else True
     if isinstance(error, SetupError) and error.http_status:
         accepted = False  # by an answer: of a token that is missing nobody was asked
-    token = expires = None
+    token = None
     with suppress(KlingError):
         token = run.token
-    if token and token.expires:
-        expires = format_time(token.expires.timestamp())
+    expires = format_time(token.expires) if token else None
     exit_code = error.exit_code if error else ExitCode.OK
     base_url_source = settings.sources["base_url"]
     if error:
