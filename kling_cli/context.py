@@ -81,18 +81,7 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force.
-
-        Raises:
-            KlingError: one of them cannot be used, wherever it comes from.
-        """
-        for problem in self.any_settings.problems.values():
-            raise problem
-        return self.any_settings
-
-    @cached_property
-    def any_settings(self) -> "Settings":
-        """The settings with all that is wrong with them; doubts are shown."""
+        """The settings in force; doubts about them are shown."""
         from kling_cli.settings import load
 
         return load(self.environ, flags=self.options, warn=self.console.warn)

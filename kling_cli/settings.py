@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
+from kling_cli.errors import LocalError, SetupError, UsageError
 from kling_cli.text import clean, parse_duration, without_query
 
 CONFIG_VARIABLE = "KLING_CONFIG_DIR"
@@ -201,8 +201,7 @@ def find_key(name: str) -> Key:
 class Settings:
     """The settings of one run; `timeout` is a duration as the user wrote it.
 
-    By the name of a setting, `sources` has the flag, variable or file that it comes from, and
-    `problems` what is wrong with it; its value is None then.
+    `sources` has the flag, variable or file that each comes from, by the name of the setting.
     """
 
     base_url: str
@@ -211,7 +210,6 @@ class Settings:
     jobs: int
     output: str | None
     sources: Mapping[str, str]
-    problems: Mapping[str, KlingError]
     file: str
     state_directory: Path | None
     environ: Mapping[str, str] = field(repr=False)
@@ -259,7 +257,11 @@ class Settings:
 def load(
     environ: Mapping[str, str], *, flags: Mapping[str, Any], warn: Callable[[str], None]
 ) -> Settings:
-    """Resolve every setting but the token; a flag that was not given is None."""
+    """Resolve every setting but the token; a flag that was not given is None.
+
+    Raises:
+        KlingError: one of them cannot be used, wherever it comes from.
+    """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
@@ -274,7 +276,6 @@ def load(
     others = [key for key in KEYS if key is not TOKEN]
     values: dict[str, Any] = dict.fromkeys(key.name for key in others)
     sources = dict.fromkeys(values, "default")
-    problems: dict[str, KlingError] = {}
     for key in others:
         for text, source in (
             (flags.get(key.name), key.flag),
@@ -283,16 +284,11 @@ def load(
             (key.default_text or None, "default"),
         ):
             if text is not None:
-                sources[key.name] = source
-                try:
-                    values[key.name] = _parse(key, text, source)
-                except KlingError as error:
-                    problems[key.name] = error
+                values[key.name], sources[key.name] = _parse(key, text, source), source
                 break
     return Settings(
         **values,
         sources=sources,
-        problems=problems,
         file=file,
         state_directory=find_directory(environ, STATE_VARIABLE),
         environ=environ,
@@ -354,20 +350,40 @@ def require_home(directory: Path | None) -> Path:
     return directory
 
 
-def store(path: Path, name: str, text: str) -> None:
-    """Store one setting in the file; of two writers the last one wins."""
-    key = find_key(name)
-    value = _parse(key, text, _INPUT)
-    _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
+def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, object]]:
+    """Store or remove one setting, and leave the other lines of the file as the user wrote them.
 
+    Args:
+        path: the file; of two writers the last one wins.
+        name: of the setting; one that is unknown can only be removed.
+        text: its value; None removes it.
 
-def remove(path: Path, name: str) -> str:
-    """Remove one setting from the file, also an unknown one; return its name."""
-    _, values, _ = _read(path)
-    name = name if name in values else find_key(name).name
-    if name in values:
-        _change(path, name, None)
-    return name
+    Returns:
+        The name of the setting, and all that the file holds now.
+    """
+    import json
+    import tomllib
+
+    before, values, _ = _read(path)
+    lines = before.removesuffix("\n").split("\n") if before else []
+    if text is not None or name not in values:
+        name = find_key(name).name
+    values.pop(name, None)
+    lines = [line for line in lines if line.partition("=")[0].strip() != name]
+    if text is not None:
+        value = _parse(find_key(name), text, _INPUT)
+        values[name] = value.reveal() if isinstance(value, Token) else text.strip()
+        # JSON spells a text as TOML does, but for DEL.
+        spelled = json.dumps(values[name], ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{name} = {spelled}")
+    content = "".join(f"{line}\n" for line in lines)
+    with suppress(ValueError):
+        if tomllib.loads(content) == values:
+            if content != before:
+                _write(path, content.encode())
+            return name, values
+    # There is a table at its end, a value over several lines, or no such text in UTF-8.
+    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
 
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
@@ -395,28 +411,6 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         # The line itself may hold the token, and so may the error's own words.
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
         raise _refuse(file, reason.rstrip()) from None
-
-
-def _change(path: Path, name: str, value: str | None) -> None:
-    """Change one line of the file, or take it away, and leave the others as the user wrote them."""
-    import json
-    import tomllib
-
-    text, values, _ = _read(path)
-    lines = text.removesuffix("\n").split("\n") if text else []
-    lines = [line for line in lines if line.partition("=")[0].strip() != name]
-    values.pop(name, None)
-    if value is not None:
-        # JSON spells a text as TOML does, but for DEL.
-        spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        lines.append(f"{name} = {spelled}")
-        values[name] = value
-    content = "".join(f"{line}\n" for line in lines)
-    with suppress(ValueError):
-        if tomllib.loads(content) == values:
-            return _write(path, content.encode())
-    # There is a table at its end, a value over several lines, or no such text in UTF-8.
-    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
 
 
 def _write(path: Path, content: bytes) -> None:

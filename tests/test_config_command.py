@@ -37,7 +37,7 @@ def test_every_setting_is_listed_with_its_source(
     assert lines[0] == f"token\t{MASKED}\tKLING_TOKEN"
     records = kling("config", "list", "--json").records
     assert [record["key"] for record in records] == [line.split("\t")[0] for line in lines]
-    model = {"key": "model", "value": None, "source": "default", "problem": None}
+    model = {"key": "model", "value": None, "source": "default"}
     assert records[2] == {"schema": "kling/1", **model}
     assert kling("config", "get", "base-url").out == "https://api.gpt.ge/kling\n"
     monkeypatch.delenv("KLING_TOKEN")
@@ -166,19 +166,15 @@ def test_a_question_can_be_left(file: Path, setting: str, key: str) -> None:
     assert not file.exists()
 
 
-def test_a_terminal_shows_tables(file: Path) -> None:
-    """On a terminal the settings stand in columns; what is wrong with one has a line of its own."""
-    file.parent.mkdir()
-    file.write_text('jobs = "many"\n')
-    with Terminal("config", "list", columns=200) as terminal:
-        assert terminal.finish() == 4
-        problem, header, *rows = terminal.lines
-        assert problem == f"✗ {file}: jobs must be a whole number from 1 to 64. It is 'many'."
+def test_a_terminal_shows_tables() -> None:
+    """On a terminal settings and check stand in columns."""
+    with Terminal("config", "list") as terminal:
+        assert terminal.finish() == 0
+        header, *rows = terminal.lines
         assert header.split() == ["SETTING", "VALUE", "SOURCE"]
         assert {row.index("default") for row in rows if "default" in row} == {
             header.index("SOURCE")
         }
-    file.unlink()
     with Terminal("config", "check", "--sandbox") as terminal:
         assert terminal.finish() == 0
         assert terminal.lines[-4:] == [

@@ -68,30 +68,21 @@ def list_settings(
     kling config list
     kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    Each line: key, value, source, with tabs between. What comes first counts:
-    option, environment, file, default. The token shows only its last four
-    characters. What cannot be used has its problem as the source, and makes the
-    exit code 4.
+    In a pipe each line has key, value and source, with tabs between. What comes
+    first counts: option, environment, file, default. The token shows only its
+    last four characters.
     """
     from kling_cli.settings import KEYS
 
     run = options.configure(context)
-    code = ExitCode.OK
-    shown, plain = [], []
-    for key in KEYS:
-        value, source, error = _describe(run, key)
-        problem = error.message if error else None
-        shown.append((key.name, value or "", source or ""))
-        plain.append((key.name, value or "", problem or source or ""))
-        if json:
-            record = {"key": key.name, "value": value, "source": source, "problem": problem}
-            run.output.record(record)
-        if error:
-            code = error.exit_code
-            run.console.error(error)
-    if not json:
-        run.output.table(("SETTING", "VALUE", "SOURCE"), shown, plain)
-    return code
+    found = [(key.name, *_describe(run, key)) for key in KEYS]
+    if json:
+        for name, value, source in found:
+            run.output.record({"key": name, "value": value, "source": source})
+    else:
+        rows = [(name, value or "", source or "") for name, value, source in found]
+        run.output.table(("SETTING", "VALUE", "SOURCE"), rows, rows)
+    return 0
 
 
 @config.command("get")
@@ -105,9 +96,7 @@ def get_setting(
     from kling_cli.settings import find_key
 
     run = options.configure(context)
-    value, _, error = _describe(run, find_key(key))
-    if error:
-        raise error
+    value, _ = _describe(run, find_key(key))
     run.output.line(value or "")
     return 0
 
@@ -132,10 +121,10 @@ def set_setting(
     The stored token is sent to the stored base_url alone, and you are told
     whether the service there accepts it.
     """
-    from kling_cli.settings import TOKEN, find_config_file, find_key, store
+    from kling_cli.settings import TOKEN, find_key
 
     run = options.configure(context)
-    path, found = find_config_file(run.environ), find_key(key)
+    found = find_key(key)
     if found is TOKEN and value:
         raise UsageError(
             "token_in_arguments",
@@ -144,11 +133,9 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    store(path, found.name, " ".join(value) if value else _ask(run, found))
-    run.console.info(f"{found.name} stored in {clean(str(path))}.")
+    _change(run, key, " ".join(value) if value else _ask(run, found))
     if found is TOKEN:
         _check_stored_token(run)
-    _warn_of_moved_token(run, found.name)
     return 0
 
 
@@ -160,13 +147,7 @@ def unset_setting(
 
     kling config unset token
     """
-    from kling_cli.settings import find_config_file, remove
-
-    run = options.configure(context)
-    path = find_config_file(run.environ)
-    name = remove(path, key)
-    run.console.info(f"{name} is not set in {clean(str(path))}.")
-    _warn_of_moved_token(run, name)
+    _change(options.configure(context), key, None)
     return 0
 
 
@@ -250,20 +231,19 @@ def check(
     return exit_code
 
 
-def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None, KlingError | None]:
-    """Find the value of a setting, the token masked, its source, and what is wrong with it."""
+def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
+    """Find the value of a setting, the token masked, and its source."""
     from kling_cli.settings import TOKEN
 
-    settings = run.any_settings
     if key is not TOKEN:
-        value = getattr(settings, key.name)
-        shown = None if value is None else clean(str(value))
-        return shown, settings.sources[key.name], settings.problems.get(key.name)
+        value = getattr(run.settings, key.name)
+        return None if value is None else clean(str(value)), run.settings.sources[key.name]
     try:
-        token = settings.find_token(settings.read_token())
-        return token.masked, token.source, None
+        return run.token.masked, run.token.source
     except SetupError as error:
-        return None, None, None if error.code == "token_missing" else error
+        if error.code != "token_missing":
+            raise
+        return None, None
 
 
 def _ask(run: "Context", key: "Key") -> str:
@@ -288,15 +268,23 @@ def _ask(run: "Context", key: "Key") -> str:
         raise StoppedError("Stopped. Nothing was changed.", exit_code=code) from None
 
 
-def _warn_of_moved_token(run: "Context", changed: str) -> None:
-    """Warn that the stored token, if there is one, goes to another base URL from now on."""
-    from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, SANDBOX, TOKEN
+def _change(run: "Context", key: str, text: str | None) -> None:
+    """Store or remove a setting, and warn where the stored token goes elsewhere from now on."""
+    from kling_cli.settings import (
+        BASE_URL,
+        DEFAULT_BASE_URL,
+        SANDBOX,
+        TOKEN,
+        change,
+        find_config_file,
+    )
 
-    if changed != BASE_URL.name:
-        return
-    stored = run.any_settings.stored
+    path = find_config_file(run.environ)
+    name, stored = change(path, key, text)
+    done = "is not set" if text is None else "stored"
+    run.console.info(f"{name} {done} in {clean(str(path))}.")
     base_url = stored.get(BASE_URL.name, DEFAULT_BASE_URL)
-    if TOKEN.name in stored and base_url != SANDBOX:
+    if name == BASE_URL.name and TOKEN.name in stored and base_url != SANDBOX:
         run.console.warn(
             f"The stored token will now be sent to {base_url}. "
             "If it is not for that service: kling config set token"
