@@ -108,8 +108,9 @@ class Context:
     def journal(self) -> "Journal":
         """What this machine bought."""
         from kling_cli.journal import open_journal
+        from kling_cli.settings import STATE_VARIABLE, find_directory
 
-        directory = self.settings.state_directory
+        directory = find_directory(self.environ, STATE_VARIABLE)
         return open_journal(directory, now=self.clock.time, warn=self.console.warn)
 
     @cached_property
@@ -127,9 +128,9 @@ class Context:
     def sandbox(self) -> "WSGIApplication":
         """The embedded service."""
         from kling_cli.sandbox.app import Sandbox
-        from kling_cli.settings import require_home
+        from kling_cli.settings import STATE_VARIABLE, find_directory, require_home
 
-        directory = require_home(self.settings.state_directory)
+        directory = require_home(find_directory(self.environ, STATE_VARIABLE))
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 

@@ -43,10 +43,10 @@ class Event(StrEnum):
 class Step(StrEnum):
     """What a run does next about a purchase; `renew` buys again after a failed or expired one."""
 
-    SEND = "send"
-    FIND = "find"
-    WAIT = "wait"
-    ANSWER = "answer"
+    SEND = "buy"
+    FIND = "look"
+    WAIT = "resume"
+    ANSWER = "reuse"
     RENEW = "renew"
 
 

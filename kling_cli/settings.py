@@ -211,7 +211,6 @@ class Settings:
     output: str | None
     sources: Mapping[str, str]
     file: str
-    state_directory: Path | None
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
@@ -290,7 +289,6 @@ def load(
         **values,
         sources=sources,
         file=file,
-        state_directory=find_directory(environ, STATE_VARIABLE),
         environ=environ,
         stored=stored,
     )

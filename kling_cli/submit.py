@@ -48,8 +48,6 @@ _LONGEST_RETRY_AFTER = 120.0
 # A task takes minutes; checking for a free slot more often would cost more than it gains.
 _SLOT_PAUSE = 0.25
 
-_PLANS = {Step.FIND: "look", Step.WAIT: "resume", Step.ANSWER: "reuse"}
-
 
 class Plan(NamedTuple):
     """What a run would do about a request: `buy`, `resume`, `reuse` or `look`.
@@ -89,7 +87,7 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
     step = Step.RENEW if request.new and not is_named else next_step(known, now=now)
     if step is Step.RENEW:
         return Plan("buy", name if request.custom_id and not is_named else None)
-    return Plan(_PLANS[step], known.external_task_id, known)
+    return Plan(step.value, known.external_task_id, known)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -131,7 +131,7 @@ def test_a_duration_is_read_as_people_write_it(
 def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that changes with the working directory would buy twice."""
     monkeypatch.setenv("KLING_STATE_DIR", "he\nre")
-    run = kling("config", "list", "--json")
+    run = kling("effect", "squish", PHOTO, "--sandbox", "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
     expected = "KLING_STATE_DIR: must be an absolute path. It is 'he re'."
     assert run.json["error"]["message"] == expected

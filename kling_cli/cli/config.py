@@ -1,7 +1,6 @@
 """The commands `kling config ...`."""
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -190,19 +189,19 @@ def check(
     Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
     """
     run = options.configure(context)
-    settings = run.settings
-    error = _check_token(run)
+    settings, base_url_source = run.settings, run.settings.sources["base_url"]
+    token = error = None
+    try:
+        token = run.token
+        _check_token(run)
+    except KlingError as caught:
+        error = caught
+        run.console.error(error)
+    exit_code = error.exit_code if error else ExitCode.OK
+    expires = format_time(token.expires) if token else None
     accepted = None if error else True
     if isinstance(error, SetupError) and error.http_status:
         accepted = False  # by an answer: of a token that is missing nobody was asked
-    token = None
-    with suppress(KlingError):
-        token = run.token
-    expires = format_time(token.expires) if token else None
-    exit_code = error.exit_code if error else ExitCode.OK
-    base_url_source = settings.sources["base_url"]
-    if error:
-        run.console.error(error)
     if json:
         run.output.record(
             {
@@ -298,32 +297,31 @@ def _check_stored_token(run: "Context") -> None:
     others = (TOKEN.environment, TOKEN_FILE_VARIABLE, BASE_URL.environment)
     run.environ = {name: text for name, text in run.environ.items() if name not in others}
     try:
-        if run.settings.is_sandbox:
-            return
-        error = _check_token(run)
-    except KlingError as reason:
-        error = reason
-    if error:
+        if not run.settings.is_sandbox:
+            _check_token(run)
+            run.console.info(f"{run.settings.base_url} accepts it.")
+    except KlingError as error:
         run.console.warn(error.message)
-    else:
-        run.console.info(f"{run.settings.base_url} accepts it.")
 
 
-def _check_token(run: "Context") -> KlingError | None:
-    """Ask for a task that cannot exist: a service that says so has accepted the token."""
+def _check_token(run: "Context") -> None:
+    """Ask for a task that cannot exist: a service that says so has accepted the token.
+
+    Raises:
+        SetupError: the token is refused; with an HTTP status if it was the service that refused it.
+        UnreachableError: nobody knows.
+    """
     from kling_cli.api.errors import ApiError, Kind
 
     try:
         run.client(run.base_url).get_task(_NO_TASK, seconds=math.inf)
-    except KlingError as error:
-        return error  # nobody was asked
     except ApiError as failure:
         if failure.kind is Kind.AUTH:
-            return failure.error
+            raise failure.error from None
         if failure.kind is not Kind.NOT_FOUND:
             source = run.settings.sources["base_url"]
             message = f"Could not check the token. {failure.error.message}"
             hint = f"Is the base URL right? It is {run.settings.base_url} (from {source})."
             hint = failure.error.hint or hint
-            return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
-    return None
+            cause = failure.error
+            raise UnreachableError("unreachable", message, hint=hint, cause=cause) from None
