@@ -194,7 +194,7 @@ def test_a_resize_is_followed() -> None:
         terminal.resize(30)
         terminal.wait_for("…")
         assert terminal.finish() == 0
-    assert re.search(rb"file:///[^\s\x1b]+/sandbox/clip\.mp4\r\n", terminal.raw)
+    assert re.search(rb"file:///[^\s\x1b]+/state/sandbox\.mp4\r\n", terminal.raw)
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "dumb"}])
