@@ -155,17 +155,19 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         token_source: where the token came from, such as `KLING_TOKEN`; never the token.
     """
     body = get_object(reply.body)
+    task = parse_task(body)
+    has_failed = body.get("success") is False or (task is None and body.get("error"))
+    is_success = reply.status in _SUCCESSES and _parse_code(body.get("code")) is None
+    if body and is_success and not has_failed:
+        return None
     code, message, request_id = _parse_words(body)
     is_page = not body and reply.text.startswith("<")
     if not body:
         title = _TITLE.search(reply.text)
         shown = title[1] if title else re.sub(r"<[^>]*>", " ", reply.text)
         message = clean(" ".join(shown.split()), limit=200)
-    elif reply.status in _SUCCESSES and _parse_code(body.get("code")) is None:
-        return None
     # The words of a page, which anybody on the way may have written, decide nothing.
     name = _classify(reply.status, code, f"{code} {message}" if body else "", is_page=is_page)
-    task = parse_task(body)
     is_verdict = _KINDS[name] in (Kind.REFUSED, Kind.AUTH, Kind.BUSY)
     if is_verdict and task is not None and task.task_id is not None:
         name = "bad_response"  # a refusal that contains a task contradicts itself
