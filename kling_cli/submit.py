@@ -202,6 +202,7 @@ class Submission:
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
+        """Claim the request under an id, in place of an earlier purchase if there is one."""
         request, now = self.request, self.clock.time()
         wanted = Purchase(
             external_task_id=name,
