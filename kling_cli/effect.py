@@ -104,7 +104,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = output.format_nothing
     # Nothing is sent, so one worker is enough and keeps the order.
-    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
+    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs
     context.console.scene = scene.name
     resume = "Run the same command again to resume. Nothing is bought twice."
     if options.new:
@@ -216,10 +216,10 @@ class _Effect:
     def _find_doubts(self) -> tuple[str, ...]:
         """Find reasons not to buy: an ended scene, or a token that expires during the wait."""
         context = self.context
-        host = urlsplit(context.settings.base_url.value).hostname or ""
+        host = urlsplit(context.settings.base_url).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
         doubts = [end] if end else []
-        expires = context.token.expires.timestamp() if context.token.expires else math.inf
+        expires = context.token.expires or math.inf
         left = expires - context.clock.time()
         if left < context.deadline() - context.clock.monotonic():
             when = f"{'expires' if left > 0 else 'expired'} at {format_time(expires)}"
@@ -250,7 +250,7 @@ class _Effect:
             if options.dry_run:
                 return self._describe(request)
             submission = Submission(
-                request,
+                request=request,
                 journal=context.journal,
                 client=context.client(request.base_url),
                 clock=context.clock,
@@ -258,6 +258,7 @@ class _Effect:
                 row=row,
                 deadline=deadline,
                 stopped=context.stopped,
+                resume=context.resume,
             )
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
@@ -284,7 +285,7 @@ class _Effect:
         if poll:
             purchase = poll.purchase
         elif submission and error:
-            purchase = submission.find_doubtful()
+            purchase = submission.stop()
         return TaskResult(
             purchase=purchase,
             error=error,
@@ -422,7 +423,7 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
         raise UsageError("usage", f"{scene.name} takes one picture. Remove --pair.")
     if options.open:
         runner.check_open(tasks)
-    if options.no_wait and context.settings.output.source == "--output":
+    if options.no_wait and context.settings.sources["output"] == "--output":
         message = "--no-wait and --output exclude each other: there is no video to save yet."
         raise UsageError("usage", message, hint="Save the video later: kling wait TASK -o FILE")
     name = options.external_task_id
@@ -447,12 +448,12 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
     """Choose the fields of the input: older scenes take some, newer ones none."""
-    model = context.settings.model
+    model, model_source = context.settings.model, context.settings.sources["model"]
     # A model from the settings is for scenes that take one; a flag is for this scene.
-    is_meant = scene.models or model.source == "--model"
+    is_meant = scene.models or model_source == "--model"
     fields = {}
     for name, value, allowed, source in (
-        ("model", model.value if is_meant else None, scene.models, model.source),
+        ("model", model if is_meant else None, scene.models, model_source),
         ("mode", options.mode, scene.modes, "--mode"),
         # The documented type is a string.
         ("duration", options.duration, scene.durations, "--duration"),

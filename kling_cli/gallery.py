@@ -21,6 +21,7 @@ from urllib.request import url2pathname
 from kling_cli.errors import InputError, LocalError
 from kling_cli.models import Purchase, Stage
 from kling_cli.poll import check_result
+from kling_cli.purchase import Resume
 from kling_cli.scenes import catalogue
 from kling_cli.text import (
     clean,
@@ -149,7 +150,7 @@ def _render_card(
     directory: Path,
     now: float,
 ) -> str:
-    error = check_result(purchase, now=now)
+    error = check_result(purchase, Resume(), now=now)
     locations = files or [video.url for video in purchase.videos if not error]
     links = [(_link(location, directory), _shorten(location)) for location in locations]
     clips = [_fill("clip", link_html=link, name=name) for link, name in links]

@@ -10,23 +10,8 @@ from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.text import without_query
 
 
-class TaskStatus(StrEnum):
-    """The service's four task statuses, and `unknown` for a submission without a response."""
-
-    SUBMITTED = "submitted"
-    PROCESSING = "processing"
-    SUCCEED = "succeed"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the service has ended the task."""
-        return self in (TaskStatus.SUCCEED, TaskStatus.FAILED)
-
-
 class Stage(StrEnum):
-    """The stage of a purchase; the last four are the service's own statuses."""
+    """How far a purchase has come; the last four are the service's own words for a task."""
 
     CLAIMED = "claimed"
     SENDING = "sending"
@@ -35,6 +20,11 @@ class Stage(StrEnum):
     PROCESSING = "processing"
     SUCCEED = "succeed"
     FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the service has ended the task."""
+        return self in (Stage.SUCCEED, Stage.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +53,7 @@ class Task:
     """
 
     task_id: str | None
-    status: TaskStatus
+    status: Stage
     external_task_id: str | None = None
     word: str = ""
     message: str = ""
@@ -201,9 +191,9 @@ class Purchase:
         return self.stage not in (Stage.CLAIMED, Stage.SENDING, Stage.UNKNOWN)
 
     @property
-    def status(self) -> TaskStatus:
-        """The status in the service's words."""
-        return TaskStatus(self.stage.value) if self.is_seen else TaskStatus.UNKNOWN
+    def status(self) -> Stage:
+        """The status as users see it."""
+        return self.stage if self.is_seen else Stage.UNKNOWN
 
     @property
     def is_sandbox(self) -> bool:

@@ -27,7 +27,7 @@ from kling_cli.errors import (
 )
 from kling_cli.journal import Journal
 from kling_cli.models import Purchase, Stage, Task
-from kling_cli.purchase import get_charged, is_expired, make_unknown, observe, wait_command
+from kling_cli.purchase import Resume, get_charged, is_expired, make_unknown, observe
 from kling_cli.text import clean, end_sentence, without_query
 
 PRIOR_MEDIAN_SECONDS = 120.0
@@ -93,6 +93,7 @@ class Poll:
         deadline: in the clock's monotonic seconds.
         schedule: when the task is likely to end.
         row: shows every check.
+        resume: names the command that goes on.
     """
 
     purchase: Purchase
@@ -102,6 +103,7 @@ class Poll:
     deadline: float
     schedule: Schedule
     row: Row
+    resume: Resume
     _task: Task | None = field(default=None, init=False)
     _result_due: float = field(default=math.inf, init=False)
     _failures: int = field(default=0, init=False)
@@ -128,7 +130,7 @@ class Poll:
             age = self.clock.time() - (self.purchase.finished_at or 0.0)
             is_done = self.purchase.stage is Stage.SUCCEED
             if is_done and not self.purchase.videos and age < _RESULT_SECONDS:
-                raise _pending(self.purchase, is_kept=self.journal.is_kept)
+                raise _pending(self.purchase, self.resume)
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
@@ -161,7 +163,7 @@ class Poll:
             if is_late and not self._is_over:
                 if failure is not None and not self.purchase.is_seen:
                     raise self._failed_look(failure)
-                raise _pending(self.purchase, is_kept=self.journal.is_kept)
+                raise _pending(self.purchase, self.resume)
             pause = self._choose_pause((failure and failure.retry_after) or 0.0)
         self._check()
 
@@ -177,7 +179,7 @@ class Poll:
         """Whether it has failed, has its video, or succeeded a minute ago without one."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
             return self.clock.monotonic() >= self._result_due
-        return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
+        return self.purchase.stage.is_final
 
     # What a look has shown
 
@@ -232,8 +234,7 @@ class Poll:
 
     def _check(self) -> None:
         purchase = self.purchase
-        is_kept = self.journal.is_kept
-        error = check_result(purchase, now=self.clock.time(), task=self._task, is_kept=is_kept)
+        error = check_result(purchase, self.resume, now=self.clock.time(), task=self._task)
         if error is not None:
             raise error
         is_plain = any(is_plain_http(video.url) for video in purchase.videos)
@@ -243,7 +244,7 @@ class Poll:
     def _failed_look(self, failure: ApiError) -> KlingError:
         """Create the error for a failed check that ends the wait."""
         purchase, error = self.purchase, failure.error
-        hint = wait_command(purchase, is_kept=self.journal.is_kept)
+        hint = self.resume.command(purchase)
         if failure.kind is not Kind.NOT_FOUND:
             silence = self.clock.monotonic() - self._last_answer
             message = end_sentence(error.message)
@@ -260,31 +261,31 @@ class Poll:
             hint = "Check the id, the base URL and the token."
             return RefusedError(code, f"{message}.", hint=hint, cause=error)
         if not purchase.is_seen:
-            return _unknown(purchase, is_kept=self.journal.is_kept, cause=error)
+            return _unknown(purchase, self.resume, cause=error)
         message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
         return UnknownError(
-            code, message, hint=f"{hint} checks again.", charged=charged, cause=error
+            code, message, hint=f"{hint} looks again.", charged=charged, cause=error
         )
 
 
 def check_result(
-    purchase: Purchase, *, now: float, task: Task | None = None, is_kept: bool = True
+    purchase: Purchase, resume: Resume, *, now: float, task: Task | None = None
 ) -> KlingError | None:
-    """Check a task as last seen; None if its videos can be used.
+    """Check a task as last seen; None where its videos can be used.
 
     Args:
         purchase: the task.
+        resume: names the command that goes on.
         now: seconds since the epoch.
-        task: the last response, which may contain more than the journal keeps.
-        is_kept: whether it is in a journal.
+        task: the last answer about it, which may say more than the journal keeps.
     """
     if not purchase.is_seen:
-        return _unknown(purchase, is_kept=is_kept)
+        return _unknown(purchase, resume)
     if purchase.stage is Stage.FAILED:
         return _failed(purchase, task)
     if purchase.stage is not Stage.SUCCEED:
-        return _pending(purchase, is_kept=is_kept)
+        return _pending(purchase, resume)
     name = purchase.name
     urls = [video.url for video in purchase.videos]
     unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
@@ -292,12 +293,12 @@ def check_result(
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
-        code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} checks again."
+        code, hint = "result_missing", f"{resume.command(purchase)} looks again."
         message = f"Task {name} succeeded, but the service returned no video."
     elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
         shown = without_query(unusable[0])
-        message = f"Task {name} succeeded, but its video URL is not a plain https address: {shown}"
+        message = f"Task {name} is done, but its video's URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
@@ -305,17 +306,19 @@ def check_result(
     return RefusedError(code, message, hint=hint, charged=charged, request_id=request_id)
 
 
-def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
+def _pending(purchase: Purchase, resume: Resume) -> PendingError:
     message = f"Task {purchase.name} {_goes_on(purchase)}."
-    hint = wait_command(purchase, is_kept=is_kept)
-    return PendingError("pending", message, hint=hint, charged=get_charged(purchase))
+    hint, charged = resume.command(purchase), get_charged(purchase)
+    return PendingError("pending", message, hint=hint, charged=charged)
 
 
-def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
+def _unknown(
+    purchase: Purchase, resume: Resume, *, cause: KlingError | None = None
+) -> UnknownError:
     shown = ", and the service has no such task" if cause else ""
     message = f"its submission got no usable response{shown}."
     message = f"{purchase.name} may or may not have been accepted: {message}"
-    return make_unknown(purchase, message, is_kept=is_kept, cause=cause)
+    return make_unknown(purchase, message, resume, cause=cause)
 
 
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:

@@ -26,7 +26,7 @@ from kling_cli.errors import (
 )
 from kling_cli.models import Purchase, Stage, TaskResult
 from kling_cli.output import FormatRows, format_result
-from kling_cli.purchase import get_charged, wait_command
+from kling_cli.purchase import Resume, get_charged
 from kling_cli.text import format_costs, format_units
 
 if TYPE_CHECKING:
@@ -239,8 +239,7 @@ class _Report:
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
                 if job.result is None:
-                    is_kept = context.journal.is_kept
-                    fate, error = _stopped(job, purchase, code, is_kept=is_kept)
+                    fate, error = _stopped(job, purchase, code, context.resume)
                     fates[fate] += 1
                     job.result = TaskResult(purchase=purchase, error=error)
                 self.print(job)
@@ -254,7 +253,7 @@ class _Report:
         """Summarize a run of several jobs in one line."""
         if self.is_single or self.is_status:
             return ""
-        place = f" in {Path(self.context.settings.output.value or '')}/"
+        place = f" in {Path(self.context.settings.output or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
@@ -267,7 +266,7 @@ class _Report:
         """Name the command that shows many saved videos; empty for a few."""
         if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
-        page = shlex.quote(str(Path(self.context.settings.output.value or "", "index.html")))
+        page = shlex.quote(str(Path(self.context.settings.output or "", "index.html")))
         sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
         return f"To see all videos: kling tasks --html {page}{sandbox}"
 
@@ -294,7 +293,7 @@ def _classify(result: TaskResult) -> str:
 
 
 def _stopped(
-    job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
+    job: Job, purchase: Purchase | None, exit_code: ExitCode, resume: Resume
 ) -> tuple[str, StoppedError]:
     """Describe the state of a request that a signal has stopped, and create its error."""
     if purchase is None:
@@ -302,19 +301,15 @@ def _stopped(
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
     paid = " (already paid for)" if charged == "yes" else ""
-    hint = wait_command(purchase, is_kept=is_kept)
+    hint = resume.command(purchase)
     if purchase.is_seen:
         is_over = purchase.status.is_final
         message = f"Task {purchase.name} {'has ended' if is_over else 'is still running'}{paid}."
         fate = f"{'ended' if is_over else 'running'} at the service{paid}"
     elif purchase.fingerprint:
         fate, message = "unknown", f"The request may have been accepted as {purchase.name}."
-        again = (
-            "The same command looks it up and never resends it; so does"
-            if is_kept
-            else "Look it up:"
-        )
-        hint = f"{again} {hint}"
+        again = "The same command looks and never sends again; so does"
+        hint = f"{again if resume.is_kept else 'To look:'} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
     error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)
@@ -329,7 +324,7 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     """
     from kling_cli.download import Downloads
 
-    value = context.settings.output.value
+    value = context.settings.output
     if value == "-" and context.output.is_json:
         hint = "Use -o FILE instead; the JSON then has its path."
         raise UsageError("usage", "-o - and --json both write to standard output.", hint=hint)

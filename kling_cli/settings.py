@@ -11,12 +11,11 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
+from kling_cli.errors import LocalError, SetupError, UsageError
 from kling_cli.text import clean, parse_duration, without_query
 
 CONFIG_VARIABLE = "KLING_CONFIG_DIR"
@@ -39,10 +38,7 @@ _URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
-_HARMLESS_LINE = re.compile(r"\s*(base_url|model|timeout|jobs|output)\b")
 _ENDPOINT = re.compile(r"/v1(/videos(/effects)?)?$")
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +81,10 @@ class Token:
         return self._hash(base_url)[:10]
 
     @property
-    def expires(self) -> datetime | None:
-        """When a JWT expires, by its own claim; None for any other token."""
-        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
-            return datetime.fromtimestamp(self._read_claims()["exp"], UTC)
-        return None
+    def expires(self) -> float | None:
+        """When a JWT expires, by its own claim, in seconds since the epoch; None if unknown."""
+        seconds = self._read_claims().get("exp")
+        return seconds if isinstance(seconds, int | float) else None
 
     def _hash(self, text: str) -> str:
         import base64
@@ -136,6 +131,11 @@ def _parse_base_url(text: str) -> str:
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
+def _parse_timeout(text: str) -> str:
+    parse_duration(text)
+    return text.strip()
+
+
 def _parse_jobs(text: str) -> int:
     if text.strip() not in map(str, range(1, _MOST_JOBS + 1)):
         raise ValueError(f"must be a whole number from 1 to {_MOST_JOBS}")
@@ -149,7 +149,7 @@ class Key:
     name: str
     description: str
     parse: Callable[[str], object]
-    default_text: str = ""
+    default: str | None = None
 
     @property
     def environment(self) -> str:
@@ -173,14 +173,21 @@ BASE_URL = Key(
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
-TIMEOUT = Key(
-    "timeout", "maximum wait for each task: 90s, 20m, 1h; 0 means no limit", parse_duration, "30m"
+# Each is a field of Settings; the token is read where it is needed, and not before.
+_FIELDS = (
+    BASE_URL,
+    Key("model", "model that makes the video; by default the scene's own", str.strip),
+    Key(
+        "timeout",
+        "maximum wait for each task: 90s, 20m, 1h; 0 means no limit",
+        _parse_timeout,
+        "30m",
+    ),
+    # The smallest account can run five tasks; leave one for something else.
+    Key("jobs", f"number of parallel tasks, 1 to {_MOST_JOBS}", _parse_jobs, "4"),
+    Key("output", "where to save videos: a file, a directory, or - for standard output", str),
 )
-_MODEL = Key("model", "model that makes the video; by default the scene's own", str.strip)
-_OUTPUT = Key("output", "where to save videos: a file, a directory, or - for standard output", str)
-# The smallest account can run five tasks; leave one for something else.
-_JOBS = Key("jobs", f"number of parallel tasks, 1 to {_MOST_JOBS}", _parse_jobs, "4")
-KEYS = (TOKEN, BASE_URL, _MODEL, TIMEOUT, _JOBS, _OUTPUT)
+KEYS = (TOKEN, *_FIELDS)
 
 
 def find_key(name: str) -> Key:
@@ -193,38 +200,27 @@ def find_key(name: str) -> Key:
     raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[_Value]):
-    """A value, its source (flag, variable or file), and its text there."""
-
-    value: _Value
-    source: str
-    text: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one run; `timeout` is in seconds, None for no limit.
+    """The settings of one run; `timeout` is a duration as the user wrote it.
 
-    An invalid value is None, and its error is in `problems` under the name of the setting.
+    `sources` has the flag, variable or file that each comes from, by the name of the setting.
     """
 
-    base_url: Setting[str]
-    model: Setting[str | None]
-    timeout: Setting[float | None]
-    jobs: Setting[int]
-    output: Setting[str | None]
+    base_url: str
+    model: str | None
+    timeout: str
+    jobs: int
+    output: str | None
+    sources: Mapping[str, str]
     file: str
-    state_directory: Path | None
-    warnings: list[str]
-    problems: dict[str, KlingError]
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
     @property
     def is_sandbox(self) -> bool:
         """Whether the sandbox is used instead of the service."""
-        return self.base_url.value == SANDBOX
+        return self.base_url == SANDBOX
 
     def find_token(self, token: Token) -> Token:
         """Refuse to use the stored token for a base URL other than the stored one.
@@ -235,9 +231,9 @@ class Settings:
         home = ""
         with suppress(ValueError):
             home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
-        if token.source == self.file and home != self.base_url.value:
+        if token.source == self.file and home != self.base_url:
             message = f"The token in {self.file} is only for {home or 'an invalid URL'}."
-            hint = f"Set the token for {self.base_url.value} in {TOKEN.environment}."
+            hint = f"Set the token for {self.base_url} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
 
@@ -253,54 +249,45 @@ class Settings:
             return _read_token_file(Path(token_file))
         if TOKEN.name in self.stored:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
-        variables = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
-        hint = (
-            f"Run kling config set token (stored in {self.file}), or set {variables}. "
-            "--sandbox needs no token."
-        )
+        ways = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
+        hint = f"Set {ways}, or run kling config set token ({self.file}). --sandbox needs none."
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
-def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Settings:
-    """Resolve every setting except the token; a missing flag is None."""
+def load(
+    environ: Mapping[str, str], *, flags: Mapping[str, Any], warn: Callable[[str], None]
+) -> Settings:
+    """Resolve every setting except the token; a missing flag is None.
+
+    Raises:
+        KlingError: one of them cannot be used, wherever it comes from.
+    """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
-    _, values, mode = _read(path) if path else ("", {}, 0)
-    stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
-    warnings = [
-        f"{file}: unknown setting '{clean(name, limit=40)}'."
-        for name in stored
-        if name not in [key.name for key in KEYS]
-    ]
+    _, content, mode = _read(path) if path else ("", {}, 0)
+    stored = {name: str(value) for name, value in content.items()}  # `timeout = 90` needs no quotes
+    for name in sorted(stored.keys() - {key.name for key in KEYS}):
+        warn(f"{file}: unknown setting '{clean(name, limit=40)}'.")
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
-        warnings.append(f"Other users can access {file}. To prevent it: {_close(file)}")
+        warn(f"Other users can access {file}. To prevent it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
-        warnings.append(f"{TOKEN.environment} is empty and is ignored.")
-    problems: dict[str, KlingError] = {}
-
-    def resolve(key: Key) -> Setting[Any]:
-        for text, source in (
+        warn(f"{TOKEN.environment} is empty and is ignored.")
+    values, sources = dict[str, Any](), dict[str, str]()
+    for key in _FIELDS:
+        places = [
             (flags.get(key.name), key.flag),
             (environ.get(key.environment, "").strip() or None, key.environment),
             (stored.get(key.name), file),
-            (key.default_text or None, "default"),
-        ):
-            if text is not None:
-                try:
-                    return Setting(_parse(key, text, source), source, text)
-                except KlingError as error:
-                    problems[key.name] = error
-                    break
-        return Setting(None, "default")
-
-    resolved = {key.name: resolve(key) for key in KEYS if key is not TOKEN}
+            (key.default, "default"),
+        ]
+        text, source = next((each for each in places if each[0] is not None), places[-1])
+        values[key.name] = None if text is None else _parse(key, text, source)
+        sources[key.name] = source
     return Settings(
-        **resolved,
+        **values,
+        sources=sources,
         file=file,
-        state_directory=find_directory(environ, STATE_VARIABLE),
-        warnings=warnings,
-        problems=problems,
         environ=environ,
         stored=stored,
     )
@@ -360,21 +347,40 @@ def require_home(directory: Path | None) -> Path:
     return directory
 
 
-def store(path: Path, name: str, text: str) -> object:
-    """Store one setting in the file and return its value; the last writer wins."""
-    key = find_key(name)
-    value = _parse(key, text, _INPUT)
-    _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
-    return value
+def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, object]]:
+    """Store or remove one setting, and leave the other lines of the file as the user wrote them.
 
+    Args:
+        path: the file; of two writers the last one wins.
+        name: of the setting; one that is unknown can only be removed.
+        text: its value; None removes it.
 
-def remove(path: Path, name: str) -> str:
-    """Remove one setting from the file, even an unknown one; return its name."""
-    _, values, _ = _read(path)
-    name = name if name in values else find_key(name).name
-    if name in values:
-        _change(path, name, None)
-    return name
+    Returns:
+        The name of the setting, and all that the file holds now.
+    """
+    import json
+    import tomllib
+
+    before, values, _ = _read(path)
+    lines = before.removesuffix("\n").split("\n") if before else []
+    if text is not None or name not in values:
+        name = find_key(name).name
+    values.pop(name, None)
+    lines = [line for line in lines if line.partition("=")[0].strip() != name]
+    if text is not None:
+        value = _parse(find_key(name), text, _INPUT)
+        values[name] = value.reveal() if isinstance(value, Token) else text.strip()
+        # A JSON string is a valid TOML string, except for DEL.
+        spelled = json.dumps(values[name], ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{name} = {spelled}")
+    content = "".join(f"{line}\n" for line in lines)
+    with suppress(ValueError):
+        if tomllib.loads(content) == values:
+            if content != before:
+                _write(path, content.encode())
+            return name, values
+    # The file ends with a table, has a multi-line value, or the text is not valid UTF-8.
+    raise _refuse(clean(str(path)), f"cannot store this {name}, so it was not changed")
 
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
@@ -398,36 +404,10 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text), mode
     except ValueError as error:
-        place = re.search(r"at line (\d+), column \d+", str(error))
-        line = text.split("\n")[int(place[1]) - 1] if place else ""
-        # Any other line may contain the token, and so may the error message.
-        shown = ""
-        if _HARMLESS_LINE.match(line):
-            shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
+        place = re.search(r"at line \d+, column \d+", str(error))
+        # The line itself may hold the token, and so may the error's own words.
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
-        raise _refuse(file, reason.rstrip() + shown) from None
-
-
-def _change(path: Path, name: str, value: str | None) -> None:
-    """Change or remove one line of the file, and keep the others as the user wrote them."""
-    import json
-    import tomllib
-
-    text, values, _ = _read(path)
-    lines = text.removesuffix("\n").split("\n") if text else []
-    lines = [line for line in lines if line.partition("=")[0].strip() != name]
-    values.pop(name, None)
-    if value is not None:
-        # A JSON string is a valid TOML string, except for DEL.
-        spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        lines.append(f"{name} = {spelled}")
-        values[name] = value
-    content = "".join(f"{line}\n" for line in lines)
-    with suppress(ValueError):
-        if tomllib.loads(content) == values:
-            return _write(path, content.encode())
-    # The file ends with a table, has a multi-line value, or the text is not valid UTF-8.
-    raise _refuse(clean(str(path)), f"cannot store this {name}, so it was not changed")
+        raise _refuse(file, reason.rstrip()) from None
 
 
 def _write(path: Path, content: bytes) -> None:

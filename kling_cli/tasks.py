@@ -123,7 +123,7 @@ def list_tasks(
         return ExitCode.OK
     if stdout.is_json:
         for purchase in shown:
-            error = check_result(purchase, now=now)
+            error = check_result(purchase, context.resume, now=now)
             result = TaskResult(
                 purchase=purchase, error=error, files=files[purchase.name], reused=True
             )
@@ -287,7 +287,7 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError(
             "other_service",
             f"Task {name} was bought at {url}, not at {base_url}.",
-            hint=f"Remove {context.settings.base_url.source}: kling wait {name}",
+            hint=f"Leave {context.settings.sources['base_url']} out: kling wait {name}",
         )
     if not _has_buyers_token(context, purchase):
         raise SetupError(
@@ -301,7 +301,7 @@ def _find(context: Context, name: str) -> Purchase:
 
 def _is_named(context: Context) -> bool:
     """Tell whether an option names the service."""
-    return context.settings.base_url.source in ("--base-url", "--sandbox")
+    return context.settings.sources["base_url"] in ("--base-url", "--sandbox")
 
 
 def _has_buyers_token(context: Context, purchase: Purchase) -> bool:

@@ -17,7 +17,7 @@ from kling_cli.api.parse import (
     is_safe_id,
     parse_task,
 )
-from kling_cli.models import Task, TaskStatus
+from kling_cli.models import Stage, Task
 
 CLIP = "https://clips.example/a.mp4"
 COPY = "https://relay.example/copy.mp4"
@@ -58,20 +58,20 @@ def read(body: object) -> Task:
 def test_an_envelope_status_is_no_verdict() -> None:
     """The word around a task is about the exchange; an id without one was accepted."""
     task = read({"status": "success", "data": {"task_id": "5"}})
-    assert (task.status, task.word) == (TaskStatus.SUBMITTED, "")
+    assert (task.status, task.word) == (Stage.SUBMITTED, "")
 
 
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        ("SUBMITTED queued NOT_START pending", TaskStatus.SUBMITTED),
-        ("In_Progress generating Running", TaskStatus.PROCESSING),
-        ("SUCCESS done finished", TaskStatus.SUCCEED),
-        ("Fail canceled CANCELLED Expired", TaskStatus.FAILED),
-        ("paused", TaskStatus.PROCESSING),
+        ("SUBMITTED queued NOT_START pending", Stage.SUBMITTED),
+        ("In_Progress generating Running", Stage.PROCESSING),
+        ("SUCCESS done finished", Stage.SUCCEED),
+        ("Fail canceled CANCELLED Expired", Stage.FAILED),
+        ("paused", Stage.PROCESSING),
     ],
 )
-def test_synonyms_are_understood(words: str, status: TaskStatus) -> None:
+def test_synonyms_are_understood(words: str, status: Stage) -> None:
     """Status words count in any case, and an unknown one is no verdict (fault 37)."""
     for word in words.split():
         task = read(wrap({"task_id": "1", "task_status": word}))
@@ -82,18 +82,18 @@ def test_synonyms_are_understood(words: str, status: TaskStatus) -> None:
 @pytest.mark.parametrize(
     ("outer", "inner", "status"),
     [
-        ("IN_PROGRESS", finish(), TaskStatus.SUCCEED),
-        ("FAILURE", finish(), TaskStatus.SUCCEED),
-        ("FAILURE", {"task_id": "1", "task_status": "processing"}, TaskStatus.FAILED),
-        ("SUCCESS", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
-        ("SUCCESS", {"task_id": "1", "task_status": "failed"}, TaskStatus.FAILED),
-        ("SUCCESS", finish(task_status="odd"), TaskStatus.SUCCEED),
-        ("QUEUED", {}, TaskStatus.SUBMITTED),
-        ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, TaskStatus.PROCESSING),
+        ("IN_PROGRESS", finish(), Stage.SUCCEED),
+        ("FAILURE", finish(), Stage.SUCCEED),
+        ("FAILURE", {"task_id": "1", "task_status": "processing"}, Stage.FAILED),
+        ("SUCCESS", {"task_id": "1", "task_status": "processing"}, Stage.PROCESSING),
+        ("SUCCESS", {"task_id": "1", "task_status": "failed"}, Stage.FAILED),
+        ("SUCCESS", finish(task_status="odd"), Stage.SUCCEED),
+        ("QUEUED", {}, Stage.SUBMITTED),
+        ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, Stage.PROCESSING),
     ],
 )
 def test_relay_and_service_may_disagree(
-    outer: str, inner: dict[str, object], status: TaskStatus
+    outer: str, inner: dict[str, object], status: Stage
 ) -> None:
     """The service's verdict counts; the relay's failure ends what the service has running."""
     assert read(relay(outer, inner)).status is status

@@ -137,7 +137,8 @@ DOUBTS: list[tuple[int, object, str]] = [
     (200, native(10**400), UNUSABLE),
     (200, native(0.5), UNUSABLE),
     (200, native(False), UNUSABLE),
-    (200, gateway("无效的令牌"), "without a task id"),
+    (200, {"success": False, "message": "no"}, UNUSABLE),
+    (200, gateway("无效的令牌"), UNUSABLE),
     # A refusal that contains a task may have made it.
     (400, native(1301, data={"task_id": "1"}), UNUSABLE),
     (200, native(1101, data={"task_id": "1"}), UNUSABLE),

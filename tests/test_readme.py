@@ -96,7 +96,7 @@ def test_the_tables_are_the_programs_own() -> None:
     assert codes == [f"| {int(code)} | {code.meaning} | {code.again} |" for code in ExitCode]
     settings = [line for line in lines if "| `KLING_" in line]
     assert settings == [f"| {key.name} | `{key.environment}` | {key.description} |" for key in KEYS]
-    assert all(f"`{key.default_text}`" in PAGES[README] for key in KEYS if key.default_text)
+    assert all(f"`{key.default}`" in PAGES[README] for key in KEYS if key.default)
     table = re.findall(r"^\| ([\d、]+) \|", PAGES[CHINESE], re.MULTILINE)
     assert {int(code) for row in table for code in row.split("、")} < {
         int(code) for code in ExitCode

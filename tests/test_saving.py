@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import resource
+import shlex
 import signal
 import subprocess
 import time
@@ -277,6 +278,19 @@ def test_wait_saves_what_it_waited_for(
         assert kling(*SQUISH, photo, "--no-wait").code == 0
     assert kling("wait", "-o", f"{clips}/").code == 0
     assert (list_files(clips), len(service.ledger)) == ([CLIP, OTHER_CLIP], 2)
+
+
+def test_the_hint_saves_where_the_run_would_have(
+    kling: Program, service: LoopbackService, clips: Path
+) -> None:
+    """What a run with -o prints as the way on can be pasted, and saves the same file."""
+    service.shop.rules = Rules(task_seconds=60)
+    place = clips / "my clip.mp4"
+    run = kling(*SQUISH, PHOTO, "-o", place, "--timeout", "5s", "--json")
+    hint = run.json["error"]["hint"]
+    assert hint == f"kling wait {run.json['task_id']} -o '{place}'"
+    assert kling(*shlex.split(hint)[1:]).out == f"{place}\n"
+    assert (place.read_bytes(), len(service.ledger)) == (VIDEO, 1)
 
 
 def test_wait_names_the_clip_of_a_strange_task_by_its_id(

@@ -41,7 +41,7 @@ def test_a_signal_during_the_wait_names_the_task(
     tmp_path: Path, slow_service: LoopbackService, number: int, code: int
 ) -> None:
     """Faults 89 and 90: who stops a wait is told the task, and how to go on with it."""
-    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url)
+    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url, "-o", "clip.mp4")
     with Process(*argv, environ=TOKEN) as process:
         process.wait_for("submitted")
         process.kill(number)
@@ -49,7 +49,7 @@ def test_a_signal_during_the_wait_names_the_task(
     (bought,) = slow_service.ledger
     assert (run.code, run.out) == (code, "")
     assert f"Stopped. Task {bought.task_id} is still running (already paid for).\n" in run.err
-    assert f"hint: kling wait {bought.task_id}\n" in run.err
+    assert f"hint: kling wait {bought.task_id} -o clip.mp4\n" in run.err
     assert run.err.count("Stopped.") == 1
     assert read_stage(tmp_path) in (Stage.SUBMITTED, Stage.PROCESSING)
 
@@ -71,7 +71,7 @@ def test_a_signal_during_the_post_is_not_sure(tmp_path: Path) -> None:
     assert (error["code"], error["charged"]) == ("interrupted", "maybe")
     assert run.json["task_status"] == "unknown"
     assert f"Stopped. The request may have been accepted as {name}.\n" in run.err
-    assert "never resends it" in run.err
+    assert "never sends again" in run.err
     assert name in error["hint"]
 
 

@@ -136,7 +136,7 @@ def test_another_machines_dead_task_is_bought_once_more(
 def test_without_a_durable_step_nothing_is_sent(kling: Program, service: LoopbackService) -> None:
     """Fault 94: where the durable step fails the POST does not begin.
 
-    Fault 96: the claim that is left is provably unsent, so the next run sends it.
+    Fault 96: the claim is provably unsent, so it is dropped, and the next run sends it.
     """
     break_journal(full_at(Stage.SENDING))
     run = kling("effect", "squish", PHOTO, "--json")
@@ -144,7 +144,7 @@ def test_without_a_durable_step_nothing_is_sent(kling: Program, service: Loopbac
     error = run.json["error"]
     assert (error["code"], error["charged"]) == ("journal_write_failed", "no")
     assert "Nothing was sent." in run.err
-    assert list_stages() == [Stage.CLAIMED]
+    assert list_stages() == []
     break_journal("DROP TRIGGER full_sending")
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
     assert len(service.ledger) == 1

@@ -16,7 +16,7 @@ from kling_cli.models import EffectRequest, Task
 from kling_cli.settings import Token
 
 _PATH = "/v1/videos/effects"
-_SAFE = "The same command is safe. kling config list shows the base URL in use."
+_SAFE = "The same command is safe to run again. kling config list shows the base URL."
 _LOOK_SECONDS = 30.0
 # For a check that starts at or after the deadline: time for one response.
 _LATE_LOOK_SECONDS = 2.0
@@ -76,9 +76,11 @@ class Client:
             )
         except ExchangeError as error:
             if error.sent:
-                lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
+                lost = UnknownError(
+                    "reply_lost", f"The response was lost: {error}.", charged="maybe"
+                )
                 raise ApiError(Kind.AMBIGUOUS, lost) from None
-            message = f"{error}; nothing was sent, nothing charged."
+            message = f"Cannot reach the service: {error}. Nothing was sent or charged."
             hint = error.hint or _SAFE
             kind = Kind.REFUSED if error.hint else Kind.NOT_SENT
             raise ApiError(kind, UnreachableError("not_sent", message, hint=hint)) from None

@@ -88,7 +88,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "duplicate_external_id": ("A task with this external task id already exists.", ()),
     },
     Kind.AMBIGUOUS: {
-        "redirected": ("Got a redirect, which kling does not follow.", tuple(range(300, 400))),
+        "redirected": ("Got a redirect, which is never followed.", tuple(range(300, 400))),
         "service_error": ("The service had an internal error.", _INTERNAL),
         "service_timeout": ("The service took too long to respond.", (408, 504, 524, 5002)),
         "foreign_page": ("Got a web page instead of an API response.", ()),
@@ -155,17 +155,19 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         token_source: the source of the token, such as `KLING_TOKEN`; never the token.
     """
     body = get_object(reply.body)
+    task = parse_task(body)
+    has_failed = body.get("success") is False or (task is None and body.get("error"))
+    is_success = reply.status in _SUCCESSES and _parse_code(body.get("code")) is None
+    if body and is_success and not has_failed:
+        return None
     code, message, request_id = _parse_words(body)
     is_page = not body and reply.text.startswith("<")
     if not body:
         title = _TITLE.search(reply.text)
         shown = title[1] if title else re.sub(r"<[^>]*>", " ", reply.text)
         message = clean(" ".join(shown.split()), limit=200)
-    elif reply.status in _SUCCESSES and _parse_code(body.get("code")) is None:
-        return None
     # Ignore the words of a page, which anything on the way may have written.
     name = _classify(reply.status, code, f"{code} {message}" if body else "", is_page=is_page)
-    task = parse_task(body)
     is_verdict = _KINDS[name] in (Kind.REFUSED, Kind.AUTH, Kind.BUSY)
     if is_verdict and task is not None and task.task_id is not None:
         name = "bad_response"  # a refusal that contains a task contradicts itself

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
-from kling_cli.models import Cost, Task, TaskStatus, Video
+from kling_cli.models import Cost, Stage, Task, Video
 
 Fields = Mapping[str, object]
 
@@ -32,10 +32,10 @@ _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "st
 
 _VIDEO_KEYS = ("outputs", "resultUrls", "result_url", "video_url", "url", "metadata")
 _SYNONYMS = {
-    TaskStatus.SUBMITTED: "submitted queued pending not_start",
-    TaskStatus.PROCESSING: "processing in_progress running generating",
-    TaskStatus.SUCCEED: "succeed succeeded success completed finished done",
-    TaskStatus.FAILED: "failed failure fail error cancelled canceled expired",
+    Stage.SUBMITTED: "submitted queued pending not_start",
+    Stage.PROCESSING: "processing in_progress running generating",
+    Stage.SUCCEED: "succeed succeeded success completed finished done",
+    Stage.FAILED: "failed failure fail error cancelled canceled expired",
 }
 _STATUSES = {word: status for status, words in _SYNONYMS.items() for word in words.split()}
 
@@ -105,7 +105,7 @@ def parse_task(body: object) -> Task | None:
     if task_id is None and external_task_id is None:
         return None
     word = _choose_word(inner_first)
-    is_done = _parse_status(word) is TaskStatus.SUCCEED
+    is_done = _parse_status(word) is Stage.SUCCEED
     messages = (_message(fields, is_done=is_done) for fields in inner_first)
     videos = (_parse_videos(fields) for fields in inner_first if is_done)
     return Task(
@@ -194,9 +194,9 @@ def _word(fields: Fields) -> str:
     return get_text(fields.get("task_status"), fields.get("status"), fields.get("state"))
 
 
-def _parse_status(word: str) -> TaskStatus:
+def _parse_status(word: str) -> Stage:
     # An acceptance may have an id and no status; an unknown status does not end a wait.
-    return _STATUSES.get(word.lower(), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
+    return _STATUSES.get(word.lower(), Stage.PROCESSING if word else Stage.SUBMITTED)
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
@@ -204,11 +204,11 @@ def _choose_word(inner_first: Sequence[Fields]) -> str:
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
-        if _parse_status(_word(fields)) is TaskStatus.SUCCEED and _parse_videos(fields):
+        if _parse_status(_word(fields)) is Stage.SUCCEED and _parse_videos(fields):
             return _word(fields)
     words = [_word(fields) for fields in named] or [""]
     # A relay gives up on, and refunds, a task that the service still counts as running.
-    given_up = [word for word in words if _parse_status(word) is TaskStatus.FAILED]
+    given_up = [word for word in words if _parse_status(word) is Stage.FAILED]
     return given_up[0] if given_up and not _parse_status(words[0]).is_final else words[0]
 
 

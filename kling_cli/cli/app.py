@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from kling_cli import __version__
 from kling_cli.cli.config import config
 from kling_cli.cli.effect import effect
 from kling_cli.cli.help import completion, show_help
-from kling_cli.cli.options import MISTAKES, require_command
+from kling_cli.cli.options import MISTAKES, option, require_command
 from kling_cli.cli.sandbox import sandbox
 from kling_cli.cli.scenes import scenes
 from kling_cli.cli.tasks import status, tasks, wait
@@ -50,19 +49,11 @@ app.add_typer(config, context_settings=_SETTINGS)
 app.command("help")(show_help)
 
 
-def _show_version(value: bool) -> None:
-    if value:
-        print(f"kling {__version__}", flush=True)
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 def describe(
     context: typer.Context,
     *,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, help="Print the version and exit.")
-    ] = False,
+    version: Annotated[bool, option("--version", "Print the version and exit.")] = False,
 ) -> None:
     """Turn photos into short effect videos through the Kling video-effects API.
 
@@ -72,6 +63,9 @@ def describe(
 
     More help: kling help exit-codes, kling help environment, kling help schema.
     """
+    if version:
+        print(f"kling {__version__}", flush=True)
+        raise typer.Exit
     require_command(context)
 
 
@@ -125,12 +119,8 @@ def _call(argv: Sequence[str], context: Context) -> int:
         del os.environ[_NO_STYLE]
     command = typer.main.get_command(app)
     try:
-        return (
-            command.main(args=list(argv), prog_name="kling", standalone_mode=False, obj=context)
-            or 0
-        )
-    except typer.Abort:
-        raise Interrupted(signal.SIGINT) from None
+        code: int | None = command.main(list(argv), "kling", standalone_mode=False, obj=context)
+        return code or 0
     except SystemExit as end:
         # Typer turns a broken pipe into exit code 1; without a cause this is a completion.
         if end.__context__ is None:

@@ -109,8 +109,17 @@ class Sandbox:
         if task is None or (account == "sandbox-no-lookup" and name != task.task_id):
             raise RefusalError(1203, "task not found")
         is_embedded = environ["SERVER_NAME"] == HOST
-        url = CLIP.as_uri() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
+        url = self._copy_clip() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
         return _show_task(task, at=now, url=url)
+
+    def _copy_clip(self) -> str:
+        """Return the URL of the clip beside the store, which outlives any installation."""
+        clip = self._store.path.absolute().with_name("sandbox.mp4")
+        if not clip.exists():
+            part = clip.with_name(f".{uuid.uuid4().hex}.part")
+            part.write_bytes(CLIP.read_bytes())
+            part.replace(clip)
+        return clip.as_uri()
 
 
 def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
