@@ -81,7 +81,7 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force; doubts about them are shown."""
+        """The current settings; loading them shows warnings."""
         from kling_cli.settings import load
 
         return load(self.environ, flags=self.options, warn=self.console.warn)
@@ -136,7 +136,7 @@ class Context:
 
     @property
     def resume(self) -> Resume:
-        """How to go on with what this run has bought."""
+        """How to resume what this run has bought."""
         is_option = self.settings.sources["output"] == "--output"
         return Resume(self.journal.is_kept, self.settings.output if is_option else None)
 

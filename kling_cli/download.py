@@ -61,13 +61,13 @@ class Downloads:
             raise UsageError("output_is_a_terminal", message, hint=hint)
 
     def assign(self, names: Iterable[str]) -> list[Path]:
-        """Return the path of each clip, by names that `name_clip` made; equal ones get a number."""
+        """Return the path of each clip from the names of `name_clip`; duplicates get a number."""
         if not self._is_directory:
             return [self._path for _ in names]
         counts: Counter[str] = Counter()
         paths = []
         for name in names:
-            folded = name.casefold()  # for some file systems it is the same name
+            folded = name.casefold()  # some file systems ignore case
             counts[folded] += 1
             number = f"-{counts[folded]}" if counts[folded] > 1 else ""
             paths.append(self._path / f"{name}{number}.mp4")
@@ -271,7 +271,7 @@ class _Clip:
 
 
 def name_clip(sources: Sequence[str], name: str) -> str:
-    """Name a clip after what the user gave, never after what a server said.
+    """Name a clip after the user's input, never after a server's.
 
     Args:
         sources: the pictures that it is made of, as they were given.
@@ -290,7 +290,7 @@ def _stem(source: str) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Make a text a legal part of a file name, of so many bytes at most."""
+    """Turn a text into a valid part of a file name with a maximum length in bytes."""
     text = re.sub(r'[<>:"/\\|?*]', "_", " ".join(text.split()))
     text = "".join(filter(str.isprintable, text)).lstrip(".- ")
     return text.encode()[:most].decode(errors="ignore").rstrip() or "clip"

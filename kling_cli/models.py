@@ -11,7 +11,7 @@ from kling_cli.text import without_query
 
 
 class Stage(StrEnum):
-    """How far a purchase has come; the last four are the service's own words for a task."""
+    """The stage of a purchase; the last four are the service's own statuses of a task."""
 
     CLAIMED = "claimed"
     SENDING = "sending"

@@ -93,7 +93,7 @@ class Poll:
         deadline: in the clock's monotonic seconds.
         schedule: when the task is likely to end.
         row: shows every check.
-        resume: names the command that goes on.
+        resume: names the command that resumes a purchase.
     """
 
     purchase: Purchase
@@ -265,7 +265,7 @@ class Poll:
         message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
         return UnknownError(
-            code, message, hint=f"{hint} looks again.", charged=charged, cause=error
+            code, message, hint=f"{hint} checks again.", charged=charged, cause=error
         )
 
 
@@ -276,7 +276,7 @@ def check_result(
 
     Args:
         purchase: the task.
-        resume: names the command that goes on.
+        resume: names the command that resumes a purchase.
         now: seconds since the epoch.
         task: the last answer about it, which may say more than the journal keeps.
     """
@@ -293,12 +293,12 @@ def check_result(
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
-        code, hint = "result_missing", f"{resume.command(purchase)} looks again."
+        code, hint = "result_missing", f"{resume.command(purchase)} checks again."
         message = f"Task {name} succeeded, but the service returned no video."
     elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
         shown = without_query(unusable[0])
-        message = f"Task {name} is done, but its video's URL is not a plain https address: {shown}"
+        message = f"Task {name} succeeded, but its video URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None

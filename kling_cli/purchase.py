@@ -108,7 +108,7 @@ def is_expired(purchase: Purchase, *, now: float) -> bool:
 
 
 class Resume(NamedTuple):
-    """How to go on with what a run has bought.
+    """How to resume what a run has bought.
 
     `is_kept` says whether a journal knows where that was; `output` is the option `-o` of the run.
     """
@@ -142,7 +142,7 @@ def make_unknown(
     return UnknownError(
         "submission_unknown",
         message,
-        hint=f"{first}{resume.command(purchase)} looks again{again}. --new buys it again{twice}.",
+        hint=f"{first}{resume.command(purchase)} checks again{again}. --new buys it again{twice}.",
         charged=get_charged(purchase),
         cause=cause,
     )

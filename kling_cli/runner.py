@@ -36,7 +36,7 @@ _MOST_OPEN = 10
 # On Windows, Ctrl-C does not interrupt a wait without a timeout.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-# So many can be looked at one by one.
+# Up to this number, users open the videos one by one.
 _FEW_CLIPS = 3
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
@@ -93,7 +93,7 @@ def run(
         format_rows: how a result looks as text.
         is_status: rows show the status, so a failed or unfinished task is not shown as an error.
         header: of the one table that all rows make on a terminal; without it, each is a line.
-        resume: how to go on after a signal.
+        resume: the hint after a signal.
 
     Returns:
         The exit code of the whole run.
@@ -308,8 +308,8 @@ def _stopped(
         fate = f"{'ended' if is_over else 'running'} at the service{paid}"
     elif purchase.fingerprint:
         fate, message = "unknown", f"The request may have been accepted as {purchase.name}."
-        again = "The same command looks and never sends again; so does"
-        hint = f"{again if resume.is_kept else 'To look:'} {hint}"
+        again = "The same command looks it up and never resends it; so does"
+        hint = f"{again if resume.is_kept else 'Look it up:'} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
     error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)

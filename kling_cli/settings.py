@@ -82,7 +82,7 @@ class Token:
 
     @property
     def expires(self) -> float | None:
-        """When a JWT expires, by its own claim, in seconds since the epoch; None if unknown."""
+        """When a JWT expires, in seconds since the epoch; None if unknown."""
         seconds = self._read_claims().get("exp")
         return seconds if isinstance(seconds, int | float) else None
 
@@ -173,7 +173,7 @@ BASE_URL = Key(
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
-# Each is a field of Settings; the token is read where it is needed, and not before.
+# Each is a field of Settings; the token is read only when it is needed.
 _FIELDS = (
     BASE_URL,
     Key("model", "model that makes the video; by default the scene's own", str.strip),
@@ -250,7 +250,7 @@ class Settings:
         if TOKEN.name in self.stored:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
         ways = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
-        hint = f"Set {ways}, or run kling config set token ({self.file}). --sandbox needs none."
+        hint = f"Run kling config set token ({self.file}), or set {ways}. Or try --sandbox."
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
@@ -260,7 +260,7 @@ def load(
     """Resolve every setting except the token; a missing flag is None.
 
     Raises:
-        KlingError: one of them cannot be used, wherever it comes from.
+        KlingError: one of them is invalid.
     """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
@@ -348,7 +348,7 @@ def require_home(directory: Path | None) -> Path:
 
 
 def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, object]]:
-    """Store or remove one setting, and leave the other lines of the file as the user wrote them.
+    """Store or remove one setting, and keep the other lines of the file unchanged.
 
     Args:
         path: the file; of two writers the last one wins.
@@ -405,7 +405,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         return text, tomllib.loads(text), mode
     except ValueError as error:
         place = re.search(r"at line \d+, column \d+", str(error))
-        # The line itself may hold the token, and so may the error's own words.
+        # The line may contain the token, and so may the error message.
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
         raise _refuse(file, reason.rstrip()) from None
 

@@ -103,7 +103,7 @@ class Submission:
         row: shows what happens.
         deadline: in the clock's monotonic seconds.
         stopped: set once nothing may be sent any more.
-        resume: names the command that goes on.
+        resume: names the command that resumes a purchase.
 
     Attributes:
         purchase: the journal's row as last seen; None before it was claimed.
@@ -158,7 +158,7 @@ class Submission:
                 return purchase
 
     def stop(self) -> Purchase | None:
-        """Update the row when nothing more is sent; what is provably unsent is dropped.
+        """Update the row when nothing more is sent, and drop a claim that was not sent.
 
         Returns:
             What is or may be bought; None if nothing was sent.
@@ -195,14 +195,14 @@ class Submission:
         return self._replace(claimed) if request.new and is_earlier and not is_named else claimed
 
     def _replace(self, purchase: Purchase) -> Purchase:
-        """Claim the request again, beside the purchase that it had."""
+        """Claim the request again, in addition to its earlier purchase."""
         name = self.request.external_task_id
         if not self.request.custom_id or self.journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
-        """Claim the request under an id, in place of an earlier purchase if there is one."""
+        """Claim the request under an id, replacing an earlier purchase if there is one."""
         request, now = self.request, self.clock.time()
         wanted = Purchase(
             external_task_id=name,

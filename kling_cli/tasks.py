@@ -152,7 +152,7 @@ def _write_page(
 ) -> None:
     from kling_cli import gallery
 
-    # As the browser sees it: it knows of no links on the way.
+    # Like the browser, which does not resolve links.
     path = Path(os.path.abspath(html))
     page = gallery.render(purchases, files, directory=path.parent, now=context.clock.time())
     if html == "-":
@@ -287,7 +287,7 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError(
             "other_service",
             f"Task {name} was bought at {url}, not at {base_url}.",
-            hint=f"Leave {context.settings.sources['base_url']} out: kling wait {name}",
+            hint=f"Remove {context.settings.sources['base_url']}: kling wait {name}",
         )
     if not _has_buyers_token(context, purchase):
         raise SetupError(

@@ -90,7 +90,7 @@ def format_units(units: float | None) -> str:
 
 
 def format_costs(costs: Sequence[float | None]) -> str:
-    """Sum up what tasks cost, as far as the service says it; empty where it says nothing."""
+    """Sum up the cost of tasks; empty if the service reports none."""
     known = [units for units in costs if units is not None]
     if not known:
         return ""

@@ -163,4 +163,4 @@ def test_answer_that_never_ends_is_a_failed_look(
     with FaultServer([read_request, script], [read_request, answer(DONE)]) as server:
         run = kling("wait", ID, "--base-url", server.base_url)
     assert run.out == f"{URL}\n"
-    assert "did not answer in time" in run.err
+    assert "did not respond in time" in run.err

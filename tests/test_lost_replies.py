@@ -151,7 +151,7 @@ def test_an_upload_that_breaks_off_leaves_a_doubt(
         pytest.param((send(b"HTTP/1.1 103 Early Hints\r\n\r\n"), close), "closed the", id="31"),
         pytest.param((send(b"SSH-2.0-OpenSSH\r\n"), close), "invalid HTTP", id="no HTTP"),
         pytest.param((trickle(b"HTTP/1.1 200 OK\r\n", interval=0.1),), "in time", id="15"),
-        pytest.param((answer(Reply(delay=2.0, json={})),), "did not answer in time", id="8"),
+        pytest.param((answer(Reply(delay=2.0, json={})),), "did not respond in time", id="8"),
     ],
 )
 def test_half_an_answer_or_a_late_one_is_looked_up(

@@ -106,7 +106,7 @@ def test_a_wrong_value_is_named_and_can_be_mended(
     write(file, 'jobs = "many"\n')
     run = kling("config", "list")
     assert (run.code, run.out) == (4, "")
-    assert f"{file}: jobs must be a whole number from 1 to 64. It is 'many'." in run.err
+    assert f"{file}: jobs must be a whole number from 1 to 64, not 'many'." in run.err
     assert kling("config", "set", "jobs", "2").code == 0
     assert rows(kling("config", "list"))["jobs"] == ("2", str(file))
     monkeypatch.setenv("KLING_BASE_URL", "ftp://u:hunter2@h")
@@ -133,7 +133,7 @@ def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.Mon
     monkeypatch.setenv("KLING_STATE_DIR", "he\nre")
     run = kling("effect", "squish", PHOTO, "--sandbox", "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
-    expected = "KLING_STATE_DIR: must be an absolute path. It is 'he re'."
+    expected = "KLING_STATE_DIR must be an absolute path, not 'he re'."
     assert run.json["error"]["message"] == expected
 
 
@@ -206,11 +206,11 @@ def test_a_token_is_accepted_as_people_paste_it(
     ("text", "fault"),
     [
         ("Bearer  ", "is empty"),
-        ("sk-\u00e9Zq7v", "contains character U+00E9 at 4"),
-        ("sk-a Zq7v", "contains character U+0020 at 5"),
-        ('"sk-Zq7v"', "contains character U+0022 at 1"),
-        ("sk-\udcffZq7v", "contains character U+DCFF at 4"),
-        ("sk=Zq7v", "contains character U+003D at 3"),
+        ("sk-\u00e9Zq7v", "contains character U+00E9 at position 4"),
+        ("sk-a Zq7v", "contains character U+0020 at position 5"),
+        ('"sk-Zq7v"', "contains character U+0022 at position 1"),
+        ("sk-\udcffZq7v", "contains character U+DCFF at position 4"),
+        ("sk=Zq7v", "contains character U+003D at position 3"),
         ("Zq7v" * 250_000, "has 1000000 characters"),
     ],
 )

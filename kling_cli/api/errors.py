@@ -88,7 +88,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "duplicate_external_id": ("A task with this external task id already exists.", ()),
     },
     Kind.AMBIGUOUS: {
-        "redirected": ("Got a redirect, which is never followed.", tuple(range(300, 400))),
+        "redirected": ("Got a redirect, which kling does not follow.", tuple(range(300, 400))),
         "service_error": ("The service had an internal error.", _INTERNAL),
         "service_timeout": ("The service took too long to respond.", (408, 504, 524, 5002)),
         "foreign_page": ("Got a web page instead of an API response.", ()),

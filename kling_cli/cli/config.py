@@ -71,9 +71,9 @@ def list_settings(
     kling config list
     kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    In a pipe each line has key, value and source, with tabs between. What comes
-    first counts: option, environment, file, default. The token shows only its
-    last four characters.
+    In a pipe, each line has key, value and source, separated by tabs. The first
+    source that is set wins: option, environment, file, default. Only the last
+    four characters of the token are shown.
     """
     from kling_cli.settings import KEYS
 
@@ -235,7 +235,7 @@ def check(
 
 
 def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
-    """Find the value of a setting, the token masked, and its source."""
+    """Find the value of a setting, with the token masked, and its source."""
     from kling_cli.settings import TOKEN
 
     if key is not TOKEN:
@@ -266,13 +266,13 @@ def _ask(run: "Context", key: "Key") -> str:
             raise EOFError
         return line.rstrip("\r\n")
     except (EOFError, Interrupted) as end:
-        run.stderr.write("\n")  # the cursor still stands behind the question
+        run.stderr.write("\n")  # the cursor is still on the line of the question
         code = end.exit_code if isinstance(end, Interrupted) else ExitCode.INTERRUPT
         raise StoppedError("Stopped. Nothing was changed.", exit_code=code) from None
 
 
 def _change(run: "Context", key: str, text: str | None) -> None:
-    """Store or remove a setting, and warn where the stored token goes elsewhere from now on."""
+    """Store or remove a setting, and warn if the stored token now goes to another service."""
     from kling_cli.settings import (
         BASE_URL,
         DEFAULT_BASE_URL,
@@ -290,7 +290,7 @@ def _change(run: "Context", key: str, text: str | None) -> None:
     if name == BASE_URL.name and TOKEN.name in stored and base_url != SANDBOX:
         run.console.warn(
             f"The stored token will now be sent to {base_url}. "
-            "If it is not for that service: kling config set token"
+            "If it belongs to another service, run: kling config set token"
         )
 
 
@@ -303,7 +303,7 @@ def _check_stored_token(run: "Context") -> None:
     try:
         if not run.settings.is_sandbox:
             _check_token(run)
-            run.console.info(f"{run.settings.base_url} accepts it.")
+            run.console.info(f"{run.settings.base_url} accepts the token.")
     except KlingError as error:
         run.console.warn(error.message)
 
@@ -313,7 +313,7 @@ def _check_token(run: "Context") -> None:
 
     Raises:
         SetupError: the token is refused; with an HTTP status if it was the service that refused it.
-        UnreachableError: nobody knows.
+        UnreachableError: the check failed.
     """
     from kling_cli.api.errors import ApiError, Kind
 
@@ -325,7 +325,7 @@ def _check_token(run: "Context") -> None:
         if failure.kind is not Kind.NOT_FOUND:
             source = run.settings.sources["base_url"]
             message = f"Could not check the token. {failure.error.message}"
-            hint = f"Is the base URL right? It is {run.settings.base_url} (from {source})."
+            hint = f"Check the base URL: {run.settings.base_url} (from {source})."
             hint = failure.error.hint or hint
             cause = failure.error
             raise UnreachableError("unreachable", message, hint=hint, cause=cause) from None

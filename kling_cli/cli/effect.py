@@ -53,7 +53,11 @@ def effect(
     duration: Annotated[
         str | None,
         option(
-            "--duration", "Video length: 5 or 10.", EFFECT, "SECONDS", complete_field("durations")
+            "--duration",
+            "Length in seconds: 5 or 10.",
+            EFFECT,
+            "SECONDS",
+            complete_field("durations"),
         ),
     ] = None,
     mode: Annotated[

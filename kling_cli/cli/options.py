@@ -21,7 +21,7 @@ def option(
     metavar: str | None = None,
     complete: Callable[[typer.Context], list[str]] | None = None,
 ) -> Any:
-    """Declare an option: its names, such as `--output -o`, how help shows it, what a Tab offers."""
+    """Declare an option: its names (such as `--output -o`), help and completion."""
     return typer.Option(
         *names.split(),
         help=help_text.replace("[", "\\["),  # otherwise rich reads it as markup
@@ -84,7 +84,7 @@ def require_command(context: typer.Context) -> None:
 
 
 def configure(context: typer.Context) -> Context:
-    """Configure the run's context by the options of this command."""
+    """Configure the run's context with the options of this command."""
     run: Context = context.obj
     run.options = context.params
     if run.options.get("sandbox"):
@@ -102,12 +102,12 @@ def complete_scene(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_field(name: str) -> Callable[[typer.Context], list[str]]:
-    """Make the callback that lists the values of a field that the typed scene takes."""
+    """Create a callback that lists the values of a field for the typed scene."""
 
     def complete(context: typer.Context) -> list[str]:
         from kling_cli.scenes import find
 
-        # Behind an option that lacks its value, the parser leaves the arguments as they are.
+        # After an option without a value, the parser leaves the arguments unparsed.
         typed = context.params["scene"] or " ".join(context.args[:1])
         try:
             return list(getattr(find(typed), name))

@@ -113,7 +113,7 @@ class Sandbox:
         return _show_task(task, at=now, url=url)
 
     def _copy_clip(self) -> str:
-        """Return the URL of the clip beside the store, which outlives any installation."""
+        """Copy the clip next to the store, where it survives an uninstall, and return its URL."""
         clip = self._store.path.absolute().with_name("sandbox.mp4")
         if not clip.exists():
             part = clip.with_name(f".{uuid.uuid4().hex}.part")
