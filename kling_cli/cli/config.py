@@ -182,7 +182,7 @@ def check(
     kling config check
     kling config check --json | jq .accepted
 
-    This costs nothing. Each line has a name, a value, and its source or the
+    This costs nothing. In a pipe, each line has name, value, and source or
     reason, separated by tabs:
 
       token     the last four characters, and where the token is set
@@ -190,7 +190,7 @@ def check(
       base_url  the API base URL, and where it is set
       accepted  whether the service accepts the token: yes, no or unknown
 
-    Exit codes: 0 the token works, 4 it is missing or refused, 10 the check failed.
+    Exit codes: 0 the token works, 4 it is missing or refused, 10 check failed.
     """
     run = options.configure(context)
     settings, base_url_source = run.settings, run.settings.sources["base_url"]

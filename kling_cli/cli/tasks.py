@@ -11,7 +11,7 @@ Tasks = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[TASK...]",
-        help="Task ids or external task ids. [default: all unfinished tasks of this machine]",
+        help="Task ids or external task ids; without any, all unfinished tasks of this machine.",
         autocompletion=options.complete_task,
     ),
 ]
@@ -33,8 +33,8 @@ def status(
     kling status
     kling status --json | jq -r '.task_status'
 
-    Exit codes: 0 all succeeded, 8 one is still running, 5 one failed, 9 one may or
-    may not have been accepted.
+    Exit codes: 0 all succeeded, 8 one is still running, 5 one failed, 9 one may
+    or may not have been accepted.
     """
     from kling_cli.tasks import look
 
