@@ -17,7 +17,7 @@ class Process:
     Args:
         argv: its arguments.
         environ: further variables.
-        stdout: a descriptor to write to; a pipe that is read at the end if not told.
+        stdout: a descriptor to write to; the default is a pipe that is read at the end.
     """
 
     def __init__(
