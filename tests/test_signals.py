@@ -71,7 +71,7 @@ def test_a_signal_during_the_post_is_not_sure(tmp_path: Path) -> None:
     assert (error["code"], error["charged"]) == ("interrupted", "maybe")
     assert run.json["task_status"] == "unknown"
     assert f"Stopped. The request may have been accepted as {name}.\n" in run.err
-    assert "never sends again" in run.err
+    assert "never resends it" in run.err
     assert name in error["hint"]
 
 

@@ -82,6 +82,6 @@ class Store:
                 connection.executescript(_SCHEMA)
                 yield connection
         except (OSError, sqlite3.Error) as error:
-            message = f"The sandbox cannot use its store {str(self.path)!a}: {error}."
+            message = f"Cannot use the sandbox's file {str(self.path)!a}: {error}."
             hint = "It contains only the sandbox's tasks and can be deleted."
             raise LocalError("sandbox_store", message, hint=hint) from error
