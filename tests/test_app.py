@@ -87,9 +87,7 @@ def test_the_version_has_its_option(kling: Program) -> None:
         (("\x1b[31m",), r"\x1b[31m", "kling --help"),
     ],
 )
-def test_a_wrong_command_is_put_right(
-    kling: Program, argv: tuple[str, ...], words: str, hint: str
-) -> None:
+def test_slips_are_put_right(kling: Program, argv: tuple[str, ...], words: str, hint: str) -> None:
     """A usage error is one clear line and a hint, with exit code 2, and an object under --json."""
     run = kling(*argv)
     assert run.code == 2
@@ -186,9 +184,7 @@ def test_a_reader_that_left_costs_nothing(service: LoopbackService) -> None:
 @pytest.mark.parametrize(
     ("redirection", "code", "posts"), [(">&-", 11, 0), ("2>&-", 0, 1), ("<&-", 0, 1)]
 )
-def test_streams_closed_from_the_start(
-    service: LoopbackService, redirection: str, code: int, posts: int
-) -> None:
+def test_closed_streams(service: LoopbackService, redirection: str, code: int, posts: int) -> None:
     """Fault 86: without standard output nothing is sent; without the others all goes its way."""
     shell = ["sh", "-c", f'exec "$0" "$@" {redirection}']
     argv = [*shell, *command("effect", "squish", PHOTO, "--no-wait")]

@@ -43,9 +43,7 @@ def count_codes(run: Run) -> Counter[tuple[int, str]]:
     return Counter((one["exit_code"], (one["error"] or {}).get("code", "")) for one in run.records)
 
 
-def test_after_a_timeout_nothing_new_is_bought(
-    kling: Program, stuck: LoopbackService, photos: list[Path]
-) -> None:
+def test_a_timeout_ends_buying(kling: Program, stuck: LoopbackService, photos: list[Path]) -> None:
     """Two of eight tasks run into the timeout: two purchases, and 8; a rerun buys the rest once."""
     run = kling(*SQUISH, *photos, *BATCH, "--json")
     assert (run.code, len(stuck.ledger), stuck.count("POST")) == (8, 2, 2)
@@ -66,7 +64,7 @@ def test_after_a_timeout_nothing_new_is_bought(
     assert len({sale.images for sale in stuck.ledger}) == 8
 
 
-def test_what_was_bought_before_is_still_told(
+def test_earlier_tasks_are_told(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """A task of an earlier run costs nothing, so it is looked at, and its URL is printed."""
@@ -78,9 +76,7 @@ def test_what_was_bought_before_is_still_told(
     assert count_codes(run) == {(0, ""): 1, (8, "pending"): 2, (7, "not_started"): 5}
 
 
-def test_who_waits_for_a_free_place_is_not_sent_either(
-    service: LoopbackService, photos: list[Path]
-) -> None:
+def test_waiting_for_a_place_is_not_sent(service: LoopbackService, photos: list[Path]) -> None:
     """The place of the task that has run into the timeout stays empty.
 
     The first task ends in the midst of the second's time; the third finds the account full, and

@@ -61,7 +61,7 @@ def test_places_that_earlier_runs_tasks_hold_are_counted(
     assert NO_SLOT in run.err
 
 
-def test_a_limit_that_was_lifted_is_found_out(
+def test_a_lifted_limit_is_found(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """Places come back when another program's tasks end: one more is tried each minute."""
@@ -74,7 +74,7 @@ def test_a_limit_that_was_lifted_is_found_out(
     assert max(sale.bought_at - first for sale in service.ledger) < 600
 
 
-def test_the_services_own_pause_is_kept(
+def test_retry_after_is_obeyed(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """Fault 19: Retry-After is obeyed also where tasks of this run are under way."""
@@ -88,7 +88,7 @@ def test_the_services_own_pause_is_kept(
     assert NO_SLOT not in run.err
 
 
-def test_the_timeout_ends_the_wait_for_a_place(
+def test_a_wait_for_a_place_ends(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """Who finds no place in time ends with 7 and without a claim; a rerun buys it."""
@@ -104,7 +104,7 @@ def test_the_timeout_ends_the_wait_for_a_place(
     assert len(service.ledger) == 2
 
 
-def test_a_batch_that_does_not_wait_gets_in_one_by_one(
+def test_a_batch_that_does_not_wait(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """With --no-wait no task of ours is watched, so the clock decides; all are accepted."""

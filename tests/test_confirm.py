@@ -45,9 +45,7 @@ def test_yes_buys(service: LoopbackService, photos: list[Path], answer: str) -> 
         pytest.param("y\x03", id="Ctrl-C on second thought"),
     ],
 )
-def test_anything_else_buys_nothing(
-    service: LoopbackService, photos: list[Path], answer: str
-) -> None:
+def test_any_other_buys_nothing(service: LoopbackService, photos: list[Path], answer: str) -> None:
     """It ends with 130 like any stop; the message begins a line of its own."""
     with Terminal(*SQUISH, *photos) as terminal:
         terminal.wait_for("Buy?")
@@ -106,9 +104,7 @@ def test_without_a_terminal_nobody_is_asked(service: LoopbackService, photos: li
     assert "Buy?" not in run.err
 
 
-def test_an_ended_scene_is_asked_about_even_for_one_task(
-    service: LoopbackService, photos: list[Path]
-) -> None:
+def test_one_ended_scene_is_asked_about(service: LoopbackService, photos: list[Path]) -> None:
     """The warning with date and successor stands before the question; a no buys nothing."""
     with Terminal("effect", "kiss", *photos[:2]) as terminal:
         terminal.wait_for("2 photos, 1 new task. Buy? [y/N]")
@@ -149,7 +145,7 @@ def test_what_has_ended_is_warned_about(
     assert said == [f"warning: {one}" for one in warnings]
 
 
-def test_what_is_known_already_is_not_warned_about(
+def test_a_rerun_is_not_warned_about(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """The rerun of an ended scene buys nothing, so it has nothing to warn about."""

@@ -16,9 +16,7 @@ DEDUCTION = {
 }
 
 
-def test_the_cost_is_in_the_result_and_stays_in_the_journal(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_the_cost_is_told_and_kept(kling: Program, service: LoopbackService) -> None:
     """A run, its rerun and `kling tasks` know it, without any currency."""
     service.shop.rules = Rules(deduction=DEDUCTION)
     cost = {"units": 2.0, "quota": 1.5, "list_price": 0.28}
@@ -61,7 +59,7 @@ def test_the_summary_has_the_sum(kling: Program, service: LoopbackService, tmp_p
     assert re.fullmatch(r"3 done · \d:\d\d · 4 units", run.err.splitlines()[-1])
 
 
-def test_the_summary_says_for_how_many_the_cost_is_unknown(
+def test_the_summary_counts_unknown_costs(
     kling: Program, service: LoopbackService, tmp_path: Path
 ) -> None:
     """A sum of some is not shown as the sum of all."""

@@ -157,9 +157,7 @@ def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureReque
 
 
 @pytest.mark.timeout(1200)
-def test_kills_at_random_moments_buy_each_request_once(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_random_kills_buy_each_request_once(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     many = 200 if request.config.getoption("--every-call") else 8
     chance = random.Random(20261122)
     moments = [chance.uniform(0.05, 3.0) for _ in range(many)]

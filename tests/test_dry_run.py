@@ -110,9 +110,7 @@ def test_secrets_of_addresses_are_not_shown(kling: Program) -> None:
     assert "SECRET" not in run.out + run.err
 
 
-def test_a_repaired_picture_is_known_by_its_original(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_repair_is_known_by_its_original(kling: Program, service: LoopbackService) -> None:
     """A rerun with --fix finds its task, whatever bytes the repair makes of the picture."""
     gif = save("GIF", "P", size=(400, 300))
     planned = kling("effect", "squish", "-", "--fix", "--dry-run", "--json", stdin=gif).json

@@ -1,8 +1,5 @@
 """What a user gets for one command line: several pictures, streams, and what Ctrl-C leaves."""
 
-import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,14 +7,13 @@ from support.photos import make_photos
 from support.pictures import save
 from support.purchases import (
     UNREADABLE,
-    HookClock,
     break_journal,
     find_video,
     journal_path,
     list_stages,
 )
 from support.replies import DROP, Reply, accept, refuse
-from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program, Run
+from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
 from support.service import LoopbackService
 from support.shop import Purchase, Rules
 
@@ -159,43 +155,3 @@ def test_a_journal_that_breaks_does_not_hide_an_id(
 
 
 # --- Ctrl-C while a request is under way --------------------------------------------------------
-
-
-def interrupt() -> Run:
-    over = threading.Event()
-
-    def press() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        over.wait(10)
-
-    run = Program(clock=HookClock(press))(*SQUISH, PHOTO)
-    over.set()
-    return run
-
-
-def test_ctrl_c_before_the_send_leaves_nothing(service: LoopbackService) -> None:
-    """The claim of a request that was not taken is dropped, and it says so."""
-    service.on_create(refuse(429, 1302, "slow down"))
-    run = interrupt()
-    assert (run.code, run.out, list_stages()) == (130, "", [])
-    assert "Nothing was accepted." in run.err
-
-
-def test_ctrl_c_after_the_send_names_the_id(service: LoopbackService) -> None:
-    """Fault 88: it may have been accepted; the rerun looks, finds, and buys nothing."""
-    service.on_create(DROP, purchase=True)
-    run = interrupt()
-    assert (run.code, list_stages()) == (130, [Stage.UNKNOWN])
-    assert str(service.ledger[0].external_task_id) in run.err
-    assert "may have been accepted" in run.err
-    assert Program()(*SQUISH, PHOTO).lines == [find_video(service)]
-    assert service.count("POST") == 1
-
-
-def test_ctrl_c_while_waiting_names_the_task(service: LoopbackService) -> None:
-    """Fault 89: the id and kling wait are named; the rerun goes on with the task."""
-    run = interrupt()
-    assert run.code == 130
-    assert f"kling wait {service.ledger[0].task_id}" in run.err
-    assert Program()(*SQUISH, PHOTO).lines == [find_video(service)]
-    assert service.count("POST") == 1

@@ -41,7 +41,7 @@ def test_it_is_looked_up_and_then_sent(kling: Program, service: LoopbackService)
     assert service.count("POST") == 1
 
 
-def test_the_task_of_another_machine_is_taken_up(
+def test_another_machines_task_is_met(
     service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What another machine has bought under this id is waited for: no POST from this one."""
@@ -87,9 +87,7 @@ def test_new_under_the_same_id_buys_nothing(kling: Program, service: LoopbackSer
     assert "--new needs another --external-task-id." in run.err
 
 
-def test_new_looks_a_fresh_id_up_too(
-    service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_looks_an_id_up_too(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --new, what another machine has bought under the id is not bought again."""
     assert Program()(*NAMED).code == 0
     move_to_another_machine(monkeypatch)
@@ -98,9 +96,7 @@ def test_new_looks_a_fresh_id_up_too(
     assert [sale.external_task_id == "order-66" for sale in service.ledger] == [True, False]
 
 
-def test_a_claim_under_the_derived_id_is_not_looked_up(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_claim_by_derived_id_needs_no_look(kling: Program, service: LoopbackService) -> None:
     """Of a request that another run has claimed but not sent, the service cannot know."""
     make_journal()
     break_journal(full_at(Stage.SENDING))
@@ -142,9 +138,7 @@ def test_without_an_answer_nothing_is_sent(
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "\x1b[2J", "x" * 129])
-def test_an_id_that_no_url_can_carry_is_refused(
-    kling: Program, service: LoopbackService, name: str
-) -> None:
+def test_an_unsafe_id_is_refused(kling: Program, service: LoopbackService, name: str) -> None:
     """Fault 36: an id that could not be looked up is refused before anything starts."""
     run = kling(*PLAIN, "--external-task-id", name)
     several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
@@ -169,7 +163,7 @@ def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) ->
 
 
 @pytest.mark.usefixtures("service")
-def test_the_journal_is_its_owners_alone(kling: Program) -> None:
+def test_the_journal_is_its_owners(kling: Program) -> None:
     assert kling(*PLAIN).code == 0
     for path in journal_path().parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

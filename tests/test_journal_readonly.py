@@ -117,9 +117,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.mark.parametrize("end", ["clean", "killed"])
 @pytest.mark.parametrize("obstacle", OBSTACLES)
-def test_what_it_knows_is_answered_and_nothing_new_is_bought(
-    machine: Machine, obstacle: str, end: str
-) -> None:
+def test_it_answers_and_buys_nothing(machine: Machine, obstacle: str, end: str) -> None:
     """Faults 77 and 112: tasks are listed, looked at, waited for and reused, and bought once."""
     if (obstacle, end) == ("a directory that may not be changed", "killed"):
         pytest.skip(reason="SQLite's files are there already, so the journal can be written")
@@ -165,9 +163,7 @@ def test_what_it_knows_is_answered_and_nothing_new_is_bought(
 
 
 @pytest.mark.parametrize("obstacle", ["a full disk", "a file that may not be changed"])
-def test_what_may_be_bought_is_looked_up_and_not_sent_again(
-    machine: Machine, obstacle: str
-) -> None:
+def test_what_may_be_bought_is_not_sent_again(machine: Machine, obstacle: str) -> None:
     """Fault 77: a request of an unknown fate stays one where the journal cannot be written."""
     if "disk" in obstacle:
         machine.use_own_disk()
@@ -248,7 +244,7 @@ def test_one_that_cannot_be_understood_stops_all(machine: Machine, kind: str) ->
         ("openat", "EDQUOT", "clean"),
     ],
 )
-def test_what_the_system_refuses_is_named_soon(
+def test_what_the_system_refuses_is_named(
     machine: Machine, call: str, error: str, end: str
 ) -> None:
     """Faults 77 and 99: it is the reason that is named, not a program that holds the file."""

@@ -54,7 +54,7 @@ def test_a_name_may_hold_any_byte(kling: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("service")
-def test_a_list_is_a_file_too_and_goes_behind_the_arguments(
+def test_a_list_comes_after_the_arguments(
     kling: Program, tmp_path: Path, photos: list[Path]
 ) -> None:
     """Arguments come first, then the list; an address and standard input may stand in it."""
@@ -67,18 +67,14 @@ def test_a_list_is_a_file_too_and_goes_behind_the_arguments(
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n\n", b"\0", b"\xef\xbb\xbf"])
-def test_an_empty_list_is_nothing_to_do(
-    kling: Program, service: LoopbackService, content: bytes
-) -> None:
+def test_an_empty_list_is_fine(kling: Program, service: LoopbackService, content: bytes) -> None:
     """Like xargs -r: a search that found nothing is no error, and says so."""
     run = kling(*SQUISH, "--from", "-", "--json", "-o", "clips/", stdin=content)
     assert (run.code, run.out, service.visits) == (0, "", [])
     assert run.err == "The list contains no pictures: nothing to do.\n"
 
 
-def test_a_pair_needs_its_two_pictures_from_a_list_too(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
+def test_a_pair_from_a_list(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     two = "\n".join(map(str, photos)).encode()
     run = kling("effect", "hug", "--from", "-", stdin=two)
     assert (run.code, len(service.ledger)) == (0, 1)
@@ -94,9 +90,7 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
     assert f"--from {name or chr(39) * 2} cannot be read: " in run.err
 
 
-def test_standard_input_that_cannot_be_read_is_named(
-    service: LoopbackService, tmp_path: Path
-) -> None:
+def test_unreadable_standard_input_is_named(service: LoopbackService, tmp_path: Path) -> None:
     argv = command(*SQUISH, "--from", "-")
     with (tmp_path / "written").open("wb") as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, check=False)

@@ -144,9 +144,7 @@ ERRORS: dict[str, tuple[Reply, int, str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_each_error_of_a_look_has_its_exit_code(
-    kling: Program, service: LoopbackService, name: str
-) -> None:
+def test_each_error_has_its_exit_code(kling: Program, service: LoopbackService, name: str) -> None:
     """Only the token, or word that there is no such task, is more than a failed look."""
     reply, code, error = ERRORS[name]
     service.on_look(reply)

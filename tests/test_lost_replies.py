@@ -79,7 +79,7 @@ FIRST = {name.partition(":")[0]: name for name in reversed(AMBIGUOUS)}
 
 
 @pytest.mark.parametrize("name", FIRST.values())
-def test_what_was_bought_behind_an_ambiguous_answer_is_found(
+def test_what_was_bought_all_the_same_is_found(
     kling: Program, service: LoopbackService, name: str
 ) -> None:
     """A task that was created all the same is looked up, waited for and printed: one POST."""
@@ -91,9 +91,7 @@ def test_what_was_bought_behind_an_ambiguous_answer_is_found(
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
-def test_what_is_not_found_is_not_sent_again(
-    kling: Program, service: LoopbackService, name: str
-) -> None:
+def test_what_is_lost_is_not_resent(kling: Program, service: LoopbackService, name: str) -> None:
     """Without a task to be found it ends with 9: one POST, and perhaps a charge."""
     service.on_create(AMBIGUOUS[name])
     told = kling(*PLAIN, "--json").json
@@ -103,9 +101,7 @@ def test_what_is_not_found_is_not_sent_again(
     assert told["external_task_id"] in told["error"]["message"]
 
 
-def test_an_unknown_task_is_listed_with_the_ways_to_go_on(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_an_unknown_task_is_listed_with_hints(kling: Program, service: LoopbackService) -> None:
     """Fault 9: what is lost and cannot be found is listed, with kling wait and --new."""
     service.shop.rules = Rules(lookup_by_external_id=False)
     service.on_create(DROP, purchase=True)
@@ -176,9 +172,7 @@ def test_an_id_that_is_a_number_is_taken_as_text(kling: Program, service: Loopba
 
 
 @pytest.mark.parametrize("code", ["0", 0.0, "success", 200, None])
-def test_every_spelling_of_fine_is_understood(
-    kling: Program, service: LoopbackService, code: object
-) -> None:
+def test_each_spelling_of_fine(kling: Program, service: LoopbackService, code: object) -> None:
     """Fault 35: whichever way a gateway spells code 0, or leaves it out, the task is accepted."""
 
     def accept(sale: Sale | None) -> object:
@@ -212,9 +206,7 @@ def test_looks_are_spread(
 
 
 @pytest.mark.parametrize(("lag", "code"), [(3, 0), (5, 9)])
-def test_a_task_that_is_written_down_late_is_met(
-    kling: Program, service: LoopbackService, lag: int, code: int
-) -> None:
+def test_a_late_task_is_met(kling: Program, service: LoopbackService, lag: int, code: int) -> None:
     """If not by this run, then by the same command later, which buys nothing."""
     service.on_create(DROP, purchase=True)
     service.on_look(refuse(404, 1203, "task not found"), times=lag)
@@ -245,9 +237,7 @@ def test_a_refused_token_ends_the_looking(kling: Program, service: LoopbackServi
     assert ". Then: kling wait" in run.err
 
 
-def test_our_own_task_that_has_failed_is_the_answer(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_our_own_failed_task_is_the_answer(kling: Program, service: LoopbackService) -> None:
     """A task found to have failed ends this run with 5; only the next run buys anew."""
     service.on_create(DROP, purchase=True)
     service.on_look(show("failed", task_status_msg="blocked"))

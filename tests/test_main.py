@@ -8,27 +8,11 @@ from pathlib import Path
 import pytest
 from support.run import command, run_installed
 
-from kling_cli import __version__
-
 
 @pytest.fixture(autouse=True)
 def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let streams be buffered, as they are for users."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-
-
-def test_the_version_loads_next_to_nothing() -> None:
-    """The version is told before anything is loaded that it does not need."""
-    script = (
-        "import sys; sys.argv = ['kling', '--version']\n"
-        "before = set(sys.modules)\n"
-        "from kling_cli.__main__ import main; main()\n"
-        "print(sorted(set(sys.modules) - before))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    version, loaded = done.stdout.decode().splitlines()
-    assert version == f"kling {__version__}"
-    assert loaded == "['kling_cli', 'kling_cli.__main__']"
 
 
 def test_the_module_is_the_program() -> None:

@@ -209,7 +209,7 @@ def test_everything_else_is_in_doubt(
         (native(1201, request_id="x" * 10_000), "x" * 125 + "..."),
     ],
 )
-def test_the_request_id_is_found(
+def test_request_ids(
     kling: Program, service: LoopbackService, body: object, request_id: str | None
 ) -> None:
     """What support asks for is found wherever it stands, and told once (fault 16)."""
@@ -228,7 +228,7 @@ def test_the_request_id_is_found(
         ("<p>" + "x" * 100_000, f"The page said: {'x' * 197}... "),
     ],
 )
-def test_a_page_is_described_by_its_title(
+def test_a_page_is_described(
     kling: Program, service: LoopbackService, page: str, words: str
 ) -> None:
     """Of a web page its title or its first words are shown, never its tags (faults 16, 32)."""
@@ -308,7 +308,7 @@ PIECE = 3 * 48 * 1024
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_a_picture_arrives_byte_for_byte(
+def test_pictures_arrive_whole(
     kling: Program, service: LoopbackService, tmp_path: Path, extra: int
 ) -> None:
     """However its size falls between two encoded pieces, what was hashed is what arrives (57)."""

@@ -90,9 +90,7 @@ def test_every_input_is_kept(
     assert service.visits == []
 
 
-def test_the_output_directory_is_kept(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_an_output_directory_is_kept(kling: Program, service: LoopbackService, photo: Path) -> None:
     """The photo whose video would replace another input is refused; the others are made."""
     other, second = make_photos(photo.parent / "clips", 2)
     other = other.rename(other.with_name("me-squish.mp4"))

@@ -173,9 +173,7 @@ LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
         ({"effect_scene": "hug", "input": {"images": [URL], "duration": "5"}}, "exactly 2 strings"),
     ],
 )
-def test_a_wrong_request_is_refused_by_its_name(
-    sandbox: Served, changes: dict[str, object], words: str
-) -> None:
+def test_a_wrong_field_is_named(sandbox: Served, changes: dict[str, object], words: str) -> None:
     """What the documents do not allow is code 1201 with the name of the field."""
     status, reply = sandbox.create(**changes)
     assert (status, reply["code"]) == (400, 1201)
@@ -187,9 +185,7 @@ def test_a_wrong_request_is_refused_by_its_name(
     ("sides", "fits"),
     [((300, 300), True), ((299, 400), False), ((750, 300), True), ((751, 300), False)],
 )
-def test_a_picture_of_bad_size_fails_later(
-    sandbox: Served, sides: tuple[int, int], *, fits: bool
-) -> None:
+def test_a_bad_size_fails_later(sandbox: Served, sides: tuple[int, int], *, fits: bool) -> None:
     """As the real service does, it accepts bad sides and says so only when the task ends."""
     fields = SINGLE | {"image": draw(*sides, "JPEG")}
     task_id = sandbox.create(input=fields)[1]["data"]["task_id"]
@@ -207,9 +203,7 @@ def test_a_picture_of_bad_size_fails_later(
         ("Bearer sk-real-token-0123456789", 1002, "lost-reply"),
     ],
 )
-def test_only_the_sandbox_tokens_are_accepted(
-    sandbox: Served, header: str, code: int, words: str
-) -> None:
+def test_real_tokens_are_refused(sandbox: Served, header: str, code: int, words: str) -> None:
     """Fault 76: a real token is refused, and neither repeated nor logged."""
     status, reply = sandbox.call("GET", f"{ROUTE}/1", header)
     assert (status, reply["code"]) == (401, code)
@@ -262,25 +256,11 @@ def test_each_trouble_is_an_account_of_its_own(
     assert plain.json["task_id"] not in run.err
 
 
-def test_a_lost_reply_is_not_one_byte(sandbox: Served) -> None:
-    """The connection ends without a byte, the task is there, and cannot be bought again."""
-    with pytest.raises(http.client.RemoteDisconnected):
-        sandbox.create("sandbox-lost-reply", external_task_id="mine")
-    assert sandbox.log[0].endswith(f" POST {ROUTE} no reply")
-    status, reply = sandbox.create("sandbox-lost-reply", external_task_id="mine")
-    assert (status, reply["code"]) == (400, 1201)
-    assert "external_task_id 'mine' already exists" in reply["message"]
-    assert sandbox.look("mine", "sandbox-lost-reply")[0] == 200
-    assert sandbox.look("mine")[0] == 404
-
-
 # --- faults of its own --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argv", [BUY, ("sandbox",)])
-def test_a_store_that_cannot_be_used_is_named(
-    kling: Program, tmp_path: Path, argv: tuple[str, ...]
-) -> None:
+def test_a_broken_store_is_named(kling: Program, tmp_path: Path, argv: tuple[str, ...]) -> None:
     """A damaged store is exit 11 with the way out, and is never overwritten."""
     store = tmp_path / "state" / "sandbox.sqlite3"
     store.parent.mkdir()
@@ -290,19 +270,3 @@ def test_a_store_that_cannot_be_used_is_named(
     assert "sandbox.sqlite3" in run.err
     assert "Nothing in it was paid for: it can be deleted." in run.err
     assert store.read_bytes().startswith(b"no database")
-
-
-def test_a_client_that_leaves_or_talks_nonsense_disturbs_nobody(
-    sandbox: Served, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A request cut in its body buys nothing; nothing of it is printed."""
-    head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
-    head += "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-    for sent in (f'{head}{{"external_task_id": "x"', "\x16\x03\x01 hello \x1b[31m there\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", sandbox.server.server_port)) as plain:
-            plain.sendall(sent.encode())
-            plain.shutdown(socket.SHUT_WR)
-            while plain.recv(65536):
-                pass
-    assert sandbox.look("x")[0] == 404
-    assert capfd.readouterr() == ("", "")

@@ -132,12 +132,6 @@ def test_a_scene_is_sent_with_its_fields(
     assert (sale.effect_scene, sent) == (scene, fields)
 
 
-def test_a_picture_by_url_stays_a_url(kling: Program, service: LoopbackService) -> None:
-    url = service.publish("/p/photo.jpg?signature=1", PHOTO.read_bytes())
-    assert kling("effect", "squish", url, "--no-check-url").code == 0
-    assert service.ledger[0].images == (url,)
-
-
 def test_the_callback_url_goes_along(kling: Program, service: LoopbackService) -> None:
     """It is no part of the request's identity."""
     url = "https://me.example/hook?key=1"

@@ -99,7 +99,7 @@ def test_a_wrong_value_is_refused_by_its_place(
     assert run.json["error"]["message"].startswith(f"{file}: {key} must be")
 
 
-def test_a_wrong_value_hides_no_other(
+def test_a_bad_value_hides_no_other(
     kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`config list` marks what cannot be used, with exit 4, and shows all the rest."""
@@ -192,9 +192,7 @@ def test_a_base_url_that_must_not_get_the_token_is_refused(
     assert not re.search("hunter2|\x1b", run.out + run.err)
 
 
-def test_no_token_anywhere_is_answered_with_every_way_to_give_one(
-    kling: Program, file: Path
-) -> None:
+def test_no_token_is_answered_with_every_way_to_give_one(kling: Program, file: Path) -> None:
     """Fault 68: the variables, the file's path, the command and --sandbox are named."""
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "token_missing")
@@ -292,7 +290,7 @@ def test_the_stored_token_goes_to_the_stored_base_url_alone(
     assert {visit.token for visit in service.visits} == {"sk-another-one-0123"}
 
 
-def test_the_sandbox_never_sees_a_real_token(
+def test_the_sandbox_sees_no_token(
     kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sandbox accepts a token that chooses trouble, and no real one."""
@@ -321,7 +319,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named_with_the_place(
+def test_a_broken_file_is_named(
     kling: Program, file: Path, content: bytes | str, reason: str
 ) -> None:
     """Fault 69: file and line are named, the line is shown if it cannot hold the token."""
@@ -412,9 +410,7 @@ def test_a_write_keeps_the_rest_of_the_file(kling: Program, file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["[table]\na = 1\n", 'jobs = """\n2"""\n'])
-def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(
-    kling: Program, file: Path, content: str
-) -> None:
+def test_a_file_of_tables_or_long_texts_is_kept(kling: Program, file: Path, content: str) -> None:
     """Nothing that the user wrote by hand is lost."""
     write(file, content)
     run = kling("config", "set", "jobs", "4")
@@ -426,9 +422,7 @@ def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(output=st.text(), model=st.text())
 @example(output='a\x7f\x1b\r\n\u2028\ufeff"\\', model="\udcff")
-def test_every_text_that_is_stored_is_read_back_the_same(
-    file: Path, output: str, model: str
-) -> None:
+def test_each_stored_text_is_read_back_the_same(file: Path, output: str, model: str) -> None:
     """A path with any character survives the file, or is refused and leaves the file as it was."""
     file.unlink(missing_ok=True)
     expected: dict[str, str | None] = {"output": None, "model": None}
@@ -443,9 +437,7 @@ def test_every_text_that_is_stored_is_read_back_the_same(
     assert {"output": found.output.value, "model": found.model.value} == expected
 
 
-def test_the_file_is_created_for_its_owner_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 75: it is 0600 by the very call that creates it, in a directory 0700."""
     file = tmp_path / "new" / "kling" / "config.toml"
     monkeypatch.setenv("KLING_CONFIG_DIR", str(file.parent))

@@ -98,15 +98,6 @@ def test_an_early_refusal_is_read_although_the_upload_broke(
     assert "refuses this size" in run.err
 
 
-@pytest.mark.parametrize("status", [400, 409])
-def test_a_duplicate_is_a_proof(kling: Program, service: LoopbackService, status: int) -> None:
-    """Fault 22: it is looked up, waited for and printed; this run has bought nothing."""
-    service.on_create(refuse(status, 1201, TAKEN), purchase=True)
-    run = kling("effect", "squish", PHOTO, "--json")
-    assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
-    assert "exists already" in run.err
-
-
 def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: LoopbackService) -> None:
     """Fault 22: without a look-up by external id it is paid for, perhaps, and never resent."""
     service.shop.rules = Rules(lookup_by_external_id=False)

@@ -111,7 +111,7 @@ def test_the_sandbox_has_a_list_of_its_own(kling: Program) -> None:
     assert (record["task_id"], record["sandbox"], record["ok"]) == (tried, True, True)
 
 
-def test_the_list_is_filtered(
+def test_the_list_has_filters(
     kling: Program, service: LoopbackService, clock: VirtualClock
 ) -> None:
     """By ids of both kinds, by scene, and to the newest few."""
@@ -191,9 +191,7 @@ def test_several_tasks_keep_their_order(kling: Program, service: LoopbackService
 
 @BOTH
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a?b=1", "\x1b[31m", "%2e%2e", "x" * 129])
-def test_unsafe_ids_are_refused(
-    kling: Program, service: LoopbackService, command: str, name: str
-) -> None:
+def test_unsafe_ids(kling: Program, service: LoopbackService, command: str, name: str) -> None:
     """Fault 36: what cannot be an id is a usage error before anybody is asked."""
     run = kling(command, "--json", "--", name)
     assert (run.code, run.json["error"]["code"]) == (2, "invalid_task_id")

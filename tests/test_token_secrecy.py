@@ -258,9 +258,7 @@ def test_a_self_signed_token_is_its_account(
 
 
 @pytest.mark.usefixtures("service")
-def test_the_check_tells_when_a_token_expires(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_check_tells_the_expiry(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """The date is the token's own claim; a token that makes none, or nonsense, has no date."""
     monkeypatch.setenv("KLING_TOKEN", make_jwt(ACCOUNT))
     assert "expires\t2030-03-17T17:46:40Z\t" in kling("config", "check").lines

@@ -1,7 +1,6 @@
 """`kling wait`: until each task has ended, by the journal and the service together."""
 
 import re
-import signal
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from support import tls
 from support.clock import VirtualClock
 from support.fault_server import FaultServer
-from support.process import Process
 from support.purchases import DAY, show
 from support.replies import DROP, Reply, describe, wrap
 from support.run import PHOTO, Program
@@ -121,20 +119,6 @@ def test_retry_after(kling: Program, service: LoopbackService, clock: VirtualClo
     assert 77.0 in clock.sleeps
 
 
-def test_a_signal_ends_it_with_the_way_on(service: LoopbackService) -> None:
-    """Faults 89 and 90: a stopped wait says that the task goes on and how to wait again."""
-    service.on_look(
-        Reply(json={"code": 0, "data": {"task_id": "815", "task_status": "processing"}})
-    )
-    with Process("wait", "815", "--json") as process:
-        process.wait_for("processing")
-        process.kill(signal.SIGTERM)
-        run = process.finish()
-    assert (run.code, run.json["task_id"], run.json["exit_code"]) == (143, "815", 143)
-    assert "Task 815 goes on and is paid for." in run.err
-    assert "kling wait 815" in run.err
-
-
 # What the service says
 
 
@@ -171,7 +155,7 @@ def test_slip_in_a_typed_id_is_told_soon(kling: Program, clock: VirtualClock) ->
     assert clock.monotonic() < 10
 
 
-def test_video_that_was_missing_is_looked_for_again(
+def test_video_that_comes_late(
     kling: Program, service: LoopbackService, clock: VirtualClock
 ) -> None:
     """Fault 38: after `result_missing` the next look still finds the video; it is paid for."""
@@ -243,9 +227,7 @@ def test_terminal_status_is_final(kling: Program, service: LoopbackService) -> N
     ("status", "code"),
     [("failed", "task_failed"), ("cancelled", "task_cancelled"), ("expired", "task_expired")],
 )
-def test_ends_have_codes_of_their_own(
-    kling: Program, service: LoopbackService, status: str, code: str
-) -> None:
+def test_ends_have_codes(kling: Program, service: LoopbackService, status: str, code: str) -> None:
     """Faults 42, 43 and 44: each end is 5 with its code, and the reason or that there is none."""
     task_id = buy(kling)
     service.on_look(show(status))

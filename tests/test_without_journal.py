@@ -103,9 +103,7 @@ def test_new_buys_under_another_id(kling: Program, service: LoopbackService) -> 
         Reply(json={"code": 0, "data": {}}),
     ],
 )
-def test_a_gateway_that_looks_nothing_up_stops_nobody(
-    kling: Program, service: LoopbackService, reply: Reply
-) -> None:
+def test_a_gateway_without_look_up(kling: Program, service: LoopbackService, reply: Reply) -> None:
     """Fault 77: a look-up that is refused, but not over the token, is followed by the purchase."""
     service.on_look(reply)
     run = kling(*SQUISH)
@@ -213,7 +211,7 @@ def test_a_signal_while_waiting_tells_what_is_true(service: LoopbackService) -> 
 @pytest.mark.parametrize(
     "argv", [("tasks",), ("tasks", "--unfinished"), ("status",), ("wait",), ("status", "no-such")]
 )
-def test_what_nobody_lists_is_not_promised(
+def test_no_list_is_promised(
     kling: Program, service: LoopbackService, argv: tuple[str, ...]
 ) -> None:
     """Fault 77: commands that read the journal say that there is none, and not that it is empty."""
