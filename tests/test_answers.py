@@ -26,12 +26,10 @@ SECONDS = 1727338013.674
 
 
 def wrap(data: object) -> dict[str, object]:
-    """Put a task into the service's own envelope."""
     return {"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}
 
 
 def finish(task_id: object = "8602", **more: object) -> dict[str, object]:
-    """Make a finished task with one video, as the service tells it."""
     videos = [{"id": "v-1", "url": CLIP, "duration": "5.041"}]
     return {
         "task_id": task_id,
@@ -43,13 +41,11 @@ def finish(task_id: object = "8602", **more: object) -> dict[str, object]:
 
 
 def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
-    """Put what the service said into a relay's envelope."""
     told = {"task_id": "task_7", "status": status, "data": data, **more}
     return {"code": "success", "message": "", "data": told}
 
 
 def read(body: object) -> Task:
-    """Read a body that has a task."""
     task = parse_task(body)
     assert task is not None
     return task
@@ -145,7 +141,6 @@ def test_each_video_of_a_finished_task_is_delivered_once(body: object, urls: lis
     ],
 )  # fmt: skip
 def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -> None:
-    """A duration comes as a string of seconds; what is none is left out."""
     videos = [{"url": CLIP, "duration": told}]
     assert read(wrap(finish(task_result={"videos": videos}))).videos[0].duration == seconds
 
@@ -158,7 +153,6 @@ def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -
     ],
 )  # fmt: skip
 def test_times_are_told_apart_by_size(told: object, seconds: float | None) -> None:
-    """Milliseconds and seconds both come out as seconds; nonsense as nothing."""
     assert read({"task_id": "1", "created_at": told}).created_at == seconds
     # A relay's own times stand in for the service's.
     assert read(relay("SUCCESS", submit_time=told)).created_at == seconds
@@ -209,7 +203,6 @@ BODIES = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(BODIES)
 def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
-    """Whatever JSON arrives, reading it ends, and every text and id in the result is sound."""
     task = parse_task(body)
     if task is not None:
         assert task.task_id or task.external_task_id

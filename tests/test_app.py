@@ -22,7 +22,6 @@ TOKEN = "sk-test-0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let streams be buffered, as they are for users."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
@@ -47,7 +46,6 @@ def test_every_command_explains_itself(
 
 @pytest.mark.parametrize("path", [(), ("config",)], ids=" ".join)
 def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
-    """In the list of commands each says what it does, in full."""
     _, *commands, _ = kling(*path, "--help").out.partition("─ Commands ─")[2].strip().splitlines()
     assert len(commands) >= 6
     for line in commands:
@@ -55,7 +53,6 @@ def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
 
 
 def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
-    """Who leaves out the command gets the help, which begins with what to try, and exit code 2."""
     run = kling()
     assert (run.code, run.out) == (2, "")
     for words in ("--sandbox", "kling config set token", "kling effect squish", "kling help"):
@@ -66,7 +63,6 @@ def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
 
 
 def test_the_version_has_its_option(kling: Program) -> None:
-    """`--version` is answered also where other words stand with it."""
     run = kling("--version", "scenes")
     assert (run.code, run.out) == (0, f"kling {__version__}\n")
 
@@ -101,7 +97,6 @@ def test_slips_are_put_right(kling: Program, argv: tuple[str, ...], words: str, 
 
 
 def test_a_usage_error_in_the_sandbox_says_so(kling: Program) -> None:
-    """A failure before any task tells whether it was the sandbox that was asked for."""
     assert kling("status", "--sandbox", "--json", "a b").json["sandbox"] is True
     assert kling("status", "--json", "a b").json["sandbox"] is False
 
@@ -121,7 +116,6 @@ sys.exit(app.main(sys.argv[1:]))
 
 
 def crash(error: str, *argv: str) -> Run:
-    """Run a command that has a fault of ours in it."""
     script = BUG.replace("ERROR", error)
     done = subprocess.run(
         [sys.executable, "-c", script, "crash", *argv], capture_output=True, check=False

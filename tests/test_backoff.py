@@ -16,7 +16,6 @@ TOO_MANY = refuse(429, 1303, "parallel task over resource pack limit")
 
 
 def find_closed_port() -> int:
-    """Find a port on loopback where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -73,10 +72,7 @@ def test_the_service_may_choose_the_pause(
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}])
 def test_a_limit_that_outlasts_the_timeout_is_for_later(
-    kling: Program,
-    clock: VirtualClock,
-    service: LoopbackService,
-    headers: dict[str, str],
+    kling: Program, clock: VirtualClock, service: LoopbackService, headers: dict[str, str]
 ) -> None:
     """Faults 19 and 20: at --timeout it ends with 7, and a rerun begins afresh."""
     service.on_create(replace(TOO_MANY, headers=headers), times=2 if headers else 5)

@@ -20,13 +20,11 @@ BATCH = ("--jobs", "2", "--timeout", "3s")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Eight photos."""
     return make_photos(tmp_path / "photos", 8)
 
 
 @pytest.fixture
 def stuck(service: LoopbackService) -> LoopbackService:
-    """A service that never finishes, and whose first two tasks are bought at the same time."""
     both = threading.Barrier(2, timeout=30)
 
     def accept_together(sale: Purchase | None) -> object:
@@ -39,7 +37,6 @@ def stuck(service: LoopbackService) -> LoopbackService:
 
 
 def count_codes(run: Run) -> Counter[tuple[int, str]]:
-    """Count the records by exit code and error code."""
     return Counter((one["exit_code"], (one["error"] or {}).get("code", "")) for one in run.records)
 
 
@@ -103,7 +100,6 @@ def test_waiting_for_a_place_is_not_sent(service: LoopbackService, photos: list[
 def test_a_busy_service_is_not_asked_for_each_photo(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """Where nothing was accepted within the timeout, the others are not tried."""
     service.shop.rules = Rules(concurrency_limit=0)
     run = kling(*SQUISH, *photos, "--jobs", "1", "--timeout", "20s", "--json")
     assert (run.code, service.ledger) == (7, [])

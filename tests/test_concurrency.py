@@ -17,12 +17,10 @@ NO_SLOT = "Waiting for a running task to end."
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """A dozen photos."""
     return make_photos(tmp_path / "photos", 12)
 
 
 def list_codes(run: Run) -> dict[str, int]:
-    """Give the exit code of each input, by its name."""
     return {Path(one["images"][0]["source"]).name: one["exit_code"] for one in run.records}
 
 
@@ -50,7 +48,6 @@ def test_the_limit_slows_a_batch_down_and_fails_nothing(
 def test_places_that_earlier_runs_tasks_hold_are_counted(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """A rerun that resumes three tasks waits for their end before it sends more."""
     service.shop.rules = Rules(concurrency_limit=3, task_seconds=600)
     for photo in photos[:3]:
         assert kling("effect", "squish", photo, "--no-wait").code == 0
@@ -128,7 +125,6 @@ def test_a_place_is_given_back_after_every_end(
     rules: Rules,
     ending: tuple[Reply | None, list[int]],
 ) -> None:
-    """However one ends, the next gets its place: with one place and two workers all are done."""
     reply, codes = ending
     service.shop.rules = replace(rules, concurrency_limit=1, task_seconds=20)
     if reply is not None:
@@ -149,14 +145,8 @@ def test_a_place_is_given_back_after_every_end(
     ],
 )
 def test_trouble_with_the_account_stops_new_submissions(
-    kling: Program,
-    service: LoopbackService,
-    photos: list[Path],
-    *,
-    reply: Reply,
-    code: int,
+    kling: Program, service: LoopbackService, photos: list[Path], *, reply: Reply, code: int
 ) -> None:
-    """What runs finishes, nothing more is sent, and each input has its one result."""
     service.shop.rules = Rules(task_seconds=60)
     for photo in photos[:2]:
         assert kling("effect", "squish", photo, "--no-wait").code == 0
@@ -180,7 +170,6 @@ def test_trouble_with_the_account_stops_new_submissions(
 def test_one_bad_request_is_no_trouble_with_the_account(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """A refused picture, a service that is down for one, a cut line: the others go on."""
     service.on_create(refuse(400, 1301, "risk control"))
     service.on_create(RESET)
     run = kling("effect", "squish", *photos[:4], "--jobs", "1", "--json")

@@ -15,13 +15,11 @@ LOOK = "/v1/videos/effects/kling-check-0"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The settings file."""
     return tmp_path / "config" / "config.toml"
 
 
 @pytest.fixture
 def home(service: LoopbackService, kling: Program, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The service as the stored base URL, and no token yet."""
     monkeypatch.delenv("KLING_TOKEN")
     monkeypatch.delenv("KLING_BASE_URL")
     assert kling("config", "set", "base_url", service.base_url).code == 0
@@ -52,7 +50,6 @@ def test_a_slip_is_refused(kling: Program, file: Path, argv: tuple[str, ...], wo
 
 
 def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
-    """A setting is stored, used, shown, and removed again; what was not there is no error."""
     assert kling("config", "path").out == f"{file}\n"
     assert not file.exists()
     for _ in range(2):
@@ -65,7 +62,6 @@ def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
 def test_a_token_comes_from_standard_input(
     kling: Program, file: Path, home: str, service: LoopbackService, content: str
 ) -> None:
-    """A script pipes the token in; it is stored, and the service there is asked about it."""
     run = kling("config", "set", "token", stdin=content.encode())
     assert (run.code, run.out) == (0, "")
     assert run.err == f"token stored in {file}.\n{home} accepts it.\n"
@@ -77,7 +73,6 @@ def test_a_token_comes_from_standard_input(
 def test_a_token_that_the_service_refuses_is_stored_all_the_same(
     kling: Program, file: Path, home: str, service: LoopbackService
 ) -> None:
-    """Whatever the service says, the token is stored; who set it is told."""
     service.on_look(Reply(status=401, json={"code": 1002, "message": "no", "request_id": "r"}))
     run = kling("config", "set", "token", stdin=TOKEN.encode())
     assert (run.code, "accepts" in run.err) == (0, False)
@@ -99,7 +94,6 @@ def test_the_stored_token_is_checked_where_it_will_be_sent(
     "line", ['base_url = "sandbox"', 'base_url = "http://127.0.0.1:9"', 'jobs = "many"']
 )
 def test_a_check_that_cannot_be_made_fails_nothing(kling: Program, file: Path, line: str) -> None:
-    """Nobody answers, or other settings are wrong: the token is stored and exit is 0."""
     file.parent.mkdir()
     file.write_text(f"{line}\n")
     run = kling("config", "set", "token", stdin=TOKEN.encode())
@@ -118,7 +112,6 @@ def test_a_wrong_token_is_not_stored(file: Path, content: bytes) -> None:
 
 
 def test_a_person_is_asked_without_echo(file: Path, home: str) -> None:
-    """At a terminal a token is asked for and never shown; any other setting is seen."""
     with Terminal("config", "set", "token") as terminal:
         terminal.wait_for("token:")
         terminal.type(f"{TOKEN}\r")
@@ -165,7 +158,6 @@ def test_a_stored_token_that_moves_is_a_warning(
 
 
 def rows(run: Run) -> dict[str, tuple[str, str]]:
-    """Read the lines: what they are about, value, and remark."""
     cells = [line.split("\t") for line in run.lines]
     return {what: (value, remark) for what, value, remark in cells}
 

@@ -25,7 +25,6 @@ def _finish_at_once(service: LoopbackService) -> None:
 
 @pytest.mark.parametrize("answer", ["y\r", " YES \r"])
 def test_yes_buys(service: LoopbackService, photos: list[Path], answer: str) -> None:
-    """The question tells what it is about; nothing has been sent before the answer."""
     with Terminal(*SQUISH, *photos) as terminal:
         question = terminal.wait_for("Buy?")
         assert question == "4 photos, 4 new tasks. Buy? [y/N]"
@@ -61,7 +60,6 @@ def test_any_other_buys_nothing(service: LoopbackService, photos: list[Path], an
 def test_the_question_counts_each_kind(
     kling: Program, service: LoopbackService, photos: list[Path], tmp_path: Path
 ) -> None:
-    """Made before, refused, one picture under two names; -q and --json change no word of it."""
     assert kling(*SQUISH, photos[0]).code == 0
     twin = tmp_path / "twin.jpg"
     twin.write_bytes(photos[1].read_bytes())
@@ -136,7 +134,6 @@ HOST = "https://api-singapore.klingai.com"
 def test_what_has_ended_is_warned_about(
     kling: Program, monkeypatch: pytest.MonkeyPatch, scene: str, base_url: str, warning: str | None
 ) -> None:
-    """A scene everywhere, a model at the provider's own hosts; a script has it in the JSON too."""
     monkeypatch.setenv("KLING_TOKEN", "sk-anywhere")
     run = kling("effect", scene, PHOTO, "--base-url", base_url, "--dry-run", "--json")
     warnings = [f"The provider {warning}"] if warning else []

@@ -24,7 +24,6 @@ DOCUMENTED = {
 
 @pytest.mark.parametrize("definition", DOCUMENTED)
 def test_the_schema_has_the_documented_keys(definition: str) -> None:
-    """The schema requires each documented key, and allows none that it does not name."""
     shape = SCHEMA["$defs"][definition]
     assert set(DOCUMENTED[definition].split()) <= set(shape["required"])
     assert shape["required"] == list(shape["properties"])

@@ -43,14 +43,12 @@ def test_the_cost_is_told_and_kept(kling: Program, service: LoopbackService) -> 
 def test_what_is_no_amount_is_unknown(
     kling: Program, service: LoopbackService, deduction: dict[str, object]
 ) -> None:
-    """Absent, empty, negative or beyond all reason: the result says null, not nought."""
     service.shop.rules = Rules(deduction=deduction)
     assert kling("effect", "squish", PHOTO, "--json").json["cost"] is None
     assert kling("tasks").lines[0].split("\t")[6] == ""
 
 
 def test_the_summary_has_the_sum(kling: Program, service: LoopbackService, tmp_path: Path) -> None:
-    """A batch ends with what it cost; what was bought before is no part of it."""
     service.shop.rules = Rules(deduction=DEDUCTION)
     photos = make_photos(tmp_path, 3)
     assert kling("effect", "squish", photos[0]).code == 0

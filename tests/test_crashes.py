@@ -28,7 +28,6 @@ _TESTS = Path(__file__).parent
 def start(
     service: LoopbackService, state: Path, *argv: str | Path, speed: int = 40
 ) -> "subprocess.Popen[str]":
-    """Start `kling` on a machine of its own, where each second counts as many."""
     environ = {
         "PYTHONPATH": str(_TESTS),
         "KLING_STATE_DIR": str(state),
@@ -72,8 +71,6 @@ _KILLS = ("at submission, made", "at submission, not made", "at a look", "at no 
 
 
 class Shopping(RuleBasedStateMachine):
-    """The same command again and again, under every trouble, until it has been delivered once."""
-
     @initialize(deduplicate=st.sampled_from(["refuse", "replay", "ignore"]), looks_up=st.booleans())
     def open_shop(self, deduplicate: str, looks_up: bool) -> None:
         self.directory = tempfile.TemporaryDirectory()

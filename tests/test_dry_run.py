@@ -17,7 +17,6 @@ SQUISH = ("effect", "squish", PHOTO)
 
 
 def test_it_shows_the_request_and_sends_nothing(kling: Program, service: LoopbackService) -> None:
-    """The picture stands there by its size and hash, and the real run has the very same id."""
     planned = kling(*SQUISH, "--dry-run", "--json").json
     assert (planned["ok"], planned["plan"], planned["task_id"]) == (True, "buy", None)
     assert planned["reused"] is False
@@ -41,7 +40,6 @@ def test_it_shows_the_request_and_sends_nothing(kling: Program, service: Loopbac
 
 
 def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> None:
-    """One line for each task, tabs between; stderr says that it is no real run."""
     run = kling(*SQUISH, OTHER_PHOTO, "--dry-run")
     rows = [line.split("\t") for line in run.lines]
     assert {(row[0], row[3]) for row in rows} == {("buy", str(PHOTO)), ("buy", str(OTHER_PHOTO))}
@@ -88,7 +86,6 @@ def test_the_journal_decides_what_would_be_done(
 
 @pytest.mark.usefixtures("service")
 def test_an_own_id_is_kept(kling: Program) -> None:
-    """First it would be sent under the user's id, then its task would be used again."""
     argv = (*SQUISH, "--external-task-id", "mine", "--json")
     first = kling(*argv, "--dry-run").json
     assert (first["plan"], first["external_task_id"]) == ("buy", "mine")

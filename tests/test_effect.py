@@ -44,7 +44,6 @@ def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:
 
 
 def test_each_picture_has_a_line_with_its_name(kling: Program, service: LoopbackService) -> None:
-    """Task id or URL, tab, input: a script can tell them apart in whatever order they come."""
     inputs = {str(PHOTO), str(OTHER_PHOTO)}
     accepted = [line.split("\t") for line in kling(*SQUISH, *inputs, "--no-wait").lines]
     delivered = [line.split("\t") for line in kling(*SQUISH, *inputs).lines]
@@ -54,7 +53,6 @@ def test_each_picture_has_a_line_with_its_name(kling: Program, service: Loopback
 
 
 def test_a_bad_one_does_not_stop_the_good_ones(kling: Program, service: LoopbackService) -> None:
-    """It is reported first, and each object has the exit code of its own task."""
     run = kling(*SQUISH, PHOTO, BAD, OTHER_PHOTO, "--json")
     codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
     assert codes == {str(PHOTO): 0, str(BAD): 3, str(OTHER_PHOTO): 0}
@@ -101,7 +99,6 @@ def test_so_many_tasks_at_once_and_no_more(
 
 
 def test_standard_input_goes_together_with_files(kling: Program, service: LoopbackService) -> None:
-    """It can be read only once, so its bytes are kept until its turn."""
     run = kling(*SQUISH, PHOTO, "-", "--json", stdin=OTHER_PHOTO.read_bytes())
     kinds = {one["images"][0]["source"]: one["images"][0]["kind"] for one in run.records}
     assert (run.code, kinds) == (0, {str(PHOTO): "file", "-": "stdin"})
@@ -109,7 +106,6 @@ def test_standard_input_goes_together_with_files(kling: Program, service: Loopba
 
 
 def test_standard_input_can_be_one_of_two_people(kling: Program, service: LoopbackService) -> None:
-    """The pair is one task, its pictures in the order of the command line."""
     hug = ("effect", "hug")
     assert kling(*hug, "-", OTHER_PHOTO, "--pair", stdin=PHOTO.read_bytes()).code == 0
     assert kling(*hug, PHOTO, OTHER_PHOTO).lines == [find_video(service)]

@@ -25,7 +25,6 @@ def start(
     environ: Mapping[str, str | None] | None = None,
     shell: str = 'exec "$0" "$@"',
 ) -> Run:
-    """Run a command line without a terminal; variables that are None are taken away."""
     places = {**os.environ, **(environ or {})}
     done = subprocess.run(
         ["sh", "-c", shell, *argv],
@@ -56,7 +55,6 @@ sys.exit(main())
 
 
 def start_homeless(*argv: str | Path, token: str | None = TOKEN) -> Run:
-    """Run the program for a user without a home directory, whom the machine does not know."""
     if os.geteuid() != 0:
         pytest.skip(reason="only root can become a user that nobody knows")
     return start(

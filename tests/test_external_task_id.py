@@ -24,7 +24,6 @@ NAMED = (*PLAIN, "--external-task-id", "order-66")
 
 
 def move_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go on where the journal knows nothing of what was bought."""
     monkeypatch.setenv("KLING_STATE_DIR", f"{journal_path().parent}-of-another-machine")
 
 

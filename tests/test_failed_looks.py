@@ -57,7 +57,6 @@ FAULTS: dict[str, Reply] = {
 
 @contextmanager
 def answer_always(*replies: Reply) -> Generator[str]:
-    """Answer with these in turn, the last one for ever; gives the base URL."""
     complaints: list[str] = []
     left = list(replies)
     loopback = Loopback(
@@ -121,7 +120,6 @@ def test_nobody_there_ends_after_five_minutes(kling: Program, clock: VirtualCloc
 
 
 def test_not_found_at_last_is_seen_through_faults(kling: Program) -> None:
-    """A foreign id that is not found five times is refused, failed looks between or not."""
     missing = Reply(status=404, json={"code": 1203, "message": "task not found"})
     with answer_always(missing, DROP, missing, PAGE_502, missing) as base_url:
         assert kling("wait", ID, "--base-url", base_url).code == 6

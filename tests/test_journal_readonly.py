@@ -35,8 +35,6 @@ OBSTACLES = {
 
 
 class Machine:
-    """A user's machine on which a task was bought; it meets a service that never deduplicates."""
-
     def __init__(self, directory: Path, resources: ExitStack) -> None:
         self.service = resources.enter_context(LoopbackService())
         self.set_rules(RUNNING)
@@ -57,7 +55,6 @@ class Machine:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """What lies in the state directory, without what SQLite keeps in shared memory."""
         paths = [path for path in self.state.iterdir() if path.suffix != ".sqlite3-shm"]
         return {path.name: path.read_bytes() for path in paths}
 
@@ -66,7 +63,6 @@ class Machine:
         return self.service.count("POST")
 
     def set_rules(self, rules: Rules, *, looks_up: bool = False) -> None:
-        """Let the service follow these rules, and buy again whatever it is sent again."""
         rules = replace(rules, deduplicate="ignore", lookup_by_external_id=looks_up)
         self.service.shop.rules = rules
 
@@ -80,7 +76,6 @@ class Machine:
         return run_ordinary(*argv, environ=self.environ, prefix=self.prefix)
 
     def buy(self, end: str = "clean") -> str:
-        """Buy in a run that ends cleanly, or is killed while it waits; give the task's id."""
         if end == "clean":
             assert self.run(*SQUISH, PHOTO, "--no-wait").code == 0
         else:

@@ -18,7 +18,6 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def list_sources(kling: Program, content: bytes) -> list[str]:
-    """Buy what a list names, and give the sources in their order."""
     run = kling(*SQUISH, "--from", "-", "--json", "--jobs", "1", stdin=content)
     assert run.code == 0, run.err
     return [one["images"][0]["source"] for one in run.records]
@@ -38,7 +37,6 @@ def list_sources(kling: Program, content: bytes) -> list[str]:
 )
 @pytest.mark.usefixtures("service")
 def test_a_list_names_its_pictures(kling: Program, photos: list[Path], shape: bytes) -> None:
-    """One path a line, in any usual spelling of a line, in their order."""
     content = shape % tuple(map(os.fsencode, photos))
     assert list_sources(kling, content) == list(map(str, photos))
 

@@ -22,12 +22,10 @@ NATIVE: dict[str, Any] = {
 
 
 def wrap(data: object, **more: object) -> dict[str, object]:
-    """Put a task into the service's own envelope."""
     return {"code": 0, "message": "SUCCEED", "request_id": "request-9", "data": data, **more}
 
 
 def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
-    """Put a task into a gateway's envelope."""
     inner = {
         "task_id": ID,
         "action": "/kling/v1/videos/effects_POST",
@@ -111,12 +109,10 @@ def test_each_shape_is_read(kling: Program, service: LoopbackService, name: str)
 
 
 def refusal(code: object, message: str = "no") -> dict[str, object]:
-    """Write an error as the service does."""
     return {"code": code, "message": message, "request_id": "request-9"}
 
 
 def complaint(code: object, message: str = "no") -> dict[str, object]:
-    """Write an error as gateways do."""
     return {"error": {"message": message, "type": "new_api_error", "code": code}}
 
 

@@ -217,7 +217,6 @@ def test_a_late_task_is_met(kling: Program, service: LoopbackService, lag: int, 
 
 
 def test_failed_looks_are_told(kling: Program, service: LoopbackService) -> None:
-    """A network that stays down while looking is named; nothing is claimed about the task."""
     service.on_create(DROP)
     service.on_look(RESET, times=5)
     run = kling(*PLAIN)

@@ -11,12 +11,10 @@ from support.run import command, run_installed
 
 @pytest.fixture(autouse=True)
 def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let streams be buffered, as they are for users."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
 def test_the_module_is_the_program() -> None:
-    """`python -m kling_cli` does what `kling` does."""
     done = subprocess.run(
         [sys.executable, "-m", "kling_cli", "effekt"], capture_output=True, check=False
     )

@@ -34,27 +34,22 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def native(code: object, message: str = "words", **more: object) -> dict[str, object]:
-    """Make the service's own refusal."""
     return {"code": code, "message": message, "request_id": "r-1", **more}
 
 
 def gateway(message: str, code: object = "") -> dict[str, object]:
-    """Make the refusal of a gateway."""
     return {"error": {"message": message, "type": "new_api_error", "code": code}}
 
 
 def form(code: str, message: object = "words") -> dict[str, object]:
-    """Make the refusal of a gateway's task form."""
     return {"code": code, "message": message, "data": None}
 
 
 def hand_on(upstream: object) -> dict[str, object]:
-    """Make a gateway's answer that hands on another one as a string."""
     return form("fail_to_fetch_task", json.dumps(upstream))
 
 
 def reply_with(status: int, body: object) -> Reply:
-    """Make an answer: a text is sent as a page, anything else as JSON."""
     if isinstance(body, str):
         return Reply(status=status, headers=HTML, body=body.encode())
     return Reply(status=status, json=body)
@@ -156,7 +151,6 @@ DOUBTS: list[tuple[int, object, str]] = [
 
 
 def check_refusal(run: Run, service: LoopbackService, exit_code: int, code: str) -> None:
-    """Check that a run ended with these codes, and that nothing was bought or looked up."""
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (exit_code, code, "no")
     assert error["hint"]
@@ -167,7 +161,6 @@ def check_refusal(run: Run, service: LoopbackService, exit_code: int, code: str)
 def test_a_clear_refusal_has_its_code(
     kling: Program, service: LoopbackService, status: int, body: object, ends: tuple[int, str]
 ) -> None:
-    """Each known answer ends with its own exit code and error code, and costs nothing."""
     service.on_create(reply_with(status, body))
     run = kling("effect", "squish", PHOTO, "--json")
     check_refusal(run, service, *ends)
@@ -178,7 +171,6 @@ def test_a_clear_refusal_has_its_code(
 def test_a_busy_service_is_for_later(
     kling: Program, service: LoopbackService, status: int, body: object, code: str
 ) -> None:
-    """What was clearly not accepted is sent again until the timeout, and then ends with 7."""
     service.on_create(reply_with(status, body), times=2)
     run = kling("effect", "squish", PHOTO, "--timeout", "1s", "--json")
     check_refusal(run, service, 7, code)
@@ -188,7 +180,6 @@ def test_a_busy_service_is_for_later(
 def test_everything_else_is_in_doubt(
     kling: Program, service: LoopbackService, status: int, body: object, words: str
 ) -> None:
-    """Where nobody knows what was made nothing says "refused", and nothing is sent again."""
     service.on_create(reply_with(status, body))
     run = kling("effect", "squish", PHOTO, "--json")
     error = run.json["error"]

@@ -37,7 +37,6 @@ def open_journal(tmp_path: Path) -> "closing[sqlite3.Connection]":
 def test_the_hint_can_be_pasted(
     kling: Program, service: LoopbackService, other: LoopbackService
 ) -> None:
-    """What a run with --base-url prints as the way on can be pasted, and costs nothing."""
     other.shop.rules = Rules(task_seconds=60)
     run = kling("effect", "squish", PHOTO, "--base-url", other.base_url, "--timeout", "5s")
     (hint,) = re.findall(r"hint: kling (wait \d+)$", run.err, re.MULTILINE)
@@ -56,7 +55,6 @@ def test_a_token_that_did_not_buy_is_not_sent(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    """A task bought with one token elsewhere is no reason to show that host another one."""
     monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
     task_id = buy(kling, "--base-url", other.base_url)
     monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
@@ -75,11 +73,7 @@ def test_a_token_that_did_not_buy_is_not_sent(
 
 @COMMANDS
 def test_where_the_buyer_is_unknown_no_token_is_sent(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    tmp_path: Path,
-    command: str,
+    kling: Program, service: LoopbackService, other: LoopbackService, tmp_path: Path, command: str
 ) -> None:
     """A task of version 0.1.0 elsewhere waits for the user's word; the own service's does not."""
     buy(kling, "--base-url", other.base_url)
@@ -147,7 +141,6 @@ def test_without_task(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    """All that this token bought is taken, wherever; the rest is named once and left alone."""
     service.shop.rules = Rules(looks_until_done=0)
     with LoopbackService() as third:
         buy(kling)

@@ -18,7 +18,6 @@ SQUISH = ("effect", "squish")
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A photo of the user's own, of which there is no other copy."""
     return Path(shutil.copy(PHOTO, tmp_path / "me.jpg"))
 
 

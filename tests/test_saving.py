@@ -41,19 +41,16 @@ FAULTS = {
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A directory that is there."""
     directory = tmp_path / "clips"
     directory.mkdir()
     return directory
 
 
 def count_downloads(service: LoopbackService) -> int:
-    """Count the requests for videos."""
     return sum("/videos/8" in visit.path for visit in service.visits)
 
 
 def list_files(directory: Path) -> list[str]:
-    """List what lies in a directory, hidden files too."""
     return sorted(path.name for path in directory.iterdir())
 
 
@@ -75,7 +72,6 @@ def test_a_clip_is_saved(kling: Program, service: LoopbackService, clips: Path, 
 def test_the_setting_saves_too(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KLING_OUTPUT is -o for effect and wait; --no-wait does not stay for it."""
     monkeypatch.setenv("KLING_OUTPUT", str(clips))
     run = kling(*SQUISH, PHOTO, "--no-wait")
     assert (run.code, list_files(clips)) == (0, [])
@@ -94,7 +90,6 @@ def test_the_sandbox_saves_its_clip(kling: Program, clips: Path, tmp_path: Path)
 
 
 def test_a_long_name_is_cut(kling: Program, service: LoopbackService, clips: Path) -> None:
-    """A photo's name may be as long as the file system allows."""
     photo = clips.parent / ("火" * 83 + "a.jpg")
     photo.write_bytes(PHOTO.read_bytes())
     run = kling(*SQUISH, photo, "-o", clips)
@@ -102,7 +97,6 @@ def test_a_long_name_is_cut(kling: Program, service: LoopbackService, clips: Pat
 
 
 def test_a_stream_is_the_clip_and_nothing_else(kling: Program, service: LoopbackService) -> None:
-    """-o - writes the bytes as they are, of effect and wait; the talk is on standard error."""
     service.shop.rules = Rules(looks_until_done=0)
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     for argv in ((*SQUISH, PHOTO), ("wait", task_id)):
@@ -143,7 +137,6 @@ def test_a_second_clip_has_a_number(kling: Program, service: LoopbackService, cl
 def test_a_place_that_cannot_be_is_refused_before_sending(
     kling: Program, service: LoopbackService, clips: Path, *, place: str, fault: str, words: str
 ) -> None:
-    """Nothing is bought whose clip could not be saved; what is there is not touched."""
     (clips / "there.mp4").write_text("mine")
     subprocess.run(["mkfifo", clips / "pipe"], check=True)
     run = kling(*SQUISH, PHOTO, "-o", f"{clips}/{place}" if place[0] != "/" else place, "--json")
@@ -165,14 +158,12 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
 def test_options_that_contradict_each_other_are_usage_errors(
     kling: Program, service: LoopbackService, argv: tuple[str | Path, ...], words: str
 ) -> None:
-    """They end with 2, and nothing is sent."""
     run = kling(*SQUISH, *argv)
     assert (run.code, run.out if "--json" not in argv else "", service.visits) == (2, "", [])
     assert words in run.err
 
 
 def test_a_terminal_is_spared(service: LoopbackService) -> None:
-    """-o - to a terminal is refused: a clip would garble it."""
     with Terminal(*SQUISH, PHOTO, "-o", "-") as terminal:
         assert terminal.finish() == 2
         assert "mpv" in "".join(terminal.lines)
@@ -192,7 +183,6 @@ def test_one_file_in_the_way_stops_no_other(
 
 
 def test_a_rehearsal_makes_nothing(kling: Program, service: LoopbackService, clips: Path) -> None:
-    """--dry-run tells what would be refused, and leaves the disk as it is."""
     for photos in ((PHOTO,), (PHOTO, OTHER_PHOTO)):
         assert kling(*SQUISH, *photos, "-o", clips.parent / "new/", "--dry-run").code == 0
     assert not (clips.parent / "new").exists()
@@ -263,7 +253,6 @@ def test_one_picture_is_one_task(kling: Program, service: LoopbackService, clips
 def test_wait_names_the_clip_of_a_strange_task_by_its_id(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a task of another machine nothing but the id is known."""
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     monkeypatch.setenv("KLING_STATE_DIR", str(clips.parent / "elsewhere"))
     for _ in range(2):
@@ -359,7 +348,6 @@ def test_the_same_command_twice_at_once(service: LoopbackService, clips: Path) -
 def test_a_file_system_without_links_will_do(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no link can be made, the clip is renamed."""
 
     def refuse_to_link(*_: object) -> None:
         raise PermissionError

@@ -12,7 +12,6 @@ DOUBLE = {"model_name": "kling-v1-6", "mode": "std", "images": ["picture"] * 2, 
 
 
 def test_each_scene_can_be_found() -> None:
-    """By its name in any case, by its title, and with an apostrophe as a web page spells it."""
     names = [scene.name for scene in catalogue()]
     assert len(names) == len(set(names))
     for scene in catalogue():
@@ -59,7 +58,6 @@ def test_a_scene_behind_its_picture_is_named(kling: Program) -> None:
 
 
 def test_all_scenes_are_listed(kling: Program) -> None:
-    """Each is one line of seven cells; those that have ended come last, and only with --all."""
     every = kling("scenes", "--all").lines
     present = [scene.name for scene in catalogue() if not scene.ended]
     ended = [scene.name for scene in catalogue() if scene.ended]
@@ -73,7 +71,6 @@ def test_all_scenes_are_listed(kling: Program) -> None:
 
 
 def test_scenes_can_be_found(kling: Program) -> None:
-    """By a part of their name or title in any case, and by the number of their pictures."""
     assert [line.split("\t")[0] for line in kling("scenes", "Y_SQUI").lines] == ["jelly_squish"]
     assert [line.split("\t")[0] for line in kling("scenes", "捏捏").lines] == ["squish"]
     assert {line.split("\t")[1] for line in kling("scenes", "--pair").lines} == {"2"}
@@ -119,7 +116,6 @@ def test_a_scene_is_sent_with_its_fields(
     scene: str,
     fields: dict[str, object],
 ) -> None:
-    """What the service's documents say, by the user's wishes; KLING_MODEL where one is taken."""
     monkeypatch.setenv("KLING_MODEL", model)
     run = kling("effect", *argv, "--no-wait")
     assert run.code == 0, run.err
@@ -177,7 +173,6 @@ def test_a_field_that_the_scene_does_not_take_is_a_usage_error(
     code: str,
     words: str,
 ) -> None:
-    """What the scene takes is named, and so is the way to send it all the same."""
     monkeypatch.setenv("KLING_MODEL", model)
     run = kling("effect", argv[0], PHOTO, OTHER_PHOTO, *argv[1:], "--json")
     assert (run.code, run.json["error"]["code"], service.visits) == (2, code, [])

@@ -27,25 +27,21 @@ DEFAULT = "https://api.gpt.ge/kling"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The settings file, which does not exist yet."""
     (tmp_path / "config").mkdir()
     return tmp_path / "config" / "config.toml"
 
 
 def write(file: Path, content: str | bytes, mode: int = 0o600) -> None:
-    """Write the file by hand."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     file.chmod(mode)
 
 
 def rows(run: Run) -> dict[str, tuple[str, str]]:
-    """Read what `config list` prints: value and source, or problem, by key."""
     cells = [line.split("\t") for line in run.lines]
     return {key: (value, source) for key, value, source in cells}
 
 
 def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
-    """A fresh machine waits 30 minutes for the provider of the documents, four tasks at once."""
     assert rows(kling("config", "list")) == {
         "token": ("", ""),
         "base_url": (DEFAULT, "default"),
@@ -59,7 +55,6 @@ def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
 def test_a_flag_beats_the_environment_beats_the_file(
     kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each value comes from the strongest place that has one; an empty variable has none."""
     write(file, 'timeout = 90\njobs = "8"\nmodel = "of-the-file"\nbase_url = "https://a.example"\n')
     monkeypatch.setenv("KLING_TIMEOUT", "2m")
     monkeypatch.setenv("KLING_BASE_URL", "https://b.example")
@@ -74,23 +69,19 @@ def test_a_flag_beats_the_environment_beats_the_file(
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "reason"),
+    ("option", "value"),
     [
-        ("--jobs", "many", "whole number from 1 to 64"),
-        ("--jobs", "65", "whole number from 1 to 64"),
-        ("--jobs", "0", "whole number from 1 to 64"),
-        ("--timeout", "-1", "such as 90s, 20m or 1.5h"),
-        ("--timeout", "9" * 400, "such as 90s, 20m or 1.5h"),
-        ("--timeout", "\x1b[2J", "such as 90s, 20m or 1.5h"),
+        *(("--jobs", value) for value in ("many", "65", "0")),
+        *(("--timeout", value) for value in ("-1", "9" * 400, "\x1b[2J")),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_place(
-    kling: Program, file: Path, option: str, value: str, reason: str
+    kling: Program, file: Path, option: str, value: str
 ) -> None:
-    """An option's wrong value is exit 2, the file's is exit 4; both say what is allowed."""
     run = kling("effect", "squish", PHOTO, f"{option}={value}", "--json")
     assert (run.code, run.json["error"]["code"]) == (2, "invalid_setting")
-    assert reason in run.err
+    reason = {"--jobs": "whole number from 1 to 64", "--timeout": "such as 90s, 20m or 1.5h"}
+    assert reason[option] in run.err
     assert "\x1b" not in run.err
     key = option.removeprefix("--")
     write(file, f"{key} = {json.dumps(value)}\n")
@@ -106,15 +97,12 @@ def test_a_bad_value_hides_no_other(
     write(file, f'token = "{TOKEN}"\njobs = "many"\ntimeout = [1]\nmodel = "m"\n')
     run = kling("config", "list")
     shown = rows(run)
-    assert (run.code, len(shown)) == (4, 6)
-    assert (shown["token"][0], shown["model"][0]) == ("****p2Hd", "m")
+    assert (run.code, len(shown), shown["model"][0]) == (4, 6, "m")
     problem = f"{file}: jobs must be a whole number from 1 to 64. It is 'many'."
     assert shown["jobs"] == ("", problem)
     assert "timeout must be a duration" in shown["timeout"][1]
     records = {record["key"]: record for record in kling("config", "list", "--json").records}
     assert (records["jobs"]["value"], records["jobs"]["problem"]) == (None, problem)
-    assert records["model"]["problem"] is None
-    assert kling("config", "get", "model").out == "m\n"
     one = kling("config", "get", "jobs")
     assert (one.code, one.out) == (4, "")
     assert problem in one.err
@@ -127,7 +115,6 @@ def test_a_bad_value_hides_no_other(
 def test_a_duration_is_read_as_people_write_it(
     kling: Program, monkeypatch: pytest.MonkeyPatch, service: LoopbackService
 ) -> None:
-    """90s, 20m, 1.5h and a bare number mean what they say, and are shown as they were set."""
     service.shop.rules = Rules(looks_until_done=10**6)
     for text, seconds in (("90s", 90), (" 2 m ", 120), ("0.05h", 180), ("240", 240)):
         monkeypatch.setenv("KLING_TIMEOUT", text)
@@ -398,7 +385,6 @@ def test_a_link_is_followed_and_stays(kling: Program, file: Path, tmp_path: Path
 
 
 def test_a_write_keeps_the_rest_of_the_file(kling: Program, file: Path) -> None:
-    """`config set` changes one setting, and keeps comments and what this version does not know."""
     write(file, '# mine\nfuture = [1, "b"]\njobs = 2\nmodel="m" # good', 0o644)
     for key, value in (("jobs", " 5 "), ("base-url", f"{DEFAULT}/"), ("timeout", " 20m ")):
         assert kling("config", "set", key, value).code == 0

@@ -23,7 +23,6 @@ TOKEN = {"KLING_TOKEN": "sk-test-0123456789abcdef"}
 
 
 def read_stage(tmp_path: Path) -> Stage:
-    """Read the stage of the one purchase in the journal, also of a mere claim."""
     path = tmp_path / "state" / "journal.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         ((stage,),) = connection.execute("SELECT stage FROM purchases")

@@ -32,7 +32,6 @@ TAKEN = "external_task_id already exists"
 
 
 def test_the_id_is_told_before_any_waiting(kling: Program, service: LoopbackService) -> None:
-    """Both ids are on stderr when the task is accepted; stdout has the URL alone."""
     run = kling("effect", "squish", PHOTO)
     sale = service.ledger[0]
     assert (run.code, run.out) == (0, find_video(service) + "\n")
@@ -73,7 +72,6 @@ def test_a_refusal_ends_the_run_and_leaves_nothing(
     code: str,
     words: str,
 ) -> None:
-    """It says what and what next, asks nothing again, and the rerun is a fresh request."""
     service.on_create(reply)
     run = kling("effect", "squish", PHOTO, "--json")
     error = run.json["error"]
@@ -111,7 +109,6 @@ def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: Loopbac
 def test_another_machines_dead_task_is_bought_once_more(
     kling: Program, clock: VirtualClock, service: LoopbackService, *, is_expired: bool
 ) -> None:
-    """One that failed there, or whose result is deleted, is said and bought anew, once."""
     then = int((clock.time() - 31 * DAY) * 1000)
     service.on_create(refuse(400, 1201, TAKEN), purchase=True)
     service.on_look(show("succeed", updated_at=then) if is_expired else show("failed"))
@@ -170,7 +167,6 @@ def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
     steps: tuple[Step, ...],
     code: int,
 ) -> None:
-    """What was bought is found by its external id; a refusal is told all the same."""
 
     def lose_journal(_connection: Connection) -> None:
         break_journal("DROP TABLE purchases")
@@ -184,7 +180,6 @@ def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
 
 
 def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> None:
-    """The same command again asks nobody, says that it costs nothing, and names --new."""
     assert kling("effect", "squish", PHOTO).code == 0
     visits = len(service.visits)
     run = kling("effect", "squish", PHOTO)
@@ -193,7 +188,6 @@ def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> N
 
 
 def test_a_copy_of_a_picture_is_no_new_request(kling: Program, service: LoopbackService) -> None:
-    """The picture's bytes count, not its name."""
     assert kling("effect", "squish", PHOTO).code == 0
     run = kling("effect", "squish", "-", stdin=PHOTO.read_bytes())
     assert (run.lines, len(service.ledger)) == ([find_video(service)], 1)
@@ -222,7 +216,6 @@ def test_a_running_task_is_taken_up(kling: Program, service: LoopbackService) ->
 
 
 def test_no_wait_prints_the_task_id_each_time(kling: Program, service: LoopbackService) -> None:
-    """Nothing is looked at; run again, it prints the same id, of a finished task, too."""
     names = {kling("effect", "squish", PHOTO, "--no-wait").out for _ in range(2)}
     assert service.count("GET") == 0
     assert kling("effect", "squish", PHOTO).code == 0

@@ -22,7 +22,6 @@ def buy(kling: Program, *photos: Path) -> list[str]:
 
 
 def fill(kling: Program, service: LoopbackService, clock: VirtualClock) -> list[str]:
-    """Buy one task that succeeds, one that fails, one that runs; returns their ids in order."""
     assert kling("effect", "squish", PHOTO).code == 0
     clock.advance(60)
     service.shop.rules = Rules(failure="Risk control")
@@ -34,7 +33,6 @@ def fill(kling: Program, service: LoopbackService, clock: VirtualClock) -> list[
 
 
 def test_rows_and_objects(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """The newest is the first; each object has that task's own exit code."""
     done, failed, running = fill(kling, service, clock)
     run = kling("tasks")
     assert (run.code, run.err) == (0, "")
@@ -58,7 +56,6 @@ def test_rows_and_objects(kling: Program, service: LoopbackService, clock: Virtu
 
 
 def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """--unfinished leaves out what has ended, and keeps what may have been accepted."""
     *_, running = fill(kling, service, clock)
     service.shop.rules = Rules(lookup_by_external_id=False)
     service.on_create(DROP, purchase=True)
@@ -103,7 +100,6 @@ def test_the_list_asks_nobody(
 
 @pytest.mark.usefixtures("service")
 def test_the_sandbox_has_a_list_of_its_own(kling: Program) -> None:
-    """What was bought is not mixed with what was tried."""
     real = kling("effect", "squish", PHOTO, "--json").json["task_id"]
     tried = kling("effect", "squish", PHOTO, "--sandbox", "--json").json["task_id"]
     assert [record["task_id"] for record in kling("tasks", "--json").records] == [real]
@@ -128,7 +124,6 @@ def test_the_list_has_filters(
 
 @pytest.mark.usefixtures("service")
 def test_the_saved_clip_is_listed_while_it_is_there(kling: Program, tmp_path: Path) -> None:
-    """The path where a clip was saved last is in the list and in its object."""
     clip = tmp_path / "clip.mp4"
     assert kling("effect", "squish", PHOTO, "-o", clip).code == 0
     assert kling("tasks").lines[0].split("\t")[7] == str(clip)
@@ -138,7 +133,6 @@ def test_the_saved_clip_is_listed_while_it_is_there(kling: Program, tmp_path: Pa
 
 
 def test_a_running_task(kling: Program, service: LoopbackService) -> None:
-    """By both of its ids it is looked at once; it is paid for, and the way on is named."""
     (task_id,) = buy(kling, PHOTO)
     name = str(service.ledger[0].external_task_id)
     run = kling("status", name, task_id, name)
@@ -164,7 +158,6 @@ def test_a_running_task(kling: Program, service: LoopbackService) -> None:
 def test_an_ended_task(
     kling: Program, service: LoopbackService, failure: str | None, code: int, row: str
 ) -> None:
-    """Its row ends with the URL, or with the reason on one line."""
     service.shop.rules = Rules(looks_until_done=0, failure=failure)
     (task_id,) = buy(kling, PHOTO)
     run = kling("status", task_id)
@@ -173,7 +166,6 @@ def test_an_ended_task(
 
 
 def test_several_tasks_keep_their_order(kling: Program, service: LoopbackService) -> None:
-    """The exit code is the one costliest to ignore; without TASK the unfinished are looked at."""
     service.shop.rules = Rules(looks_until_done=9)
     first, second = buy(kling, PHOTO, OTHER_PHOTO)
     assert [line.split("\t")[0] for line in kling("status").lines] == [second, first]
@@ -201,7 +193,6 @@ def test_unsafe_ids(kling: Program, service: LoopbackService, command: str, name
 
 @BOTH
 def test_a_task_of_another_service(kling: Program, service: LoopbackService, command: str) -> None:
-    """A task is asked of its own service only; an option that names another one is refused."""
     (task_id,) = buy(kling, PHOTO)
     run = kling(command, task_id, "--base-url", "https://example.com/kling")
     assert run.code == 2
@@ -211,7 +202,6 @@ def test_a_task_of_another_service(kling: Program, service: LoopbackService, com
 
 
 def test_sandbox_and_service_do_not_mix(kling: Program, service: LoopbackService) -> None:
-    """A sandbox task is never asked of the service: not beside others, not by an option."""
     service.shop.rules = Rules(task_seconds=1000)
     sandboxed = kling("effect", "squish", PHOTO, "--no-wait", "--sandbox").out.strip()
     (task_id,) = buy(kling, PHOTO)
@@ -229,7 +219,6 @@ def test_sandbox_and_service_do_not_mix(kling: Program, service: LoopbackService
 
 
 def test_a_service_that_cannot_be_reached(kling: Program, service: LoopbackService) -> None:
-    """One failed look is exit 10, no row, and no word that the task has ended."""
     (task_id,) = buy(kling, PHOTO)
     service.on_look(DROP, times=2)
     run = kling("status", task_id)

@@ -35,7 +35,6 @@ SILENT: dict[str, Step] = {"silence": hold, "a byte now and then": TRICKLE}
 
 
 def time_run(server: FaultServer, *argv: object) -> tuple[Run, float]:
-    """Run a command line at the server, on the machine's own clock; give the seconds it took."""
     started = time.monotonic()
     run = Program(clock=Clock())(*map(str, argv), "--base-url", server.base_url)
     return run, time.monotonic() - started
@@ -66,7 +65,6 @@ def test_a_look_under_way_is_cut_at_the_timeout(silence: Step) -> None:
 
 
 def test_a_connection_that_is_never_made_holds_no_wait() -> None:
-    """Connecting is part of the look: a handshake without an end is cut; nothing is claimed."""
     with FaultServer((hold,)) as server:
         secure = server.base_url.replace("http:", "https:")
         started = time.monotonic()
@@ -77,7 +75,6 @@ def test_a_connection_that_is_never_made_holds_no_wait() -> None:
 
 
 def test_the_look_ups_of_a_lost_submission_end_at_the_timeout() -> None:
-    """Whether it was accepted stays open, and is said in time: one POST, code 9."""
     with FaultServer((read_request, buy, close), (read_request, hold)) as server:
         run, seconds = time_run(server, "effect", "squish", PHOTO, "--timeout", "3s")
         name = server.ledger[0].external_task_id
@@ -87,10 +84,7 @@ def test_the_look_ups_of_a_lost_submission_end_at_the_timeout() -> None:
 
 
 class SleepyClock(VirtualClock):
-    """A clock on which the machine is suspended for an hour in each pause."""
-
     def sleep(self, seconds: float) -> None:
-        """Sleep far too long."""
         super().sleep(seconds + 3600 if seconds else 0)
 
 
@@ -111,7 +105,6 @@ def test_a_machine_that_slept_past_the_timeout_looks_once_more() -> None:
 
 
 def test_a_submission_outlasts_the_timeout() -> None:
-    """A slow upload and a slow answer are waited for: the task is known, and bought once."""
     slow = (read_head, sleep(0.7), read_body(), sleep(0.8), buy, ACCEPTED)
     with FaultServer((*slow, read_request, hold)) as server:
         run, _ = time_run(server, "effect", "squish", PHOTO, "--timeout", "1s")
@@ -121,7 +114,6 @@ def test_a_submission_outlasts_the_timeout() -> None:
 
 
 def submit(server: FaultServer) -> Task:
-    """Submit a picture that no buffer of the system takes in whole, and wait for the answer."""
     request = EffectRequest(
         base_url=server.base_url,
         scene="squish",

@@ -21,12 +21,10 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Trust the authority of the played servers."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.write_authority(tmp_path)))
 
 
 def shake_hands(connection: Connection) -> None:
-    """Go on with TLS, as the server behind a proxy does."""
     connection.link = tls.make_context().wrap_socket(connection.link, server_side=True)
 
 
@@ -112,7 +110,6 @@ def test_a_download_asks_a_proxy_once(
 
 @pytest.mark.usefixtures("_trusting")
 def test_a_tunnel_keeps_the_token_inside(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy sees neither token nor picture; SSL_CERT_FILE names whom to trust behind it."""
     established = send(b"HTTP/1.1 200 Connection established\r\n\r\n")
     script = (read_head, established, shake_hands, read_request, buy, answer(Reply(json=accept)))
     with FaultServer(script) as proxy:

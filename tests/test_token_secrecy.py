@@ -51,7 +51,6 @@ OTHER_COMMANDS: list[tuple[str | Path, ...]] = [
 def assert_hidden(
     *runs: Run, place: Path, secret: str = TOKEN, holders: set[str] | None = None
 ) -> None:
-    """Look for every piece of a secret in what runs printed, and in every file of a directory."""
     pieces = {secret[at : at + PIECE] for at in range(len(secret) - PIECE + 1)}
     for run in runs:
         assert not [piece for piece in pieces if piece in run.out + run.err], run.out + run.err
@@ -67,14 +66,12 @@ def assert_hidden(
 
 @pytest.fixture(autouse=True)
 def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a directory of the test's own, with the token in the environment."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture
 def token(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the token, beside a service."""
     del service
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
@@ -90,7 +87,6 @@ def test_no_command_shows_the_token(
     source: str,
     switches: tuple[str, ...],
 ) -> None:
-    """Whatever is asked for, however verbose, and wherever the token comes from."""
     monkeypatch.delenv("KLING_TOKEN")
     runs = []
     if source == "variable":
@@ -138,7 +134,6 @@ def test_no_failure_shows_the_token(
     failure: Reply,
     switches: tuple[str, ...],
 ) -> None:
-    """Whatever the service answers, also when it quotes what it was sent."""
     service.on_create(failure, times=99)
     service.on_look(failure, times=99)
     service.on_video(failure, times=99)
@@ -151,7 +146,6 @@ def test_no_failure_shows_the_token(
 def test_nobody_sees_the_token_of_a_running_program(
     service: LoopbackService, kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a clip is fetched, neither the process list nor any other file shows a stored token."""
     monkeypatch.delenv("KLING_TOKEN")
     kling("config", "set", "base_url", service.base_url)
     kling("config", "set", "token", stdin=TOKEN.encode())
@@ -194,7 +188,6 @@ SPELLINGS: list[Callable[[str], str]] = [
 def test_whatever_the_token_it_comes_out_nowhere(
     tmp_path: Path, *, token: str, spell: Callable[[str], str], status: int, as_json: bool
 ) -> None:
-    """Any token that a header can carry is hidden, however an answer quotes it."""
     clock, echo = VirtualClock(), spell(token)
     body: dict[str, object] = {"code": status, "message": echo, "request_id": echo, "data": [echo]}
     reply = Reply(status=status, json=body) if as_json else Reply(status=status, body=echo.encode())
@@ -213,7 +206,6 @@ def test_whatever_the_token_it_comes_out_nowhere(
 
 
 def make_jwt(claims: object) -> str:
-    """Make a JWT; its header and signature are for show."""
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJIUzI1NiJ9.{payload}.{secrets.token_urlsafe(32)}"
 

@@ -21,14 +21,12 @@ MISSING = Reply(status=404, json={"code": 1203, "message": "task not found"})
 
 
 def buy(kling: Program, *arguments: str | Path) -> str:
-    """Buy without waiting; returns the task's id."""
     run = kling("effect", "squish", *(arguments or (PHOTO,)), "--no-wait")
     assert run.code == 0, run.err
     return run.out.strip()
 
 
 def buy_in_doubt(kling: Program, service: LoopbackService) -> str:
-    """Buy a task whose acceptance nobody hears of; returns its external task id."""
     service.shop.rules = replace(service.shop.rules, lookup_by_external_id=False)
     service.on_create(DROP, purchase=True)
     assert kling("effect", "squish", PHOTO).code == 9
@@ -39,7 +37,6 @@ def buy_in_doubt(kling: Program, service: LoopbackService) -> str:
 
 
 def test_first_look_is_soon(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
-    """A task bought a minute ago is looked at without any pause."""
     task_id = buy(kling)
     clock.advance(60)
     service.shop.rules = Rules(looks_until_done=0)
@@ -101,7 +98,6 @@ def test_one_deadline_for_all(kling: Program, service: LoopbackService) -> None:
 
 
 def test_talk_is_changes_and_heartbeats(kling: Program, service: LoopbackService) -> None:
-    """Off a terminal a line is written per change of state, and one each minute between."""
     service.shop.rules = Rules(task_seconds=310)
     task_id = buy(kling)
     run = kling("wait", task_id)
@@ -280,7 +276,6 @@ def test_plain_http_from_a_secure_service_is_warned_of(
 
 @pytest.mark.parametrize("by", ["nothing", "the task id"])
 def test_doubt_is_ended_by_a_wait(kling: Program, service: LoopbackService, by: str) -> None:
-    """What may have been bought is found by its external id, or by the task id given by hand."""
     name = buy_in_doubt(kling, service)
     assert kling("status").lines == [f"{name}\tunknown\t"]
     task_id = service.ledger[0].task_id
@@ -309,7 +304,6 @@ def test_task_of_another_leaves_our_row_alone(kling: Program, service: LoopbackS
 def test_foreign_task_told_by_its_external_id_gets_its_own(
     kling: Program, service: LoopbackService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An external id of another machine works, and the answer tells the task's own id."""
     task_id = buy(kling)
     name = str(service.ledger[0].external_task_id)
     monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "other"))

@@ -22,7 +22,6 @@ UNTRUE = ("kling tasks", "never sends", "journal keeps", "has no task")
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let there be no place for a journal: a file stands where its directory should."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / "file" / "state"))
 
@@ -33,7 +32,6 @@ def _plain(service: LoopbackService) -> None:
 
 
 def check_words(run: Run, *, name: str = "") -> None:
-    """Hold what was said against what is true without a journal."""
     said = run.out + run.err
     assert not [words for words in UNTRUE if words in said], said
     if name:
@@ -182,7 +180,6 @@ def test_a_service_that_falls_silent(kling: Program, service: LoopbackService) -
     ],
 )
 def test_a_signal_tells_what_is_true(scripts: list[tuple[Step, ...]], charged: str) -> None:
-    """Stopped at the look-up nothing was sent; at the POST the same command may send again."""
     with (
         FaultServer(*scripts) as server,
         Process(*SQUISH, "--json", environ={"KLING_BASE_URL": server.base_url}) as process,

@@ -60,7 +60,6 @@ def desk(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_scripts_are_good_shell(name: str) -> None:
-    """Whoever copies a workflow copies no mistake, and no value is pasted into a script."""
     assert lint_script(SCRIPTS[name] if name == "sh" else f"#!/bin/sh\n{SCRIPTS[name]}") == ""
     assert "${{" not in SCRIPTS[name]
 
