@@ -30,10 +30,17 @@ _NAMED = {
 
 # Who measures coverage measures the processes of these alone: what they run no other test reaches,
 # and measuring makes each process take half as long again.
-_MEASURED_PROCESSES = frozenset(
-    f"test_{name}.py"
-    for name in ("app", "confirm", "environment", "main", "sandbox", "saving", "screen", "signals")
-)
+_MEASURED = "app backoff confirm environment main sandbox saving screen signals"
+    "app",
+    "backoff",
+    "confirm",
+    "environment",
+    "main",
+    "sandbox",
+    "saving",
+    "screen",
+    "signals",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +51,7 @@ def _clean_environment(
     for name in list(os.environ):
         if name.startswith(_CLEARED) or name.upper() in _NAMED:
             monkeypatch.delenv(name)
-    if request.path.name not in _MEASURED_PROCESSES:
+    if request.path.stem.removeprefix("test_") not in _MEASURED.split():
         for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
             monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.photos import make_photos
 from support.purchases import list_stages
-from support.replies import DROP, RESET, Reply, refuse
+from support.replies import DROP, Reply, refuse
 from support.run import Program, Run
 from support.service import LoopbackService
 from support.shop import Rules
@@ -71,20 +71,6 @@ def test_a_lifted_limit_is_found(
     assert max(sale.bought_at - first for sale in service.ledger) < 600
 
 
-def test_retry_after_is_obeyed(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """Fault 19: Retry-After is obeyed also where tasks of this run are under way."""
-    service.shop.rules = Rules(task_seconds=500)
-    assert kling("effect", "squish", photos[0], "--no-wait").code == 0
-    told = {"code": 1303, "message": "parallel task over resource pack limit"}
-    service.on_create(Reply(status=429, headers={"Retry-After": "33"}, json=told))
-    run = kling("effect", "squish", *photos[:2], "--jobs", "2")
-    assert (run.code, service.count("POST")) == (0, 3)
-    assert "Next try in 33 s." in run.err
-    assert NO_SLOT not in run.err
-
-
 def test_a_wait_for_a_place_ends(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
@@ -99,15 +85,6 @@ def test_a_wait_for_a_place_ends(
     assert len(list_stages()) == len(service.ledger) == 1
     assert kling("effect", "squish", *photos[:2], "--timeout", "20m").code == 0
     assert len(service.ledger) == 2
-
-
-def test_a_batch_that_does_not_wait(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """With --no-wait no task of ours is watched, so the clock decides; all are accepted."""
-    service.shop.rules = Rules(concurrency_limit=2, task_seconds=30)
-    run = kling("effect", "squish", *photos[:6], "--no-wait", "--jobs", "3")
-    assert (run.code, len(run.lines), len(service.ledger)) == (0, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -165,12 +142,3 @@ def test_trouble_with_the_account_stops_new_submissions(
     assert {one["service_code"] for one in refused} == {refused[0]["service_code"]}
     later = [one for one in refused if one["message"].startswith("Not sent, because the account")]
     assert len(later) >= 7
-
-
-def test_one_bad_request_is_no_trouble_with_the_account(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    service.on_create(refuse(400, 1301, "risk control"))
-    service.on_create(RESET)
-    run = kling("effect", "squish", *photos[:4], "--jobs", "1", "--json")
-    assert (run.code, sorted(list_codes(run).values())) == (9, [0, 0, 6, 9])

@@ -70,16 +70,6 @@ def test_a_token_comes_from_standard_input(
     assert service.count("POST") == 0
 
 
-def test_a_token_that_the_service_refuses_is_stored_all_the_same(
-    kling: Program, file: Path, home: str, service: LoopbackService
-) -> None:
-    service.on_look(Reply(status=401, json={"code": 1002, "message": "no", "request_id": "r"}))
-    run = kling("config", "set", "token", stdin=TOKEN.encode())
-    assert (run.code, "accepts" in run.err) == (0, False)
-    assert "warning: Token refused" in run.err
-    assert f'base_url = "{home}"\ntoken = "{TOKEN}"\n' in file.read_text()
-
-
 def test_the_stored_token_is_checked_where_it_will_be_sent(
     kling: Program, home: str, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

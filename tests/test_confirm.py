@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.run import PHOTO, Program, run_installed
+from support.run import PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
 from support.terminal import Terminal
@@ -94,12 +94,6 @@ def test_some_runs_never_ask(
         assert terminal.finish() == 0
         assert "Buy?" not in "\n".join(terminal.lines)
     assert len(service.ledger) == sales
-
-
-def test_without_a_terminal_nobody_is_asked(service: LoopbackService, photos: list[Path]) -> None:
-    run = run_installed(*SQUISH, *photos)
-    assert (run.code, len(service.ledger)) == (0, 4)
-    assert "Buy?" not in run.err
 
 
 def test_one_ended_scene_is_asked_about(service: LoopbackService, photos: list[Path]) -> None:

@@ -52,14 +52,6 @@ def test_each_picture_has_a_line_with_its_name(kling: Program, service: Loopback
     assert {url for url, _ in delivered} == {find_video(service, 0), find_video(service, 1)}
 
 
-def test_a_bad_one_does_not_stop_the_good_ones(kling: Program, service: LoopbackService) -> None:
-    run = kling(*SQUISH, PHOTO, BAD, OTHER_PHOTO, "--json")
-    codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
-    assert codes == {str(PHOTO): 0, str(BAD): 3, str(OTHER_PHOTO): 0}
-    assert "README.md" in run.err.splitlines()[0]
-    assert (run.code, len(service.ledger)) == (3, 2)
-
-
 def test_the_costliest_end_is_the_exit_code(
     kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,13 +61,6 @@ def test_the_costliest_end_is_the_exit_code(
     service.on_create(DROP)
     assert kling(*SQUISH, BAD, PHOTO, OTHER_PHOTO).code == 9
     assert list_stages() == [Stage.UNKNOWN, Stage.FAILED]
-
-
-def test_the_same_picture_twice_is_bought_once(kling: Program, service: LoopbackService) -> None:
-    run = kling(*SQUISH, PHOTO, PHOTO, "--json")
-    assert sorted(one["reused"] for one in run.records) == [False, True]
-    assert {one["task_id"] for one in run.records} == {service.ledger[0].task_id}
-    assert (run.code, len(service.ledger)) == (0, 1)
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 8, None])
@@ -96,13 +81,6 @@ def test_so_many_tasks_at_once_and_no_more(
     assert (run.code, len(run.lines), len(counts)) == (0, 10, 10)
     most = jobs or 4
     assert min(most, 2) <= max(counts) <= most
-
-
-def test_standard_input_goes_together_with_files(kling: Program, service: LoopbackService) -> None:
-    run = kling(*SQUISH, PHOTO, "-", "--json", stdin=OTHER_PHOTO.read_bytes())
-    kinds = {one["images"][0]["source"]: one["images"][0]["kind"] for one in run.records}
-    assert (run.code, kinds) == (0, {str(PHOTO): "file", "-": "stdin"})
-    assert len(service.ledger) == 2
 
 
 def test_standard_input_can_be_one_of_two_people(kling: Program, service: LoopbackService) -> None:

@@ -1,12 +1,10 @@
 """A POST of which nobody can tell what became of it: only looks are left."""
 
-from gzip import compress
-
 import pytest
 from support.clock import VirtualClock
 from support.fault_server import FaultServer
 from support.purchases import find_video, list_stages, show
-from support.replies import DROP, RESET, Reply, describe, refuse, wrap
+from support.replies import DROP, RESET, UNREADABLE, Reply, describe, refuse, wrap
 from support.run import PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Purchase as Sale
@@ -31,15 +29,6 @@ HTML = {"Content-Type": "text/html"}
 PLAIN = ("effect", "squish", PHOTO)
 
 
-def body(text: str | bytes) -> Reply:
-    content = text if isinstance(text, bytes) else text.encode()
-    return Reply(headers={"Content-Type": "application/json"}, body=content)
-
-
-def with_id(task_id: object) -> Reply:
-    return Reply(json=wrap({"task_id": task_id, "task_status": "submitted"}))
-
-
 # What each further status and code means is proved with the network.
 AMBIGUOUS = {
     "fault 6: reset": RESET,
@@ -49,30 +38,7 @@ AMBIGUOUS = {
     "fault 24: 5000": refuse(500, 5000, "internal error"),
     "fault 25: any other 503": Reply(status=503, json={"message": "overload"}),
     "fault 26: 307": Reply(status=307, headers={"Location": "https://elsewhere.example/"}),
-    "fault 31: 204": Reply(status=204),
-    "fault 32: a login page": Reply(headers=HTML, body=b"<html><title>Sign in</title></html>"),
-    "fault 33: empty": body(""),
-    "fault 33: shorter than announced": Reply(headers={"Content-Length": "500"}, body=b'{"code":'),
-    "fault 33: chunk cut": Reply(headers={"Transfer-Encoding": "chunked"}, body=b"40\r\n{"),
-    **{f"fault 34: {text}": body(text) for text in ("null", "[]", '"ok"', "7", '{"code": NaN}')},
-    "fault 34: byte-order mark": body(b"\xef\xbb\xbf" + b'{"code": 0}'),
-    "fault 34: UTF-16": body('{"code": 0}'.encode("utf-16")),
-    "fault 34: bad UTF-8": body(b'{"code": 0, "message": "\xff\xfe"}'),
-    "fault 34: lone surrogate": Reply(json={"message": "\ud800"}),
-    "fault 34: a key twice": body('{"code": 0, "code": 0}'),
-    "fault 34: nested": body("[" * 200_000),
-    "fault 34: a number of 5,000 digits": body('{"code": ' + "9" * 5000 + "}"),
-    "fault 35: a code unknown here": Reply(json={"code": 7777, "message": "?"}),
-    "fault 36: data null": Reply(json=wrap(None)),
-    "fault 36: no id": Reply(json=wrap({"task_status": "submitted"})),
-    **{
-        f"fault 36: id {task_id[:8]!r}": with_id(task_id)
-        for task_id in ("x" * 10_000, "a/b", "..", "\x1b[2J", "a?b")
-    },
-    "fault 104: 2 MiB": body('"' + "x" * (2 << 20) + '"'),
-    "fault 105: a bomb": Reply(headers={"Content-Encoding": "gzip"}, body=compress(bytes(1 << 24))),
-    "fault 106: a header of 300 kB": Reply(headers={"X": "x" * 300_000}),
-    "fault 106: many headers": Reply(headers={f"X-{n}": "b" for n in range(100_000)}),
+    **UNREADABLE,
 }
 # One for each row: what differs between those of a row is how they are read.
 FIRST = {name.partition(":")[0]: name for name in reversed(AMBIGUOUS)}
@@ -147,7 +113,7 @@ def test_an_upload_that_breaks_off_leaves_a_doubt(
         pytest.param((send(b"HTTP/1.1 103 Early Hints\r\n\r\n"), close), "closed the", id="31"),
         pytest.param((send(b"SSH-2.0-OpenSSH\r\n"), close), "invalid HTTP", id="no HTTP"),
         pytest.param((trickle(b"HTTP/1.1 200 OK\r\n", interval=0.1),), "in time", id="15"),
-        pytest.param((answer(Reply(delay=2.0, json={})),), "no complete response in time", id="8"),
+        pytest.param((answer(Reply(delay=2.0, json={})),), "in time", id="8"),
     ],
 )
 def test_half_an_answer_or_a_late_one_is_looked_up(
@@ -163,12 +129,6 @@ def test_half_an_answer_or_a_late_one_is_looked_up(
         run = kling(*PLAIN, "--base-url", server.base_url)
     assert (run.code, len(service.ledger), service.count("POST")) == (0, 1, 0)
     assert words in run.err
-
-
-def test_an_id_that_is_a_number_is_taken_as_text(kling: Program, service: LoopbackService) -> None:
-    """Fault 36: a task id that comes as a number is the same id in digits."""
-    service.on_create(with_id(815336894036197446), purchase=True)
-    assert kling(*PLAIN, "--no-wait").lines == ["815336894036197446"]
 
 
 @pytest.mark.parametrize("code", ["0", 0.0, "success", 200, None])

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.replies import Reply, describe, wrap
+from support.purchases import show
 from support.run import OTHER_PHOTO, PHOTO, Program, command
 from support.service import VIDEO, LoopbackService
-from support.shop import Purchase
 
 SQUISH = ("effect", "squish")
 
@@ -116,16 +115,12 @@ def test_a_second_video_replaces_none(
     """A further video of the same task gets a number in its name, which may be the photo's name."""
     photo = photo.rename(photo.with_name("c.2.mp4"))
 
-    def tell_two(sale: Purchase | None) -> object:
-        assert sale is not None
-        url = f"{service.url}/videos/{sale.task_id}.mp4?"
-        videos = [{"id": name, "url": url + name, "duration": "5"} for name in "ab"]
-        return wrap({**describe(sale, "succeed"), "task_result": {"videos": videos}})
-
-    service.on_look(Reply(json=tell_two))
+    url = service.publish("/v.mp4", VIDEO, media_type="video/mp4")
+    videos = [{"id": name, "url": f"{url}?{name}"} for name in "ab"]
+    service.on_look(show("succeed", task_result={"videos": videos}))
     run = kling(*SQUISH, photo, "-o", photo.with_name("c.mp4"), "--force")
     assert (run.code, photo.read_bytes()) == (11, PHOTO.read_bytes())
-    assert f"{service.url}/videos/" in run.err
+    assert url in run.err
 
 
 def test_our_own_clip_as_an_input(kling: Program, service: LoopbackService, photo: Path) -> None:

@@ -147,6 +147,11 @@ def test_a_wrong_field_has_its_name(
     assert words in reply.json()["message"]
 
 
+def test_an_external_id_is_taken_once(sandbox: httpx.Client) -> None:
+    assert create(sandbox, external_task_id="mine").status_code == 200
+    assert "already exists" in create(sandbox, external_task_id="mine").text
+
+
 @pytest.mark.parametrize(
     ("sides", "fits"),
     [((300, 300), True), ((299, 400), False), ((750, 300), True), ((751, 300), False)],

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from support.photos import make_photos
 from support.process import Process
-from support.purchases import break_journal, find_video
-from support.replies import RESET, Reply, describe, refuse, wrap
+from support.purchases import break_journal, find_video, show
+from support.replies import RESET, Reply, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program, command, run_installed
 from support.service import VIDEO, LoopbackService
-from support.shop import Purchase, Rules
+from support.shop import Rules
 from support.terminal import Terminal
 
 SQUISH = ("effect", "squish")
@@ -106,19 +106,14 @@ def test_a_stream_is_the_clip_and_nothing_else(kling: Program, service: Loopback
 
 def test_a_second_clip_has_a_number(kling: Program, service: LoopbackService, clips: Path) -> None:
     """A task with two videos makes two files, two lines, and two names in JSON (fault 39)."""
-
-    def tell_two(sale: Purchase | None) -> object:
-        assert sale is not None
-        url = f"{service.url}/videos/{sale.task_id}.mp4?"
-        videos = [{"id": name, "url": url + name, "duration": "5"} for name in "ab"]
-        return wrap({**describe(sale, "succeed"), "task_result": {"videos": videos}})
-
-    service.on_look(Reply(json=tell_two))
+    url = service.publish("/v.mp4", VIDEO, media_type="video/mp4")
+    videos = [{"id": name, "url": f"{url}?{name}"} for name in "ab"]
+    service.on_look(show("succeed", task_result={"videos": videos}))
     path = clips / "c.mp4"
     assert kling(*SQUISH, PHOTO, "-o", path).lines == [str(path), f"{clips}/c.2.mp4"]
     again = kling(*SQUISH, PHOTO, "-o", path, "--json").json
     assert [one["file"] for one in again["videos"]] == [str(path), f"{clips}/c.2.mp4"]
-    assert count_downloads(service) == 2
+    assert service.requests["GET", "/v.mp4?a"] == service.requests["GET", "/v.mp4?b"] == 1
 
 
 # What is refused before anything is sent

@@ -187,12 +187,6 @@ def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> N
     assert "was bought before; this run costs nothing. --new buys it again." in run.err
 
 
-def test_a_copy_of_a_picture_is_no_new_request(kling: Program, service: LoopbackService) -> None:
-    assert kling("effect", "squish", PHOTO).code == 0
-    run = kling("effect", "squish", "-", stdin=PHOTO.read_bytes())
-    assert (run.lines, len(service.ledger)) == ([find_video(service)], 1)
-
-
 @pytest.mark.parametrize(("days", "sales"), [(29, 1), (31, 2)])
 def test_a_deleted_result_is_bought_again(
     kling: Program, clock: VirtualClock, service: LoopbackService, days: int, sales: int
@@ -221,16 +215,3 @@ def test_no_wait_prints_the_task_id_each_time(kling: Program, service: LoopbackS
     assert kling("effect", "squish", PHOTO).code == 0
     names.add(kling("effect", "squish", PHOTO, "--no-wait").out)
     assert names == {service.ledger[0].task_id + "\n"}
-
-
-def test_the_same_command_buys_a_failed_task_anew(kling: Program, service: LoopbackService) -> None:
-    """Fault 42: the reason is shown, nothing is charged, and a rerun buys a new task."""
-    service.shop.rules = Rules(failure="Content policy: blocked")
-    run = kling("effect", "squish", PHOTO, "--json")
-    error = run.json["error"]
-    assert (run.code, error["code"], error["charged"]) == (5, "task_failed", "no")
-    assert "Content policy: blocked" in error["message"]
-    service.shop.rules = Rules()
-    again = kling("effect", "squish", PHOTO)
-    assert (again.lines, len(service.ledger)) == ([find_video(service, 1)], 2)
-    assert "failed; buying a new one." in again.err

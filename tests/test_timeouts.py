@@ -1,7 +1,7 @@
 """`--timeout` ends a run when it says; what is being bought is never cut by it."""
 
 import time
-from contextlib import closing
+from pathlib import Path
 
 import pytest
 from support.clock import VirtualClock
@@ -21,11 +21,7 @@ from support.steps import (
     trickle,
 )
 
-from kling_cli.api.client import Client
-from kling_cli.api.transport import Transport
 from kling_cli.clock import Clock
-from kling_cli.models import EffectRequest, Picture, Task
-from kling_cli.settings import Token
 
 TOKEN = "sk-test-0123456789abcdef"
 ACCEPTED = answer(Reply(json=accept))
@@ -113,23 +109,15 @@ def test_a_submission_outlasts_the_timeout() -> None:
     assert f"kling wait {server.ledger[0].task_id}" in run.err
 
 
-def submit(server: FaultServer) -> Task:
-    request = EffectRequest(
-        base_url=server.base_url,
-        scene="squish",
-        pictures=(Picture(source="photo.jpg", kind="file", content=bytes(7_500_000)),),
-        fields={"model_name": "kling-v1-6", "duration": "5"},
-    )
-    token = Token(TOKEN, source="a test")
-    with closing(Client(Transport(), base_url=server.base_url, token=token)) as client:
-        return client.create_effect(request, "kling-own-1", before_first_byte=lambda: None)
-
-
-def test_an_upload_takes_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_takes_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fault 15: the time for the answer counts from the last byte of the request, not the first."""
     monkeypatch.setattr("kling_cli.api.transport._ANSWER_SECONDS", 2)
     # The system's buffers are full in each pause; no single write takes the time.
     slow = (read_head, sleep(1.2), read_body(4_000_000), sleep(1.2), read_body())
+    photo = tmp_path / "large.jpg"
+    photo.write_bytes(PHOTO.read_bytes() + bytes(7_000_000))
     with FaultServer((*slow, buy, ACCEPTED)) as server:
-        task = submit(server)
-    assert task.task_id == server.ledger[0].task_id
+        run, _ = time_run(server, "effect", "squish", photo, "--no-wait")
+    assert run.lines == [server.ledger[0].task_id]

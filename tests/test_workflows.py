@@ -105,14 +105,6 @@ def test_machines_share_a_list(tmp_path: Path, kind: str) -> None:
     assert saved[4] == saved[0]
 
 
-def test_the_parts_are_kept_also_when_some_failed() -> None:
-    (kept,) = (step for step in MATRIX["steps"] if "upload-artifact" in step.get("uses", ""))
-    assert kept["if"] == "always()"
-    assert kept["with"]["path"] == "clips/"
-    assert MATRIX["strategy"]["fail-fast"] is False
-    assert GITLAB["artifacts"] == {"when": "always", "paths": ["clips/"]}
-
-
 def test_a_job_is_repeated_where_that_costs_nothing() -> None:
     """GitLab runs a job again after the codes that go on, and never where it would buy anew."""
     again = {ExitCode(code) for code in GITLAB["retry"]["exit_codes"]}
