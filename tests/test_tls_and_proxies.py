@@ -8,8 +8,10 @@ from support.fault_server import FaultServer
 from support.replies import Reply, accept
 from support.run import PHOTO, Program
 from support.service import LoopbackService
-from support.steps import answer, buy, drain, read_head, read_request, send
+from support.steps import answer, buy, drain, hold, read_head, read_request, send
 from support.wire import Connection
+
+from kling_cli.api import transport
 
 TOKEN = "sk-test-0123456789abcdef"
 
@@ -49,6 +51,16 @@ def test_a_bad_certificate_is_not_sent(kling: Program, flaw: tls.Flaw, words: st
     for word in (words, "SSL_CERT_FILE", "clock", "nothing was sent, nothing charged"):
         assert word in run.err
     assert "base URL" not in run.err
+
+
+def test_a_slow_handshake_is_not_sent(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never ends its handshake costs no more than the connect time (fault 109)."""
+    monkeypatch.setattr(transport, "_CONNECT_SECONDS", 0.3)
+    with FaultServer((hold,), (hold,), (hold,)) as server:
+        secure = server.base_url.replace("http:", "https:")
+        run = kling("effect", "squish", PHOTO, "--base-url", secure)
+    assert run.code == 10
+    assert "127.0.0.1 did not answer in time; nothing was sent" in run.err
 
 
 def test_a_server_without_tls_is_not_sent(kling: Program) -> None:
