@@ -52,14 +52,11 @@ def test_each_picture_has_a_line_with_its_name(kling: Program, service: Loopback
     assert {url for url, _ in delivered} == {find_video(service, 0), find_video(service, 1)}
 
 
-def test_the_costliest_end_is_the_exit_code(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_costliest_end_is_the_exit_code(kling: Program, service: LoopbackService) -> None:
     """A request that may have been bought outweighs a failed one, and that one a bad picture."""
-    monkeypatch.setenv("KLING_JOBS", "1")
     service.shop.rules = Rules(failure="blocked")
     service.on_create(DROP)
-    assert kling(*SQUISH, BAD, PHOTO, OTHER_PHOTO).code == 9
+    assert kling(*SQUISH, BAD, PHOTO, OTHER_PHOTO, KLING_JOBS="1").code == 9
     assert list_stages() == [Stage.UNKNOWN, Stage.FAILED]
 
 

@@ -110,14 +110,12 @@ def test_scenes_have_objects(kling: Program) -> None:
 def test_a_scene_is_sent_with_its_fields(
     kling: Program,
     service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
     argv: tuple[str, ...],
     model: str,
     scene: str,
     fields: dict[str, object],
 ) -> None:
-    monkeypatch.setenv("KLING_MODEL", model)
-    run = kling("effect", *argv, "--no-wait")
+    run = kling("effect", *argv, "--no-wait", KLING_MODEL=model)
     assert run.code == 0, run.err
     (sale,) = service.ledger
     sent = dict(sale.input)
@@ -167,14 +165,12 @@ def test_a_pair_is_exactly_two(kling: Program, service: LoopbackService, count: 
 def test_a_field_that_the_scene_does_not_take_is_a_usage_error(
     kling: Program,
     service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
     argv: tuple[str, ...],
     model: str,
     code: str,
     words: str,
 ) -> None:
-    monkeypatch.setenv("KLING_MODEL", model)
-    run = kling("effect", argv[0], PHOTO, OTHER_PHOTO, *argv[1:], "--json")
+    run = kling("effect", argv[0], PHOTO, OTHER_PHOTO, *argv[1:], "--json", KLING_MODEL=model)
     assert (run.code, run.json["error"]["code"], service.visits) == (2, code, [])
     assert words in run.err
     assert "--any-scene" in run.err

@@ -124,10 +124,9 @@ def test_a_duration_is_read_as_people_write_it(
         assert seconds - 1 < run.json["elapsed"] < seconds + 5
 
 
-def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_directory_is_refused(kling: Program) -> None:
     """A journal that changes with the working directory would buy twice."""
-    monkeypatch.setenv("KLING_STATE_DIR", "he\nre")
-    run = kling("config", "list", "--json")
+    run = kling("config", "list", "--json", KLING_STATE_DIR="he\nre")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
     expected = "KLING_STATE_DIR: must be an absolute path. It is 'he re'."
     assert run.json["error"]["message"] == expected
@@ -145,12 +144,9 @@ def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.Mon
         ("http://127.0.0.2:80", "http://127.0.0.2"),
     ],
 )
-def test_two_spellings_of_one_base_url_come_out_equal(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str, url: str
-) -> None:
+def test_two_spellings_of_one_base_url_come_out_equal(kling: Program, text: str, url: str) -> None:
     """Case, default port, a final slash or the endpoint's path make no other host of a base URL."""
-    monkeypatch.setenv("KLING_BASE_URL", text)
-    assert kling("config", "get", "base_url").out == f"{url}\n"
+    assert kling("config", "get", "base_url", KLING_BASE_URL=text).out == f"{url}\n"
 
 
 @pytest.mark.parametrize(
@@ -167,13 +163,9 @@ def test_two_spellings_of_one_base_url_come_out_equal(
         "https://api.gpt.ge/?key=hunter2",
     ],
 )
-def test_a_base_url_that_must_not_get_the_token_is_refused(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_a_base_url_that_must_not_get_the_token_is_refused(kling: Program, text: str) -> None:
     """Fault 74: the token goes over https to a named host, or to this machine's own loopback."""
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    monkeypatch.setenv("KLING_BASE_URL", text)
-    run = kling("config", "check", "--json")
+    run = kling("config", "check", "--json", KLING_TOKEN=TOKEN, KLING_BASE_URL=text)
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
     assert "KLING_BASE_URL: base_url" in run.err
     assert not re.search("hunter2|\x1b", run.out + run.err)
@@ -187,12 +179,9 @@ def test_no_token_is_answered_with_every_way_to_give_one(kling: Program, file: P
     assert [way for way in ways if way not in run.json["error"]["hint"]] == []
 
 
-def test_a_token_is_accepted_as_people_paste_it(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_accepted_as_people_paste_it(kling: Program, service: LoopbackService) -> None:
     """Fault 70: a final newline and `Bearer ` in front are no part of a token."""
-    monkeypatch.setenv("KLING_TOKEN", f" bearer   {TOKEN}\r\n")
-    assert kling("config", "check").code == 0
+    assert kling("config", "check", KLING_TOKEN=f" bearer   {TOKEN}\r\n").code == 0
     assert {visit.token for visit in service.visits} == {TOKEN}
 
 
@@ -209,12 +198,11 @@ def test_a_token_is_accepted_as_people_paste_it(
     ],
 )
 def test_a_wrong_token_is_described_and_not_shown(
-    kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, text: str, fault: str
+    kling: Program, tmp_path: Path, *, text: str, fault: str
 ) -> None:
     """Fault 70: a message names what is wrong with a token and where, and does not show it."""
     (tmp_path / "token").write_bytes(text.encode("utf-8", "surrogateescape"))
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "token"))
-    run = kling("config", "check", "--json")
+    run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "token"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_invalid")
     assert "The token from KLING_TOKEN_FILE" in run.err
     assert fault in run.err

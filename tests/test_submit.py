@@ -85,13 +85,12 @@ def test_a_refusal_ends_the_run_and_leaves_nothing(
 
 
 def test_an_early_refusal_is_read_although_the_upload_broke(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
+    kling: Program, service: LoopbackService
 ) -> None:
     """Fault 23: a 413 that comes while the picture is still going out is the answer."""
     early = (read_head, answer(Reply(status=413, ending="keep")), drain)
     with FaultServer(early, service=service) as server:
-        monkeypatch.setenv("KLING_BASE_URL", server.base_url)
-        run = kling("effect", "squish", PHOTO)
+        run = kling("effect", "squish", PHOTO, KLING_BASE_URL=server.base_url)
     assert run.code == 6
     assert "refuses this size" in run.err
 
@@ -163,7 +162,6 @@ def test_a_doubt_that_cannot_be_written_is_kept(kling: Program, service: Loopbac
 def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
     kling: Program,
     service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
     steps: tuple[Step, ...],
     code: int,
 ) -> None:
@@ -172,8 +170,7 @@ def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
         break_journal("DROP TABLE purchases")
 
     with FaultServer((read_request, lose_journal, *steps), service=service) as server:
-        monkeypatch.setenv("KLING_BASE_URL", server.base_url)
-        run = kling("effect", "squish", PHOTO)
+        run = kling("effect", "squish", PHOTO, KLING_BASE_URL=server.base_url)
     assert run.code == code
     assert run.lines == ([] if code else [find_video(service)])
     assert ("Token refused" in run.err) == bool(code)

@@ -15,7 +15,6 @@ from schedule import measure_schedule
 
 
 def show(figure: Figure) -> str:
-    """Show a figure as a row of a table."""
     value = f"{figure.figure:.2f}{figure.unit}"
     bar = verdict = ""
     if figure.bar is not None:

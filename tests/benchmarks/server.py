@@ -13,8 +13,6 @@ _PATH = "/v1/videos/effects"
 
 
 class Shop:
-    """Tasks that are done after so many seconds; at most so many at once."""
-
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
         self._seconds = seconds
@@ -25,7 +23,6 @@ class Shop:
         self.looks = 0
 
     def sell(self, name: str) -> dict[str, object]:
-        """Sell a task, or refuse to."""
         now = time.monotonic()
         with self._lock:
             self._ends = [end for end in self._ends if end > now]
@@ -84,7 +81,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(limit: str, seconds: str) -> None:
-    """Serve until the process is ended."""
     Handler.shop = Shop(int(limit), float(seconds))
     ThreadingHTTPServer.request_queue_size = 128
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

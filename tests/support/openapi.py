@@ -38,8 +38,6 @@ class Order:
 
 @dataclass(slots=True, kw_only=True)
 class _Request:
-    """A request as openapi-core wants to read it, and to write to it."""
-
     method: str
     path: str
     content_type: str
@@ -127,7 +125,6 @@ def _name(image: str) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Explain an error of openapi-core by the complaints that led to it."""
     cause = error.__cause__ or error
     reasons = [str(getattr(each, "message", each)) for each in getattr(cause, "schema_errors", ())]
     return "; ".join(reasons or [str(cause)])[:_SHOWN]

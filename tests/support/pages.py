@@ -46,7 +46,6 @@ def find_blocks(page: str) -> list[Block]:
 
 
 def name_examples(page: str) -> dict[str, str]:
-    """Find the examples of a page, by the headings that they stand under."""
     examples: dict[str, str] = {}
     for block in find_blocks(page):
         if block.mark == "example":
@@ -88,12 +87,10 @@ def run_script(
 
 
 def name_clip(text: str) -> str:
-    """Write `CLIP` for the URL of the sandbox's clip."""
     return re.sub(r"file:///[^\s\"]*/sandbox\.mp4", CLIP, text)
 
 
 def lint_script(script: str) -> str:
-    """Tell what the linter of shell scripts has to say."""
     done = subprocess.run(
         [require("shellcheck"), "-s", "sh", "-"],
         input=script,

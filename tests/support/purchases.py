@@ -26,7 +26,6 @@ class HookClock(VirtualClock):
         self._hooks = list(hooks)
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass, and then let the next thing happen."""
         super().sleep(seconds)
         if self._hooks:
             self._hooks.pop(0)()
@@ -43,7 +42,6 @@ def show(status: str, **fields: object) -> Reply:
 
 
 def find_video(service: LoopbackService, number: int = 0) -> str:
-    """Spell the URL of the video of a purchase, as standard output tells it."""
     return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
 
 
@@ -52,12 +50,10 @@ def journal_path() -> Path:
 
 
 def make_journal() -> None:
-    """Let the machine have a journal already, with nothing in it."""
     Journal(journal_path(), now=lambda: 0.0).close()
 
 
 def list_stages() -> list[Stage]:
-    """List the stages in the journal, oldest first."""
     with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
         # A claim that is still there would be listed nowhere else.
         with closing(sqlite3.connect(journal_path())) as connection:

@@ -35,7 +35,6 @@ class Reply:
     ending: Literal["keep", "close", "drop", "reset"] = "keep"
 
     def frame(self, purchase: Purchase | None = None) -> bytes:
-        """Write the answer as it goes over the wire."""
         body, headers = self.body, dict(self.headers)
         if self.json is not None:
             value = self.json(purchase) if callable(self.json) else self.json

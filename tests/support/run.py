@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jsonschema
 from support.clock import VirtualClock
@@ -28,8 +30,6 @@ _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a run ended, and what it said."""
-
     code: int
     out: str
     err: str
@@ -48,7 +48,6 @@ class Run:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object of standard output."""
         (record,) = self.records
         return record
 
@@ -59,8 +58,8 @@ class Program:
 
     clock: Clock = field(default_factory=VirtualClock)
 
-    def __call__(self, *argv: str | Path, stdin: bytes = b"") -> Run:
-        """Run one command line."""
+    def __call__(self, *argv: str | Path, stdin: bytes = b"", **environ: str) -> Run:
+        """Run one command line, with these further variables."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
         context = Context(
             stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
@@ -68,14 +67,15 @@ class Program:
             stderr=err,
             clock=self.clock,
         )
-        code = main([str(argument) for argument in argv], context)
+        # Untouched where there are none: several threads may run at once.
+        with patch.dict(os.environ, environ) if environ else nullcontext():
+            code = main([str(argument) for argument in argv], context)
         return Run(code=code, out=_read(out), err=_read(err))
 
 
 def run_installed(
     *argv: str | Path, stdin: bytes = b"", environ: Mapping[str, str] | None = None
 ) -> Run:
-    """Run `kling` as a process of its own."""
     return run_process(command(*argv), {**os.environ, **(environ or {})}, stdin=stdin)
 
 
@@ -86,7 +86,6 @@ def run_process(
     stdin: bytes = b"",
     directory: Path | None = None,
 ) -> Run:
-    """Run any program to its end, in this environment alone."""
     done = subprocess.run(
         argv,
         input=stdin,
@@ -100,7 +99,6 @@ def run_process(
 
 
 def command(*argv: str | Path) -> Sequence[str]:
-    """Spell the installed program's command line."""
     return [str(Path(sys.executable).with_name("kling")), *map(str, argv)]
 
 
