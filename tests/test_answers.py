@@ -232,9 +232,7 @@ RELAYED = relay("SUCCESS", wrap(finish()))
         (wrap([{"id": "task_7", "status": "failed", "message": "Image bad"}]), FAILED),
     ],
 )
-def test_rarer_shapes_are_read(
-    kling: Program, service: LoopbackService, body: object, row: str
-) -> None:
+def test_the_rarer_shapes(kling: Program, service: LoopbackService, body: object, row: str) -> None:
     """Relays within relays, errors in odd places; test_looks has the usual shapes (fault 41)."""
     service.on_look(Reply(json=body))
     assert kling("status", "task_7").lines == [row]
@@ -263,9 +261,7 @@ QUOTES = {
 
 @pytest.mark.parametrize("body", QUOTES.values(), ids=QUOTES)
 @pytest.mark.parametrize("status", [401, 500])
-def test_quoted_tokens_hide(
-    kling: Program, service: LoopbackService, status: int, body: str
-) -> None:
+def test_quoted_tokens(kling: Program, service: LoopbackService, status: int, body: str) -> None:
     """However an answer spells the token, and wherever its text is cut (fault 76)."""
     service.on_create(Reply(status=status, body=body.encode()))
     run = kling("effect", "squish", PHOTO, "--json")

@@ -96,9 +96,7 @@ def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackS
     assert "Nothing was sent" not in run.err
 
 
-def test_a_run_whose_request_another_sent_waits_for_it(
-    service: LoopbackService,
-) -> None:
+def test_a_run_whose_request_another_sent_waits_for_it(service: LoopbackService) -> None:
     """Fault 95: it sends nothing any more, and prints the other's video: one purchase."""
     service.on_create(TOO_MANY)
     runs: list[Run] = []

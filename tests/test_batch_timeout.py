@@ -61,7 +61,7 @@ def test_a_timeout_ends_buying(kling: Program, stuck: LoopbackService, photos: l
     assert len({sale.images for sale in stuck.ledger}) == 8
 
 
-def test_earlier_tasks_are_told(
+def test_earlier_ones_are_told(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """A task of an earlier run costs nothing, so it is looked at, and its URL is printed."""

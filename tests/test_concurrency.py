@@ -58,9 +58,7 @@ def test_places_that_earlier_runs_tasks_hold_are_counted(
     assert NO_SLOT in run.err
 
 
-def test_a_lifted_limit_is_found(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
+def test_a_limit_is_lifted(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     """Places come back when another program's tasks end: one more is tried each minute."""
     service.shop.rules = Rules(task_seconds=900)
     service.on_create(TOO_MANY, times=3)
@@ -71,9 +69,7 @@ def test_a_lifted_limit_is_found(
     assert max(sale.bought_at - first for sale in service.ledger) < 600
 
 
-def test_a_wait_for_a_place_ends(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
+def test_no_place_in_time(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     """Who finds no place in time ends with 7 and without a claim; a rerun buys it."""
     service.shop.rules = Rules(concurrency_limit=1, task_seconds=300)
     run = kling("effect", "squish", *photos[:2], "--jobs", "2", "--timeout", "50s", "--json")

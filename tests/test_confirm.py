@@ -136,7 +136,7 @@ def test_what_has_ended_is_warned_about(
     assert said == [f"warning: {one}" for one in warnings]
 
 
-def test_a_rerun_is_not_warned_about(
+def test_a_rerun_warns_of_nothing(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
     """The rerun of an ended scene buys nothing, so it has nothing to warn about."""

@@ -57,7 +57,7 @@ def test_the_summary_has_the_sum(kling: Program, service: LoopbackService, tmp_p
     assert re.fullmatch(r"3 done · \d:\d\d · 4 units", run.err.splitlines()[-1])
 
 
-def test_the_summary_counts_unknown_costs(
+def test_a_summary_of_unknown_costs(
     kling: Program, service: LoopbackService, tmp_path: Path
 ) -> None:
     """A sum of some is not shown as the sum of all."""

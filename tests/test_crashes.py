@@ -198,9 +198,7 @@ def wait_for_sales(service: LoopbackService, count: int) -> None:
         pytest.param(signal.SIGKILL, -signal.SIGKILL, True, id="SIGKILL, files"),
     ],
 )
-def test_a_killed_batch_goes_on(
-    tmp_path: Path, number: signal.Signals, code: int, *, saves: bool
-) -> None:
+def test_killed_batches(tmp_path: Path, number: signal.Signals, code: int, *, saves: bool) -> None:
     """Faults 87 to 90: killed twice at random moments and run again, each photo is bought once."""
     many = 24
     photos, clips = make_photos(tmp_path / "photos", many), tmp_path / "clips"

@@ -24,7 +24,7 @@ BAD = PHOTOS / "README.md"
 
 
 @pytest.mark.parametrize("more", [(), ("--any-scene",)])
-def test_a_pair_of_a_scene_for_one_is_refused(
+def test_a_pair_for_one_person(
     kling: Program, service: LoopbackService, more: tuple[str, ...]
 ) -> None:
     """--pair never turns into two tasks without a word: that would be paid twice."""
@@ -114,9 +114,7 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
     assert (b"photos.example" in written, b"secret" in written) == (True, False)
 
 
-def test_a_journal_that_breaks_does_not_hide_an_id(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_broken_journal_does_not_hide_an_id(kling: Program, service: LoopbackService) -> None:
     """Fault 79: where its rows cannot be read, nothing is sent, and so nothing is bought again."""
     argv = (*SQUISH, PHOTO, "--external-task-id", "order-66")
     assert kling(*argv).code == 0

@@ -40,7 +40,7 @@ def test_it_is_looked_up_and_then_sent(kling: Program, service: LoopbackService)
     assert service.count("POST") == 1
 
 
-def test_another_machines_task_is_met(
+def test_a_task_of_another_machine(
     service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What another machine has bought under this id is waited for: no POST from this one."""

@@ -239,9 +239,7 @@ def test_one_that_cannot_be_understood_stops_all(machine: Machine, kind: str) ->
         ("openat", "EDQUOT", "clean"),
     ],
 )
-def test_what_the_system_refuses_is_named(
-    machine: Machine, call: str, error: str, end: str
-) -> None:
+def test_the_systems_reason_is_named(machine: Machine, call: str, error: str, end: str) -> None:
     """Faults 77 and 99: it is the reason that is named, not a program that holds the file."""
     task_id = machine.buy(end)
     machine.finish_tasks()

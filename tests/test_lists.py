@@ -52,9 +52,7 @@ def test_a_name_may_hold_any_byte(kling: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("service")
-def test_a_list_comes_after_the_arguments(
-    kling: Program, tmp_path: Path, photos: list[Path]
-) -> None:
+def test_a_list_follows_the_arguments(kling: Program, tmp_path: Path, photos: list[Path]) -> None:
     """Arguments come first, then the list; an address and standard input may stand in it."""
     url, listed = "https://pictures.example/a.jpg", tmp_path / "list"
     listed.write_text(f"{photos[1]}\n{url}\n-\n", encoding="utf-8")

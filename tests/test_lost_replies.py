@@ -45,9 +45,7 @@ FIRST = {name.partition(":")[0]: name for name in reversed(AMBIGUOUS)}
 
 
 @pytest.mark.parametrize("name", FIRST.values())
-def test_what_was_bought_all_the_same_is_found(
-    kling: Program, service: LoopbackService, name: str
-) -> None:
+def test_what_was_bought_is_found(kling: Program, service: LoopbackService, name: str) -> None:
     """A task that was created all the same is looked up, waited for and printed: one POST."""
     service.on_create(AMBIGUOUS[name], purchase=True)
     run = kling(*PLAIN)

@@ -219,9 +219,7 @@ def test_request_ids(
         ("<p>" + "x" * 100_000, f"The page said: {'x' * 197}... "),
     ],
 )
-def test_a_page_is_described(
-    kling: Program, service: LoopbackService, page: str, words: str
-) -> None:
+def test_page_described(kling: Program, service: LoopbackService, page: str, words: str) -> None:
     """Of a web page its title or its first words are shown, never its tags (faults 16, 32)."""
     service.on_create(reply_with(403, page))
     assert words in kling("effect", "squish", PHOTO, "--json").json["error"]["message"]
@@ -299,7 +297,7 @@ PIECE = 3 * 48 * 1024
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_pictures_arrive_whole(
+def test_whole_pictures(
     kling: Program, service: LoopbackService, tmp_path: Path, extra: int
 ) -> None:
     """However its size falls between two encoded pieces, what was hashed is what arrives (57)."""

@@ -34,9 +34,7 @@ def open_journal(tmp_path: Path) -> "closing[sqlite3.Connection]":
     return closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite3", isolation_level=None))
 
 
-def test_the_hint_can_be_pasted(
-    kling: Program, service: LoopbackService, other: LoopbackService
-) -> None:
+def test_paste_the_hint(kling: Program, service: LoopbackService, other: LoopbackService) -> None:
     other.shop.rules = Rules(task_seconds=60)
     run = kling("effect", "squish", PHOTO, "--base-url", other.base_url, "--timeout", "5s")
     (hint,) = re.findall(r"hint: kling (wait \d+)$", run.err, re.MULTILINE)

@@ -109,9 +109,7 @@ def test_what_standard_input_reads_is_kept(service: LoopbackService, photo: Path
     assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
 
 
-def test_a_second_video_replaces_none(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_second_videos_replace_none(kling: Program, service: LoopbackService, photo: Path) -> None:
     """A further video of the same task gets a number in its name, which may be the photo's name."""
     photo = photo.rename(photo.with_name("c.2.mp4"))
 

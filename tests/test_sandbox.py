@@ -139,9 +139,7 @@ LARGE = base64.b64encode(bytes(LARGEST_PICTURE + 1)).decode()
         ({"effect_scene": "hug", "input": {"images": [URL], "duration": "5"}}, "exactly 2 strings"),
     ],
 )
-def test_a_wrong_field_has_its_name(
-    sandbox: httpx.Client, changes: dict[str, object], words: str
-) -> None:
+def test_wrong_field_named(sandbox: httpx.Client, changes: dict[str, object], words: str) -> None:
     reply = create(sandbox, **changes)
     assert (reply.status_code, reply.json()["code"]) == (400, 1201)
     assert words in reply.json()["message"]

@@ -165,9 +165,7 @@ def test_a_terminal_is_spared(service: LoopbackService) -> None:
     assert service.visits == []
 
 
-def test_one_file_in_the_way_stops_no_other(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_a_file_in_the_way_stops_one(kling: Program, service: LoopbackService, clips: Path) -> None:
     """In a batch a file that is in the way refuses its own input alone, and first."""
     (clips / CLIP).write_text("mine")
     run = kling(*SQUISH, OTHER_PHOTO, PHOTO, "-o", clips, "--json")
@@ -255,9 +253,7 @@ def test_wait_names_the_clip_of_a_strange_task_by_its_id(
     assert count_downloads(service) == 1
 
 
-def test_wait_refuses_a_taken_place_first(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_wait_refuses_a_taken_place(kling: Program, service: LoopbackService, clips: Path) -> None:
     """Nobody should wait for minutes to learn that; --force replaces it."""
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     (clips / "c.mp4").write_text("mine")

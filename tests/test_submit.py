@@ -84,9 +84,7 @@ def test_a_refusal_ends_the_run_and_leaves_nothing(
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
 
-def test_an_early_refusal_is_read_although_the_upload_broke(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_an_early_refusal_ends_the_upload(kling: Program, service: LoopbackService) -> None:
     """Fault 23: a 413 that comes while the picture is still going out is the answer."""
     early = (read_head, answer(Reply(status=413, ending="keep")), drain)
     with FaultServer(early, service=service) as server:
@@ -160,10 +158,7 @@ def test_a_doubt_that_cannot_be_written_is_kept(kling: Program, service: Loopbac
     ids=["lost reply", "refusal"],
 )
 def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
-    kling: Program,
-    service: LoopbackService,
-    steps: tuple[Step, ...],
-    code: int,
+    kling: Program, service: LoopbackService, steps: tuple[Step, ...], code: int
 ) -> None:
 
     def lose_journal(_connection: Connection) -> None:

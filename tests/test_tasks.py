@@ -78,9 +78,7 @@ def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: Virtu
         (("status",), "No task of this machine is unfinished.\n"),
     ],
 )
-def test_nothing_there(
-    kling: Program, service: LoopbackService, argv: tuple[str, ...], line: str
-) -> None:
+def test_empty(kling: Program, service: LoopbackService, argv: tuple[str, ...], line: str) -> None:
     run = kling(*argv)
     assert (run.code, run.out, run.err) == (0, "", line)
     assert kling(*argv, "--json", "-q") == replace(run, err="")
@@ -96,9 +94,7 @@ def test_the_sandbox_has_a_list_of_its_own(kling: Program) -> None:
     assert (record["task_id"], record["sandbox"], record["ok"]) == (tried, True, True)
 
 
-def test_the_list_has_filters(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_the_list_is_chosen(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """By ids of both kinds, by scene, and to the newest few."""
     done, failed, running = fill(kling, service, clock)
     own_id = service.ledger[1].external_task_id

@@ -151,9 +151,7 @@ def test_slip_in_a_typed_id_is_told_soon(kling: Program, clock: VirtualClock) ->
     assert clock.monotonic() < 10
 
 
-def test_video_that_comes_late(
-    kling: Program, service: LoopbackService, clock: VirtualClock
-) -> None:
+def test_a_late_video(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     """Fault 38: after `result_missing` the next look still finds the video; it is paid for."""
     task_id = buy(kling)
     service.on_look(show("succeed"), times=2)

@@ -208,7 +208,7 @@ def test_a_signal_while_waiting_tells_what_is_true(service: LoopbackService) -> 
 @pytest.mark.parametrize(
     "argv", [("tasks",), ("tasks", "--unfinished"), ("status",), ("wait",), ("status", "no-such")]
 )
-def test_no_list_is_promised(
+def test_nothing_is_promised(
     kling: Program, service: LoopbackService, argv: tuple[str, ...]
 ) -> None:
     """Fault 77: commands that read the journal say that there is none, and not that it is empty."""
