@@ -214,8 +214,6 @@ def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
     assert all(is_safe_id(one) for one in collect_ids(body))
 
 
-# --- through the program ------------------------------------------------------------------------
-
 TOKEN = "sk-test-0123456789abcdef"
 DONE, FAILED = f"task_7\tsucceed\t{CLIP}", "task_7\tfailed\tImage bad"
 RELAYED = relay("SUCCESS", wrap(finish()))

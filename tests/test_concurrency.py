@@ -24,9 +24,6 @@ def list_codes(run: Run) -> dict[str, int]:
     return {Path(one["images"][0]["source"]).name: one["exit_code"] for one in run.records}
 
 
-# The limit of tasks under way at once
-
-
 def test_the_limit_slows_a_batch_down_and_fails_nothing(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
@@ -104,9 +101,6 @@ def test_a_place_is_given_back_after_every_end(
         service.on_create(reply)
     run = kling("effect", "squish", *photos[:5], "--jobs", "2", "--json")
     assert sorted(list_codes(run).values()) == codes
-
-
-# Trouble with the account itself
 
 
 @pytest.mark.parametrize(

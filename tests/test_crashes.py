@@ -44,8 +44,6 @@ def start(
     )
 
 
-# --- histories of troubles ----------------------------------------------------------------------
-
 _PAGE = Reply(status=502, body=b"<html>Bad Gateway</html>", headers={"Content-Type": "text/html"})
 # What can become of a submission: the reply, and whether the task was made all the same.
 _SUBMISSIONS = {
@@ -148,9 +146,6 @@ def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureReque
         suppress_health_check=list(HealthCheck),
     )
     Shopping.TestCase("runTest").runTest()
-
-
-# --- kills at random moments --------------------------------------------------------------------
 
 
 @pytest.mark.timeout(1200)

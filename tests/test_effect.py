@@ -40,9 +40,6 @@ def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:
     assert "-photo.jpg" in run.err
 
 
-# --- several pictures ---------------------------------------------------------------------------
-
-
 def test_each_picture_has_a_line_with_its_name(kling: Program, service: LoopbackService) -> None:
     inputs = {str(PHOTO), str(OTHER_PHOTO)}
     accepted = [line.split("\t") for line in kling(*SQUISH, *inputs, "--no-wait").lines]
@@ -87,9 +84,6 @@ def test_standard_input_can_be_one_of_two_people(kling: Program, service: Loopba
     assert len(service.ledger) == 1
 
 
-# --- streams ------------------------------------------------------------------------------------
-
-
 def test_quiet_still_shows_errors(kling: Program, service: LoopbackService) -> None:
     service.on_create(refuse(400, 1201, "model is not supported"))
     run = kling(*SQUISH, PHOTO, "-q")
@@ -121,6 +115,3 @@ def test_a_broken_journal_does_not_hide_an_id(kling: Program, service: LoopbackS
     break_journal(*UNREADABLE)
     run = kling(*argv)
     assert (run.code, run.lines, service.count("POST")) == (11, [], 1)
-
-
-# --- Ctrl-C while a request is under way --------------------------------------------------------

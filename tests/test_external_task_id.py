@@ -27,9 +27,6 @@ def move_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_STATE_DIR", f"{journal_path().parent}-of-another-machine")
 
 
-# --- the user's own id --------------------------------------------------------------------------
-
-
 def test_it_is_looked_up_and_then_sent(kling: Program, service: LoopbackService) -> None:
     """A free id goes along with the request, after one look that it is free; a rerun is free."""
     run = kling(*NAMED)
@@ -145,9 +142,6 @@ def test_an_unsafe_id_is_refused(kling: Program, service: LoopbackService, name:
     assert "1 to 128 of A-Z" in run.err
     assert "names one task, and there are 2 to make" in several.err
     assert "\x1b" not in run.err + several.err
-
-
-# --- --new, and the journal's file --------------------------------------------------------------
 
 
 def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) -> None:

@@ -144,9 +144,6 @@ def test_each_spelling_of_fine(kling: Program, service: LoopbackService, code: o
     assert "Looking up" not in run.err
 
 
-# --- the looks behind a doubt -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("timeout", "pauses"), [("30m", (2, 4, 8, 15, 30)), ("5s", (2, 3))], ids=["whole", "cut"]
 )

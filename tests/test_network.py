@@ -30,9 +30,6 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
 
-# --- what an answer to a submission means -------------------------------------------------------
-
-
 def native(code: object, message: str = "words", **more: object) -> dict[str, object]:
     return {"code": code, "message": message, "request_id": "r-1", **more}
 
@@ -234,9 +231,6 @@ def test_doubt_never_ends_in_try_again(kling: Program, service: LoopbackService)
     assert "[...]" in run.err
 
 
-# --- whether it was sent, and over which connection ---------------------------------------------
-
-
 def test_a_silent_address_is_not_sent(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no connection comes about in time, nothing was sent (fault 4)."""
     monkeypatch.setattr(transport, "_CONNECT_SECONDS", 0.3)
@@ -290,8 +284,6 @@ def test_each_exchange_is_logged_without_a_secret(kling: Program, service: Loopb
     assert TOKEN not in run.err
     assert "hush" not in run.err
 
-
-# --- what is sent -------------------------------------------------------------------------------
 
 PIECE = 3 * 48 * 1024
 

@@ -58,9 +58,6 @@ def look(sandbox: httpx.Client, name: str, account: str = "sandbox") -> dict[str
     return told
 
 
-# --- a task -------------------------------------------------------------------------------------
-
-
 def test_another_run_and_another_client_buy_from_it(kling: Program) -> None:
     with Process("sandbox", "--json") as process:
         url = str(json.loads(process.read_line())["url"])
@@ -96,9 +93,6 @@ def test_the_sandbox_option_saves_a_clip_of_its_own(kling: Program, tmp_path: Pa
     clip.unlink()
     assert kling(*BUY, "--new").code == 0
     assert clip.read_bytes() == CLIP
-
-
-# --- what it refuses ----------------------------------------------------------------------------
 
 
 def fill_in(scene: Scene) -> dict[str, object]:
@@ -182,9 +176,6 @@ def test_real_tokens_are_refused(sandbox: httpx.Client, header: str, code: int, 
     assert "0123456789" not in reply.text
 
 
-# --- trouble ------------------------------------------------------------------------------------
-
-
 def test_the_help_names_each_trouble(kling: Program) -> None:
     words = kling("sandbox", "--help").out.split()
     assert set(TROUBLES) <= {*words, *(f"sandbox-{word}" for word in words)}
@@ -226,9 +217,6 @@ def test_each_trouble_is_an_account_of_its_own(
     plain = kling(*BUY, "--json")
     assert (plain.code, plain.json["reused"]) == (0, False)
     assert plain.json["task_id"] not in run.err
-
-
-# --- faults of its own --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argv", [BUY, ("sandbox",)])

@@ -54,9 +54,6 @@ def list_files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-# Where a clip comes to lie
-
-
 @pytest.mark.parametrize("place", ["clips/a clip.mp4", "new/dir/", "clips"])
 def test_a_clip_is_saved(kling: Program, service: LoopbackService, clips: Path, place: str) -> None:
     """Fault 83: its path is printed; a directory gets our own name, whatever the server says."""
@@ -114,9 +111,6 @@ def test_a_second_clip_has_a_number(kling: Program, service: LoopbackService, cl
     again = kling(*SQUISH, PHOTO, "-o", path, "--json").json
     assert [one["file"] for one in again["videos"]] == [str(path), f"{clips}/c.2.mp4"]
     assert service.requests["GET", "/v.mp4?a"] == service.requests["GET", "/v.mp4?b"] == 1
-
-
-# What is refused before anything is sent
 
 
 @pytest.mark.parametrize(
@@ -184,9 +178,6 @@ def test_a_rehearsal_makes_nothing(kling: Program, service: LoopbackService, cli
     assert (list_files(clips), service.visits) == ([CLIP], [])
 
 
-# The same again
-
-
 def test_a_rerun_finds_its_files(kling: Program, service: LoopbackService, clips: Path) -> None:
     """What was saved is known by its bytes: nothing is bought, downloaded or refused."""
     expected = [f"{clips / CLIP}\t{PHOTO}", f"{clips / OTHER_CLIP}\t{OTHER_PHOTO}"]
@@ -240,9 +231,6 @@ def test_one_picture_is_one_task(kling: Program, service: LoopbackService, clips
     assert len(service.ledger) == 1
 
 
-# kling wait
-
-
 def test_wait_names_the_clip_of_a_strange_task_by_its_id(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,9 +249,6 @@ def test_wait_refuses_a_taken_place(kling: Program, service: LoopbackService, cl
     assert (run.code, run.out, service.count("GET")) == (3, "", 0)
     assert kling("wait", task_id, "-o", clips / "c.mp4", "--force").code == 0
     assert (clips / "c.mp4").read_bytes() == VIDEO
-
-
-# What breaks on the way
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -398,9 +383,6 @@ def test_a_reader_that_left_ends_it(kling: Program, monkeypatch: pytest.MonkeyPa
         argv = [*pipe, *command("wait", task_id, "-o", "-", "-q")]
         reader = subprocess.run(argv, capture_output=True, timeout=60, check=True)
     assert (reader.stdout, reader.stderr) == (video[:1], b"141\n")
-
-
-# The journal behind it
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,6 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
 
-# --- a look that hangs --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("silence", SILENT.values(), ids=SILENT.keys())
 def test_a_look_under_way_is_cut_at_the_timeout(silence: Step) -> None:
     """Fault 15: the run ends with 8 at its timeout, and so does a wait for what it has left."""
@@ -95,9 +92,6 @@ def test_a_machine_that_slept_past_the_timeout_looks_once_more() -> None:
             "wait", "1", "--timeout", "20m", "--base-url", server.base_url
         )
     assert (run.code, run.lines) == (0, ["https://v.example/1.mp4"])
-
-
-# --- a submission is never cut by it ------------------------------------------------------------
 
 
 def test_a_submission_outlasts_the_timeout() -> None:

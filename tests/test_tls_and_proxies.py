@@ -30,9 +30,6 @@ def shake_hands(connection: Connection) -> None:
     connection.link = tls.make_context().wrap_socket(connection.link, server_side=True)
 
 
-# --- TLS ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("flaw", "words"),
     [
@@ -72,9 +69,6 @@ def test_a_server_without_tls_is_not_sent(kling: Program) -> None:
         assert TOKEN.encode() not in b"".join(request.raw for request in server.requests)
     assert run.code == 10
     assert "no TLS connection with 127.0.0.1; nothing was sent" in run.err
-
-
-# --- proxies ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -155,9 +149,6 @@ def test_unused_variables(
         assert kling("effect", "squish", PHOTO).code == 0
         assert proxy.connections == 0
     assert len(service.ledger) == 1
-
-
-# --- variables that cannot be used --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

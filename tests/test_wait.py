@@ -33,9 +33,6 @@ def buy_in_doubt(kling: Program, service: LoopbackService) -> str:
     return str(service.ledger[0].external_task_id)
 
 
-# When it looks
-
-
 def test_first_look_is_soon(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
     task_id = buy(kling)
     clock.advance(60)
@@ -113,9 +110,6 @@ def test_retry_after(kling: Program, service: LoopbackService, clock: VirtualClo
     service.on_look(Reply(status=429, headers={"Retry-After": "77"}))
     assert kling("wait", task_id).code == 0
     assert 77.0 in clock.sleeps
-
-
-# What the service says
 
 
 def test_missing_task_is_lag(kling: Program, service: LoopbackService, clock: VirtualClock) -> None:
@@ -256,9 +250,6 @@ def test_plain_http_from_a_secure_service_is_warned_of(
     assert run.code == 0
     (warning,) = run.json["warnings"]
     assert "http" in warning
-
-
-# What the journal knows
 
 
 @pytest.mark.parametrize("by", ["nothing", "the task id"])
