@@ -42,19 +42,6 @@ def test_the_limit_slows_a_batch_down_and_fails_nothing(
     assert NO_SLOT in run.err
 
 
-def test_places_that_earlier_runs_tasks_hold_are_counted(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    service.shop.rules = Rules(concurrency_limit=3, task_seconds=600)
-    for photo in photos[:3]:
-        assert kling("effect", "squish", photo, "--no-wait").code == 0
-    run = kling("effect", "squish", *photos[:6], "--jobs", "6")
-    assert (run.code, len(service.ledger)) == (0, 6)
-    # Once a minute it asks whether there is a place more, for another program's tasks end too.
-    assert service.count("POST") - 6 <= 3 + 600 / 60
-    assert NO_SLOT in run.err
-
-
 def test_a_limit_is_lifted(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     """Places come back when another program's tasks end: one more is tried each minute."""
     service.shop.rules = Rules(task_seconds=900)

@@ -5,13 +5,7 @@ from pathlib import Path
 import pytest
 from support.photos import make_photos
 from support.pictures import save
-from support.purchases import (
-    UNREADABLE,
-    break_journal,
-    find_video,
-    journal_path,
-    list_stages,
-)
+from support.purchases import find_video, journal_path, list_stages
 from support.replies import DROP, Reply, accept, refuse
 from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
 from support.service import LoopbackService
@@ -106,12 +100,3 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
     assert service.ledger[0].images == (url,)
     assert "secret" not in run.out + run.err
     assert (b"photos.example" in written, b"secret" in written) == (True, False)
-
-
-def test_a_broken_journal_does_not_hide_an_id(kling: Program, service: LoopbackService) -> None:
-    """Fault 79: where its rows cannot be read, nothing is sent, and so nothing is bought again."""
-    argv = (*SQUISH, PHOTO, "--external-task-id", "order-66")
-    assert kling(*argv).code == 0
-    break_journal(*UNREADABLE)
-    run = kling(*argv)
-    assert (run.code, run.lines, service.count("POST")) == (11, [], 1)

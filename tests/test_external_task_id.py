@@ -9,7 +9,6 @@ from support.purchases import (
     full_at,
     journal_path,
     list_stages,
-    make_journal,
     show,
 )
 from support.replies import RESET, Reply, refuse
@@ -94,7 +93,6 @@ def test_new_looks_an_id_up_too(service: LoopbackService, monkeypatch: pytest.Mo
 
 def test_a_claim_by_derived_id_needs_no_look(kling: Program, service: LoopbackService) -> None:
     """Of a request that another run has claimed but not sent, the service cannot know."""
-    make_journal()
     break_journal(full_at(Stage.SENDING))
     assert kling(*PLAIN).code == 11
     assert list_stages() == [Stage.CLAIMED]

@@ -1,12 +1,11 @@
 """Pictures from a list: what may stand in it, and what is no list."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.run import PHOTO, Program, command
+from support.run import PHOTO, Program
 from support.service import LoopbackService
 
 SQUISH = ("effect", "squish")
@@ -84,14 +83,6 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
     run = kling(*SQUISH, PHOTO, "--from", name, "--json")
     assert (run.code, run.json["error"]["code"], service.visits) == (3, "list_unreadable", [])
     assert f"--from {name or chr(39) * 2} cannot be read: " in run.err
-
-
-def test_unreadable_standard_input_is_named(service: LoopbackService, tmp_path: Path) -> None:
-    argv = command(*SQUISH, "--from", "-")
-    with (tmp_path / "written").open("wb") as stdin:
-        done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, check=False)
-    assert "--from standard input cannot be read: " in done.stderr
-    assert (done.returncode, service.visits) == (3, [])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Commands measured as the system counts them, and the service that they are measured with."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,9 +80,3 @@ def serve(*, limit: int = 1000, seconds: float = 0.0) -> Generator[dict[str, str
             yield {"KLING_BASE_URL": url, "KLING_TOKEN": "sk-benchmark"}
         finally:
             process.terminate()
-
-
-def count(environ: Mapping[str, str]) -> dict[str, int]:
-    with urllib.request.urlopen(f"{environ['KLING_BASE_URL']}/count") as answer:
-        counted: dict[str, int] = json.load(answer)
-    return counted

@@ -1,6 +1,6 @@
 """The service as a process of its own, as quick as it gets: `python server.py LIMIT SECONDS`.
 
-It prints its port, sells each external task id once, and answers GET /count with what it has sold.
+It prints its port, and sells each external task id once.
 """
 
 import json
@@ -19,8 +19,6 @@ class Shop:
         self._lock = threading.Lock()
         self._sold: dict[str, tuple[str, float]] = {}
         self._ends = list[float]()
-        self.refused = 0
-        self.looks = 0
 
     def sell(self, name: str) -> dict[str, object]:
         now = time.monotonic()
@@ -29,7 +27,6 @@ class Shop:
             if name in self._sold:
                 return {"code": 1201, "message": "external_task_id already exists"}
             if len(self._ends) >= self._limit:
-                self.refused += 1
                 return {"code": 1303, "message": "parallel task over resource pack limit"}
             task_id = str(10**17 + len(self._sold))
             self._sold[name] = self._sold[task_id] = (task_id, now + self._seconds)
@@ -38,7 +35,6 @@ class Shop:
 
     def look(self, name: str) -> dict[str, object]:
         with self._lock:
-            self.looks += 1
             if name not in self._sold:
                 return {"code": 1203, "message": "not found"}
             task_id, end = self._sold[name]
@@ -46,10 +42,6 @@ class Shop:
         videos = [{"id": task_id, "url": f"http://127.0.0.1/{task_id}.mp4", "duration": "5.0"}]
         result = {"task_result": {"videos": videos}} if status == "succeed" else {}
         return {"code": 0, "data": {"task_id": task_id, "task_status": status, **result}}
-
-    def count(self) -> dict[str, object]:
-        sold = len({task_id for task_id, _ in self._sold.values()})
-        return {"sold": sold, "refused": self.refused, "looks": self.looks}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
-        self._answer(self.shop.count() if name == "count" else self.shop.look(name))
+        self._answer(self.shop.look(name))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -57,9 +57,7 @@ class Process:
     def finish(self) -> Run:
         out, err = self._child.communicate(timeout=_PATIENCE)
         return Run(
-            code=self._child.returncode,
-            out=(out or b"").decode(),
-            err=self._said + err.decode(),
+            code=self._child.returncode, out=(out or b"").decode(), err=self._said + err.decode()
         )
 
     def _wait_for(self, text: str, stream: IO[bytes] | None) -> str:

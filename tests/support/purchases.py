@@ -49,10 +49,6 @@ def journal_path() -> Path:
     return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
 
 
-def make_journal() -> None:
-    Journal(journal_path(), now=lambda: 0.0).close()
-
-
 def list_stages() -> list[Stage]:
     with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
         # A claim that is still there would be listed nowhere else.
@@ -66,7 +62,7 @@ def list_stages() -> list[Stage]:
 def break_journal(*statements: str) -> None:
     """Change the journal's file from outside, as a full disk or a fault of it would."""
     if not journal_path().exists():
-        make_journal()
+        Journal(journal_path(), now=lambda: 0.0).close()
     with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -83,9 +79,3 @@ def full_at(stage: Stage) -> str:
         f"CREATE TRIGGER full_{stage} BEFORE UPDATE OF stage ON purchases "
         f"WHEN NEW.stage = '{stage}' {_FULL}"
     )
-
-
-UNREADABLE = (
-    "ALTER TABLE purchases RENAME COLUMN message TO kept",
-    f"ALTER TABLE purchases ADD COLUMN message TEXT AS ({_FAULT})",
-)

@@ -87,13 +87,7 @@ def run_process(
     directory: Path | None = None,
 ) -> Run:
     done = subprocess.run(
-        argv,
-        input=stdin,
-        capture_output=True,
-        env=environ,
-        cwd=directory,
-        timeout=100,
-        check=False,
+        argv, input=stdin, capture_output=True, env=environ, cwd=directory, timeout=100, check=False
     )
     return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
