@@ -62,6 +62,11 @@ def kling(clock: VirtualClock) -> Program:
 
 
 @pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
+
+
+@pytest.fixture
 def service(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackService]:
     """The service on loopback, with its ledger; base URL and token point to it."""
     with LoopbackService(clock=clock.time) as loopback:

@@ -207,13 +207,10 @@ def test_without_a_token_nobody_is_asked(kling: Program, monkeypatch: pytest.Mon
     assert kling("config", "check", "--json").json["accepted"] is None
 
 
-def test_sandbox_check(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sandbox_check(kling: Program, service: LoopbackService) -> None:
     """The sandbox accepts its own token, and refuses as the service does."""
-    run = kling("config", "check", "--sandbox")
+    run = kling("config", "check", "--sandbox", KLING_TOKEN="")
     assert (run.code, rows(run)["token"]) == (0, ("****", "sandbox"))
-    monkeypatch.setenv("KLING_TOKEN", "sandbox-1002")
-    run = kling("config", "check", "--sandbox", "--json")
+    run = kling("config", "check", "--sandbox", "--json", KLING_TOKEN="sandbox-1002")
     assert (run.code, run.json["sandbox"], run.json["accepted"]) == (4, True, False)
     assert service.visits == []

@@ -12,6 +12,7 @@ from support.run import Program
 from support.service import LoopbackService
 from support.steps import Step, answer, hold, read_request, trickle
 
+pytestmark = pytest.mark.usefixtures("token")
 ID = "8153"
 URL = "https://v2.example.com/clip.mp4"
 RUNNING = Reply(json=wrap({"task_id": ID, "task_status": "processing"}))
@@ -46,11 +47,6 @@ def answer_always(*replies: Reply) -> Generator[str]:
     finally:
         loopback.close()
     assert complaints == []
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KLING_TOKEN", "sk-test-0123456789abcdef")
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -17,17 +17,13 @@ from support.steps import answer, buy, read_request, send
 
 from kling_cli.api import transport
 
+pytestmark = pytest.mark.usefixtures("token")
 TOKEN = "sk-test-0123456789abcdef"
 HTML = {"Content-Type": "text/html"}
 CLOUDFLARE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body/></html>"
 LOGIN = "<html><head><title>Hotel Wi-Fi</title></head><body>Log in</body></html>"
 NO_CHANNEL = "当前分组 default 下对于模型 kling-v1-6 无可用渠道 (request id: 2026x)"
 EXISTS = "external_task_id already exists"
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
 
 def native(code: object, message: str = "words", **more: object) -> dict[str, object]:

@@ -207,13 +207,11 @@ def test_every_code_of_the_service_can_be_met(sandbox: httpx.Client, code: int) 
     ],
 )
 def test_each_trouble_is_an_account_of_its_own(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, token: str, code: int, words: str
+    kling: Program, token: str, code: int, words: str
 ) -> None:
-    monkeypatch.setenv("KLING_TOKEN", token)
-    run = kling(*BUY, "--timeout", "5m")
+    run = kling(*BUY, "--timeout", "5m", KLING_TOKEN=token)
     assert run.code == code
     assert words in run.err
-    monkeypatch.delenv("KLING_TOKEN")
     plain = kling(*BUY, "--json")
     assert (plain.code, plain.json["reused"]) == (0, False)
     assert plain.json["task_id"] not in run.err

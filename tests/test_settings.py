@@ -52,19 +52,15 @@ def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
     }
 
 
-def test_a_flag_beats_the_environment_beats_the_file(
-    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flag_beats_the_environment_beats_the_file(kling: Program, file: Path) -> None:
     write(file, 'timeout = 90\njobs = "8"\nmodel = "of-the-file"\nbase_url = "https://a.example"\n')
-    monkeypatch.setenv("KLING_TIMEOUT", "2m")
-    monkeypatch.setenv("KLING_BASE_URL", "https://b.example")
-    monkeypatch.setenv("KLING_MODEL", " ")
-    shown = rows(kling("config", "list"))
+    environ = {"KLING_TIMEOUT": "2m", "KLING_BASE_URL": "https://b.example", "KLING_MODEL": " "}
+    shown = rows(kling("config", "list", **environ))
     assert shown["timeout"] == ("2m", "KLING_TIMEOUT")
     assert shown["jobs"] == ("8", str(file))
     assert shown["model"] == ("of-the-file", str(file))
     assert shown["base_url"] == ("https://b.example", "KLING_BASE_URL")
-    check = kling("config", "check", "--base-url", "sandbox", "--json").json
+    check = kling("config", "check", "--base-url", "sandbox", "--json", **environ).json
     assert (check["base_url"], check["base_url_source"]) == ("sandbox", "--base-url")
 
 
@@ -108,16 +104,12 @@ def test_bad_values_hide_none(kling: Program, file: Path, monkeypatch: pytest.Mo
     assert "hunter2" not in run.out + run.err
 
 
-def test_a_duration_is_read_as_people_write_it(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, service: LoopbackService
-) -> None:
+def test_a_duration_is_read_as_people_write_it(kling: Program, service: LoopbackService) -> None:
     service.shop.rules = Rules(looks_until_done=10**6)
     for text, seconds in (("90s", 90), (" 2 m ", 120), ("0.05h", 180), ("240", 240)):
-        monkeypatch.setenv("KLING_TIMEOUT", text)
-        assert kling("config", "get", "timeout").out == f"{text.strip()}\n"
-        run = kling("effect", "squish", PHOTO, "--json")
-        assert run.code == 8
-        assert seconds - 1 < run.json["elapsed"] < seconds + 5
+        assert kling("config", "get", "timeout", KLING_TIMEOUT=text).out == f"{text.strip()}\n"
+        run = kling("effect", "squish", PHOTO, "--json", KLING_TIMEOUT=text)
+        assert (run.code, seconds - 1 < run.json["elapsed"] < seconds + 5) == (8, True)
 
 
 def test_a_relative_directory_is_refused(kling: Program) -> None:
@@ -206,71 +198,55 @@ def test_a_wrong_token_is_not_shown(
 
 
 def test_the_tokens_order_is_variable_then_named_file_then_settings(
-    kling: Program, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kling: Program, file: Path, tmp_path: Path
 ) -> None:
     """Fault 73: KLING_TOKEN, KLING_TOKEN_FILE, the file; an empty one is unset, with a notice."""
-    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsk-of-the-named-file\r\n")
+    named = tmp_path / "token"
+    named.write_bytes(b"\xef\xbb\xbfsk-of-the-named-file\r\n")
     write(file, f'token = "{TOKEN}"\n')
-    monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable")
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "token"))
-    assert rows(kling("config", "list"))["token"] == ("****able", "KLING_TOKEN")
-    monkeypatch.setenv("KLING_TOKEN", "")
-    assert rows(kling("config", "list"))["token"] == (
-        "****file",
-        f"KLING_TOKEN_FILE ({tmp_path / 'token'})",
-    )
-    assert "KLING_TOKEN is empty, so it counts as not set." in kling("config", "list").err
-    monkeypatch.setenv("KLING_TOKEN_FILE", "")
-    assert rows(kling("config", "list"))["token"] == ("****p2Hd", str(file))
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "missing"))
-    run = kling("config", "check", "--json")
+    for variable, name, shown in (
+        ("sk-of-the-variable", str(named), ("****able", "KLING_TOKEN")),
+        ("", str(named), ("****file", f"KLING_TOKEN_FILE ({named})")),
+        ("", "", ("****p2Hd", str(file))),
+    ):
+        run = kling("config", "list", KLING_TOKEN=variable, KLING_TOKEN_FILE=name)
+        assert rows(run)["token"] == shown
+        assert ("KLING_TOKEN is empty, so it counts as not set." in run.err) == (not variable)
+    run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "missing"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_file_unreadable")
 
 
-@pytest.mark.parametrize(
-    ("home", "place"),
-    [
-        ("https://relay.example/kling", "--base-url"),
-        (None, "KLING_BASE_URL"),
-        ("http://not.valid", "KLING_BASE_URL"),
-    ],
-)
+@pytest.mark.parametrize("home", ["https://relay.example/kling", None, "http://not.valid"])
+@pytest.mark.parametrize("is_option", [False, True])
 def test_the_stored_token_goes_to_the_stored_base_url_alone(
-    kling: Program,
-    file: Path,
-    service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    home: str | None,
-    place: str,
+    kling: Program, file: Path, service: LoopbackService, *, home: str | None, is_option: bool
 ) -> None:
     """Fault 74: another base URL, named for one run, gets a token of its own or none."""
     write(file, f'token = "{TOKEN}"\n' + (f'base_url = "{home}"\n' if home else ""))
-    monkeypatch.delenv("KLING_TOKEN")
-    flags: list[str] = []
-    if place == "--base-url":
-        monkeypatch.delenv("KLING_BASE_URL")
-        flags = [place, service.base_url]
-    run = kling("config", "check", "--json", *flags)
+    argv = ("config", "check", "--json", *(("--base-url", service.base_url) if is_option else ()))
+    run = kling(*argv, KLING_TOKEN="")
     assert (run.code, run.json["error"]["code"]) == (4, "token_not_for_this_host")
     assert service.base_url in run.err
     assert home is None or "not.valid" in home or home in run.err
     assert service.visits == []
-    monkeypatch.setenv("KLING_TOKEN", "sk-another-one-0123")
-    assert kling("config", "check", *flags).code == 0
+    assert kling(*argv, KLING_TOKEN="sk-another-one-0123").code == 0
     assert {visit.token for visit in service.visits} == {"sk-another-one-0123"}
 
 
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("", ("****", "sandbox")),
+        (TOKEN, ("****", "sandbox")),
+        ("sandbox-1", ("****1", "KLING_TOKEN")),
+    ],
+)
 def test_no_token_in_the_sandbox(
-    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
+    kling: Program, file: Path, token: str, shown: tuple[str, str]
 ) -> None:
     """The sandbox accepts a token that chooses trouble, and no real one."""
     write(file, f'token = "{TOKEN}"\nbase_url = "sandbox"\n')
-    assert rows(kling("config", "list"))["token"] == ("****", "sandbox")
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    assert rows(kling("config", "list"))["token"] == ("****", "sandbox")
-    monkeypatch.setenv("KLING_TOKEN", "sandbox-1303")
-    assert rows(kling("config", "list"))["token"] == ("****1303", "KLING_TOKEN")
+    assert rows(kling("config", "list", KLING_TOKEN=token))["token"] == shown
 
 
 BROKEN = {

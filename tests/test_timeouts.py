@@ -23,6 +23,7 @@ from support.steps import (
 
 from kling_cli.clock import Clock
 
+pytestmark = pytest.mark.usefixtures("token")
 TOKEN = "sk-test-0123456789abcdef"
 ACCEPTED = answer(Reply(json=accept))
 # One byte now and then, so that no single read takes long.
@@ -34,11 +35,6 @@ def time_run(server: FaultServer, *argv: object) -> tuple[Run, float]:
     started = time.monotonic()
     run = Program(clock=Clock())(*map(str, argv), "--base-url", server.base_url)
     return run, time.monotonic() - started
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
 
 @pytest.mark.parametrize("silence", SILENT.values(), ids=SILENT.keys())
