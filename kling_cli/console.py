@@ -31,10 +31,9 @@ _MARKS = {
     "error": ("✗ ", "red"),
     "warning": ("! ", "yellow"),
     "hint": ("  hint: ", "cyan"),
-    "request id": ("  request id: ", "dim"),
 }
 _ASCII = str.maketrans("✓✗·", "+x-")
-_ESSENTIAL = ("error", "hint", "request id", "stopped")
+_ESSENTIAL = ("error", "hint", "stopped")
 
 
 def can_style(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -111,17 +110,20 @@ class Console:
         self.write("warning", text)
 
     def error(self, error: KlingError, *, name: str = "") -> None:
-        """Write an error: what happened, the request id if there is one, what to do next."""
+        """Write an error: what happened, and what to do next."""
         kind = "stopped" if isinstance(error, StoppedError) else "error"
         for line in error.message.splitlines():
             self.write(kind, line, name=name)
         if error.request_id and error.request_id not in error.message:
-            self.write("request id", dim=error.request_id)
+            self.log(f"request id {error.request_id}")
         if error.hint and error.hint not in self._hints:
             self._hints.add(error.hint)
             self.write("hint", error.hint)
         if self._annotates:
-            message = "\n".join(map(clean, error.message.splitlines()))
+            lines = error.message.splitlines()
+            if name and name not in error.message:
+                lines[0] = f"{name}: {lines[0]}"
+            message = "\n".join(map(clean, lines))
             escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
             self._emit(f"::error title=kling {error.code}::{escaped}\n")
 
@@ -255,7 +257,7 @@ class Console:
         """Write one line; foreign text never begins it, or a CI system could take it for a command.
 
         Args:
-            kind: `done`, `error`, `stopped`, `warning`, `hint`, `request id`, or empty.
+            kind: `done`, `error`, `stopped`, `warning`, `hint`, or empty.
             text: what to say.
             name: of the picture or the task that it is about.
             dim: something less important behind it.

@@ -34,7 +34,7 @@ class Downloads:
     Args:
         context: what the run works with.
         value: of `-o`: `-` for standard output; a directory that exists, or whatever ends with a
-            separator, is a directory; for one task anything else is a file.
+            separator, is a directory; anything else is a file.
         tasks: how many tasks there are.
         force: replace existing files.
 
@@ -46,11 +46,11 @@ class Downloads:
         self.is_stream = value == "-"
         self._context = context
         self._path = Path(value)
-        self._is_directory = tasks > 1 or os.path.isdir(value) or value.endswith(os.sep)
+        self._is_directory = os.path.isdir(value) or value.endswith(os.sep)
         self._force = force
         self._parts: list[Path] = []
-        if tasks > 1 and (self.is_stream or os.path.isfile(value)):
-            message = f"{tasks} videos cannot go to one file: -o {clean(value)}."
+        if tasks > 1 and not self._is_directory:
+            message = f"{tasks} videos need a directory; -o {clean(value)} is not one."
             raise UsageError("output_is_one_file", message, hint="Name a directory: -o DIR/")
         if self.is_stream and context.stdout.isatty():
             message = "A video on the terminal would be unreadable."
@@ -191,7 +191,7 @@ class Downloads:
                 if clip.version:  # else versions could mix
                     headers = {"Range": f"bytes={clip.size}-", "If-Range": clip.version}
                 try:
-                    transport.fetch(url, headers, clip.receive, None, follow_redirects=True)
+                    transport.fetch(url, headers, clip.receive, None)
                     return
                 except SetupError:  # it is bought: what is missing is the clip alone
                     reason = "proxy or certificate settings cannot be used"

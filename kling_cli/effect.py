@@ -1,16 +1,15 @@
 """One `kling effect` run: options → pictures → requests → confirm → runner."""
 
-import json
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kling_cli import runner
+from kling_cli import output, runner
 from kling_cli.api.parse import is_plain_http, is_safe_id
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Row
@@ -60,6 +59,7 @@ class EffectOptions:
     yes: bool
     no_wait: bool
     force: bool
+    open: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -94,21 +94,38 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
     effect.check()
     effect.confirm()
-    format_rows: runner.FormatRows = runner.format_locations
+    format_rows: output.FormatRows = output.format_locations
+    header = output.PLAN_HEADER if options.dry_run else ()
     if options.dry_run:
         context.console.info("This is a dry run: nothing is sent.")
-        format_rows = _format_plan
+        is_shown = context.output.is_terminal
+        format_rows = output.describe_plan if is_shown else output.format_plan
     elif options.no_wait:
-        format_rows = _format_id
+        format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:
-        format_rows = runner.format_nothing
-    jobs, workers = effect.jobs(), context.settings.jobs.value
+        format_rows = output.format_nothing
+    # What is not sent needs no time, and so keeps its order.
+    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
     context.console.scene = scene.name
+    resume = "Run the same command again: it goes on, and buys nothing twice."
+    if options.new:
+        resume = "kling wait goes on with them. With --new, the same command would buy them again."
     try:
-        return runner.run(context, jobs, workers=workers, format_rows=format_rows, is_status=False)
+        code = runner.run(
+            context,
+            jobs,
+            workers=workers,
+            format_rows=format_rows,
+            is_status=options.dry_run,
+            header=header,
+            resume=resume,
+        )
     finally:
         if effect.downloads:
             effect.downloads.abandon()
+    if options.open:
+        runner.open_videos(jobs)
+    return code
 
 
 @dataclass(eq=False)
@@ -123,6 +140,7 @@ class _Effect:
     limit: ConcurrencyLimit
     downloads: Downloads | None = None
     warnings: tuple[str, ...] = ()
+    noted: dict[str, Picture] = field(default_factory=dict)
 
     def check(self) -> None:
         """Check every picture, and where the videos would be saved.
@@ -144,19 +162,26 @@ class _Effect:
         finally:
             context.console.finish(row)
         context.prepare()
-        refused = [item.error for item in items if item.error]
-        if len(refused) < len(items):
-            try:
-                _ = context.token  # or each thread would find out that there is none
-            except SetupError:
-                for problem in refused:  # what is free is reported first
-                    context.console.error(problem)
-                raise
         if not self.options.no_wait:
             tasks, force = len(self.items), self.options.force
             self.downloads = runner.open_downloads(context, tasks=tasks, force=force)
         if self.downloads:
+            self.downloads.prepare(dry_run=self.options.dry_run)
+        if self._sound:
+            try:
+                _ = context.token  # or each thread would find out that there is none
+            except SetupError:
+                for item in items:  # what is free is reported first
+                    if item.error:
+                        context.console.error(item.error)
+                raise
+        if self.downloads:
             self._check_paths(self.downloads)
+
+    @property
+    def _sound(self) -> list[_Item]:
+        """The items that nothing is wrong with, each once."""
+        return [item for item in dict.fromkeys(self.items) if item.error is None]
 
     def confirm(self) -> None:
         """Warn of what may be bought in vain, and ask the user, where there is one, before buying.
@@ -165,14 +190,12 @@ class _Effect:
             StoppedError: the user did not agree.
         """
         context, options = self.context, self.options
-        warnings = self._find_doubts()
+        warnings = self._find_doubts() if self._sound else ()
         has_user = context.stdin.isatty() and context.stderr.isatty()
         asks = has_user and not (options.dry_run or options.yes or context.settings.is_sandbox)
         if not (warnings or asks):
             return
-        requests = [
-            self._request(item.pictures) for item in dict.fromkeys(self.items) if not item.error
-        ]
+        requests = [self._request(item.pictures) for item in self._sound]
         # The same picture under two names is one task.
         plans = {request.fingerprint: self._plan(request) for request in requests}
         new = sum(each.action == "buy" for each in plans.values())
@@ -308,7 +331,7 @@ class _Effect:
                 if is_url(source):
                     pictures[source] = self._prepare_url(source)
                 else:
-                    (pictures[source],) = prepare([source], stdin=stdin, fix=self.options.fix)
+                    pictures[source] = prepare(source, stdin=stdin, fix=self.options.fix)
             except InputError as error:
                 errors.append(error)
         if errors:
@@ -330,7 +353,7 @@ class _Effect:
 
     def _load(self, item: _Item, row: Row) -> EffectRequest:
         """Make a request with the bytes of its pictures."""
-        from kling_cli.images.preflight import read_again
+        from kling_cli.images.preflight import LOCATION, read_again
 
         if item.error:
             raise item.error
@@ -342,6 +365,9 @@ class _Effect:
             pictures = self._prepare(item.sources)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
+                # Phones write it into all photos: once in a run is enough.
+                if note == LOCATION and self.noted.setdefault(note, picture) is not picture:
+                    continue
                 row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
         return self._request(pictures)
 
@@ -366,7 +392,6 @@ class _Effect:
         return plan(request, self.context.journal, now=self.context.clock.time())
 
     def _check_paths(self, downloads: Downloads) -> None:
-        downloads.prepare(dry_run=self.options.dry_run)
         items = list(dict.fromkeys(self.items))
         inputs = [source for item in items for source in item.sources]
         inputs += filter(None, [self.options.from_list])
@@ -396,6 +421,8 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
     """Check the options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
         raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
+    if options.open:
+        runner.check_open(tasks)
     if options.no_wait and context.settings.output.source == "--output":
         message = "--no-wait exits before there is a video to save: leave --output out."
         raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
@@ -458,14 +485,3 @@ def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
 def _not_started() -> LaterError:
     message = "Not submitted, because another task of this run ran into --timeout."
     return LaterError("not_started", message, hint="Run the same command again to go on.")
-
-
-def _format_id(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    if result.error is None and result.purchase is not None:
-        yield tuple(filter(None, (result.purchase.name, name)))
-
-
-def _format_plan(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    if result.request is not None:
-        body = json.dumps(result.request["body"], ensure_ascii=False)
-        yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.text import without_query
@@ -231,7 +231,7 @@ class TaskResult:
     elapsed: float = 0.0
     files: tuple[str, ...] = ()
     plan: str | None = None
-    request: Mapping[str, object] | None = None
+    request: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 
     @property

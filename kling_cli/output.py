@@ -1,9 +1,10 @@
 """Standard output: lines, tables or JSON Lines, each complete and flushed at once."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
+from pathlib import PurePath
 from typing import Literal, TextIO
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
@@ -11,6 +12,8 @@ from kling_cli.models import TaskResult
 from kling_cli.text import clean, format_time
 
 SCHEMA = "kling/1"
+PLAN_HEADER = ("PLAN", "PICTURES", "SIZE", "SENDS", "ID")
+STATUS_HEADER = ("TASK", "STATUS", "VIDEO")
 # What a person copies or compares is shown whole as long as there is room.
 _FIXED = ("TASK", "STATUS", "SCENE", "TIME", "PLAN", "COST", "SETTING")
 # By the title of a column, or by what is in a cell.
@@ -20,10 +23,16 @@ _STYLES = {
     "TIME": "dim",
     "SOURCE": "dim",
     "NOTE": "dim",
+    "ID": "dim",
+    "buy": "green",
     "succeed": "green",
     "failed": "red",
     "unknown": "yellow",
 }
+
+Rows = Iterable[tuple[str, ...]]
+# Formats the rows of a result; the name stands behind each where there are several inputs.
+FormatRows = Callable[[TaskResult, str], Rows]
 
 
 class Output:
@@ -68,8 +77,9 @@ class Output:
             ) from None
 
     def row(self, *cells: str) -> None:
-        """Write cells with tabs between them."""
-        self.line("\t".join(clean(cell, limit=10_000) for cell in cells))
+        """Write cells with tabs between them, or spaces where a person reads them."""
+        between = "  " if self.is_terminal else "\t"
+        self.line(between.join(clean(cell, limit=10_000) for cell in cells))
 
     def record(self, record: Mapping[str, object]) -> None:
         """Write one JSON object on a line of its own, in ASCII without any control character."""
@@ -108,11 +118,21 @@ class Output:
             table.add_column(title, style=_STYLES.get(title), no_wrap=is_fixed, overflow=overflow)
         for row in rows:
             cells = (row[index] for index in filled)
-            table.add_row(*(Text(cell, _STYLES.get(cell, ""), no_wrap=True) for cell in cells))
+            table.add_row(*(Text(cell, _find_style(cell), no_wrap=True) for cell in cells))
         colours: Literal["standard"] | None = "standard" if self._is_styled else None
         Console(
-            file=self._stream, force_terminal=True, color_system=colours, markup=False, emoji=False
+            file=self._stream,
+            force_terminal=True,
+            color_system=colours,
+            markup=False,
+            emoji=False,
+            _environ={},  # the terminal itself knows its width
         ).print(table)
+
+
+def _find_style(cell: str) -> str:
+    # What is cut still leads to the whole URL, where the terminal supports links.
+    return f"link {cell}" if cell.startswith("https://") else _STYLES.get(cell, "")
 
 
 def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:
@@ -159,3 +179,52 @@ def format_error(error: KlingError) -> dict[str, object]:
         "service_code": error.service_code,
         "request_id": error.request_id,
     }
+
+
+def format_locations(result: TaskResult, name: str) -> Rows:
+    """Format the file or URL of each video."""
+    return [(location, name) if name else (location,) for location in result.locations]
+
+
+def format_nothing(_result: TaskResult, _name: str) -> Rows:
+    """Format nothing: standard output gets the video itself."""
+    return ()
+
+
+def format_id(result: TaskResult, name: str) -> Rows:
+    """Format the id of a task that was accepted."""
+    if result.error is None and result.purchase is not None:
+        yield tuple(filter(None, (result.purchase.name, name)))
+
+
+def format_plan(result: TaskResult, name: str) -> Rows:
+    """Format what would be done and sent."""
+    if result.request is not None:
+        body = json.dumps(result.request["body"], ensure_ascii=False)
+        yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))
+
+
+def describe_plan(result: TaskResult, _name: str) -> Rows:
+    """Describe what would be done and sent, below `PLAN_HEADER`."""
+    if result.request is not None:
+        names = [PurePath(str(image["source"])).name for image in result.images]
+        sizes = [f"{image['width']} x {image['height']}" for image in result.images]
+        fields = result.request["body"]["input"]
+        sent = [fields[name] for name in ("model_name", "mode") if name in fields]
+        sent += [f"{fields['duration']} s"] if "duration" in fields else []
+        yield (
+            result.plan or "",
+            " ".join(names),
+            ", ".join(sizes),
+            " ".join((str(result.effect_scene), *sent)),
+            result.external_task_id or "random",
+        )
+
+
+def format_status(result: TaskResult, _name: str) -> Rows:
+    """Format id, status, and each URL or the reason; nothing of a status that may have changed."""
+    purchase, error = result.purchase, result.error
+    is_status = error is None or error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+    if purchase is not None and (is_status or not purchase.is_seen):
+        for text in [video.url for video in purchase.videos] or [purchase.message]:
+            yield (purchase.name, purchase.status, text)

@@ -24,13 +24,14 @@ from kling_cli.errors import (
     combine,
 )
 from kling_cli.models import Purchase, Stage, TaskResult
-from kling_cli.output import format_result
+from kling_cli.output import FormatRows, format_result
 from kling_cli.purchase import get_charged, wait_command
 from kling_cli.text import format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
 
+_MOST_OPEN = 10
 # A thread that waits without a limit does not hear Ctrl-C on Windows.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -39,9 +40,6 @@ _GROUPS = {
     ExitCode.PENDING: "still running",
     ExitCode.UNKNOWN: "unknown",
 }
-
-# Formats the rows of a result; the name stands behind each where there are several inputs.
-FormatRows = Callable[[TaskResult, str], Iterable[tuple[str, ...]]]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -74,7 +72,14 @@ class _Signals:
 
 
 def run(
-    context: Context, jobs: Sequence[Job], *, workers: int, format_rows: FormatRows, is_status: bool
+    context: Context,
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    format_rows: FormatRows,
+    is_status: bool,
+    header: Sequence[str] = (),
+    resume: str = "Run the same command again: it goes on.",
 ) -> ExitCode:
     """Do all jobs, and print what becomes of each as soon as it is known.
 
@@ -84,13 +89,17 @@ def run(
         workers: how many at once.
         format_rows: how a result looks as text.
         is_status: a row shows the status, so that a failed or unfinished task is no error to show.
+        header: of the one table that all rows make on a terminal; without it, each is a line.
+        resume: how to go on after a signal.
 
     Returns:
         The exit code of the whole run.
     """
     context.prepare()
     context.console.total = len(jobs)
-    report = _Report(context, format_rows, is_status=is_status, is_single=len(jobs) == 1)
+    header = header if context.output.is_terminal else ()
+    is_single = len(jobs) == 1
+    report = _Report(context, format_rows, is_status=is_status, is_single=is_single, header=header)
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
@@ -102,10 +111,11 @@ def run(
         left = batch.stop()
         context.console.close()
         if isinstance(error, Interrupted):
-            report.print_stopped(left, error.exit_code)
+            report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
     context.console.close(report.summary(), detail=report.cost())
+    report.print_table()
     return combine(report.codes)
 
 
@@ -164,7 +174,7 @@ class _Batch:
                 except KlingError as error:
                     job.result = TaskResult(error=error)
                 result = job.result
-                outcome = "failed" if result.error else "done"
+                outcome = _classify(result) if result.error else "done"
                 units = result.purchase.units if result.purchase else None
                 console.finish(row, outcome=outcome, detail=format_units(units))
                 self._done.put(job)
@@ -190,6 +200,8 @@ class _Report:
     format_rows: FormatRows
     is_status: bool
     is_single: bool
+    header: Sequence[str]
+    rows: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     codes: set[ExitCode] = field(default_factory=set[ExitCode])
     counts: Counter[str] = field(default_factory=Counter[str])
     costs: list[float | None] = field(default_factory=list[float | None])
@@ -214,7 +226,9 @@ class _Report:
             if error is not None and not is_shown:
                 self.context.console.error(error, name=name)
 
-    def print_stopped(self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode) -> None:
+    def print_stopped(
+        self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode, *, resume: str
+    ) -> None:
         """Print what a signal has left: jobs that were under way, and others that never started."""
         context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
@@ -225,11 +239,11 @@ class _Report:
                     fates[fate] += 1
                     job.result = TaskResult(purchase=purchase, error=error)
                 self.print(job)
+            self.print_table()
         if not self.is_single:
             parts = [f"{count} {fate}" for fate, count in fates.items()]
             message = f"Stopped. {', '.join(parts)}." if parts else "Stopped."
-            hint = "Run the same command again: it goes on, and buys nothing twice."
-            context.console.error(StoppedError(message, hint=hint, exit_code=code))
+            context.console.error(StoppedError(message, hint=resume, exit_code=code))
 
     def summary(self) -> str:
         """Summarize a run of several jobs in one line."""
@@ -238,6 +252,11 @@ class _Report:
         place = f" in {Path(self.context.settings.output.value or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
+
+    def print_table(self) -> None:
+        """Print the table, where the rows make one."""
+        if self.rows:
+            self.context.output.table(self.header, self.rows, ())
 
     def cost(self) -> str:
         """Sum up what this run has bought, as far as the service says what it cost."""
@@ -253,6 +272,8 @@ class _Report:
             if context.output.is_json:
                 place = result.purchase or context.settings
                 context.output.record(format_result(result, sandbox=place.is_sandbox))
+            elif self.header:
+                self.rows += self.format_rows(result, name)
             else:
                 for row in self.format_rows(result, name):
                     context.output.row(*row)
@@ -306,14 +327,20 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     return None if value is None else Downloads(context, value, tasks=tasks, force=force)
 
 
-def format_locations(result: TaskResult, name: str) -> Iterable[tuple[str, ...]]:
-    """Format the file or URL of each video."""
-    return [(location, name) if name else (location,) for location in result.locations]
+def check_open(tasks: int) -> None:
+    """Refuse to open the videos of too many tasks."""
+    if tasks > _MOST_OPEN:
+        message = f"--open opens {_MOST_OPEN} videos at most, and there are {tasks} tasks."
+        raise UsageError("usage", message, hint="Save them with -o DIR/, and leave --open out.")
 
 
-def format_nothing(_result: TaskResult, _name: str) -> Iterable[tuple[str, ...]]:
-    """Format nothing: standard output gets the video itself."""
-    return ()
+def open_videos(jobs: Iterable[Job]) -> None:
+    """Open each video with the system's own program, where there is one for it."""
+    import typer
+
+    for job in jobs:
+        for location in job.result.locations if job.result else ():
+            typer.launch(location)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import codecs
 import os
+import re
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +13,7 @@ from kling_cli.models import Picture
 from kling_cli.text import clean
 
 STDIN = "-"
+_PICTURE = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
 
 # The sources of one task's pictures, as the user gave them.
 Group = tuple[str, ...]
@@ -28,8 +31,6 @@ def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
         UsageError: nothing is named, or standard input would have to be read twice.
         InputError: `list_unreadable`, or a directory without pictures.
     """
-    from kling_cli.images.preflight import expand
-
     if list_name is None and not images:
         raise UsageError(
             "usage", "Missing argument 'IMAGE...'.", hint="kling effect --help shows examples."
@@ -37,7 +38,7 @@ def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
     named = images if list_name is None else (*images, *_read_list(list_name, stdin))
     if (*named, list_name).count(STDIN) > 1:
         raise UsageError("usage", "Standard input (-) can be read only once.")
-    return tuple(expand(named))
+    return tuple(chain.from_iterable(map(_expand, named)))
 
 
 def name_group(group: Group) -> str:
@@ -54,6 +55,18 @@ def describe_source(source: str) -> Mapping[str, object]:
     return Picture(source=source, kind="stdin" if source == STDIN else "file").describe()
 
 
+def _expand(source: str) -> list[str]:
+    """List the JPEG and PNG files of a directory, by name; of anything else the source itself."""
+    try:
+        names = sorted(os.listdir(source))
+    except OSError:  # said when it is read
+        return [source]
+    # Names that begin with a dot are no pictures: macOS puts such files beside the real ones.
+    named = [name for name in names if _PICTURE.fullmatch(name)]
+    files = [str(Path(source, name)) for name in named if Path(source, name).is_file()]
+    return files or [source]
+
+
 def _read_list(name: str, stdin: TextIO) -> list[str]:
     """Read a list; names may hold any byte but the one that ends a line."""
     try:
@@ -66,5 +79,6 @@ def _read_list(name: str, stdin: TextIO) -> list[str]:
         names = [name for name in content.split(b"\0") if name]
     else:
         lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
-        names = [line.removesuffix(b"\r") for line in lines if line.strip()]
+        lines = [line for line in lines if line.strip() and not line.startswith(b"#")]
+        names = [line.removesuffix(b"\r") for line in lines]
     return list(map(os.fsdecode, names))

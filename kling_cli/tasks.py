@@ -3,12 +3,12 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from kling_cli import runner
+from kling_cli import output, runner
 from kling_cli.api.parse import is_safe_id
 from kling_cli.console import Row
 from kling_cli.context import Context
@@ -16,7 +16,6 @@ from kling_cli.download import Downloads
 from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
 from kling_cli.models import Purchase, Stage, TaskResult, is_sandbox
 from kling_cli.naming import name_clip, name_task
-from kling_cli.output import format_result
 from kling_cli.poll import check_result
 from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
@@ -27,7 +26,9 @@ _MOST_WAITS = 32
 _SCREENFUL = 30
 
 
-def look(context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False) -> ExitCode:
+def look(
+    context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False, open: bool = False
+) -> ExitCode:
     """Look at tasks, or at all unfinished ones of this machine: once, or until they have ended.
 
     Args:
@@ -35,32 +36,41 @@ def look(context: Context, names: tuple[str, ...], *, wait: bool, force: bool = 
         names: task ids or external task ids.
         wait: until each has ended, and save its videos.
         force: whether files may be replaced.
+        open: open each video at the end.
     """
     # One deadline for all, however many have to wait for their turn.
     deadline = context.deadline() if wait else None
     purchases = _choose(context, names)
     if not purchases:
         return ExitCode.OK
+    if open:
+        runner.check_open(len(purchases))
     downloads: Downloads | None = None
     paths: list[Path | None] = [None] * len(purchases)
     workers = _MOST_WAITS if wait else 1
-    rows: runner.FormatRows = runner.format_locations if wait else _format_status
+    rows: output.FormatRows = output.format_locations if wait else output.format_status
+    # A single URL is shown whole: a person copies it.
+    header = () if wait or len(purchases) == 1 else output.STATUS_HEADER
     if wait:
         downloads = runner.open_downloads(context, tasks=len(purchases), force=force)
     if downloads:
         downloads.prepare()
         paths = list(downloads.assign(map(_name_clip, purchases)))
-        rows = runner.format_nothing if downloads.is_stream else rows
+        rows = output.format_nothing if downloads.is_stream else rows
     jobs = [
         Job(name=purchase.name, work=partial(_work, context, purchase, deadline, downloads, path))
         for purchase, path in zip(purchases, paths, strict=True)
     ]
     try:
-        return runner.run(context, jobs, workers=workers, format_rows=rows, is_status=not wait)
-    except BaseException:
+        code = runner.run(
+            context, jobs, workers=workers, format_rows=rows, is_status=not wait, header=header
+        )
+    finally:
         if downloads:
             downloads.abandon()
-        raise
+    if open:
+        runner.open_videos(jobs)
+    return code
 
 
 def list_tasks(
@@ -80,7 +90,7 @@ def list_tasks(
         scene: only this scene.
         limit: how many at most; None for all in a pipe, and for a screenful on a terminal.
     """
-    journal, output = context.journal, context.output
+    journal, stdout = context.journal, context.output
     found = [
         purchase
         for purchase in journal.list_purchases(unfinished=unfinished)
@@ -91,20 +101,20 @@ def list_tasks(
     if not found and journal.is_kept:
         others = "" if context.settings.is_sandbox else " --sandbox lists those of the sandbox."
         context.console.info(f"No {'unfinished ' if unfinished else ''}task is known.{others}")
-    if limit is None and output.is_terminal and not output.is_json:
+    if limit is None and stdout.is_terminal and not stdout.is_json:
         limit = _SCREENFUL
     shown, now = found[:limit], context.clock.time()
     saved = journal.list_files()
     files = {purchase.name: _choose_files(purchase, saved[purchase.name]) for purchase in shown}
-    if output.is_json:
+    if stdout.is_json:
         for purchase in shown:
             error = check_result(purchase, now=now)
             result = TaskResult(
                 purchase=purchase, error=error, files=files[purchase.name], reused=True
             )
-            output.record(format_result(result, sandbox=purchase.is_sandbox))
+            stdout.record(output.format_result(result, sandbox=purchase.is_sandbox))
         return ExitCode.OK
-    output.table(
+    stdout.table(
         ("TASK", "STATUS", "SCENE", "TIME", "PICTURES", "COST", "SAVED"),
         (_describe(purchase, files[purchase.name], now=now) for purchase in shown),
         (_format(purchase, files[purchase.name]) for purchase in shown),
@@ -265,12 +275,3 @@ def _name_clip(purchase: Purchase) -> str:
     if sources and purchase.effect_scene:
         return name_clip(sources, purchase.effect_scene)
     return name_task(purchase.name)
-
-
-def _format_status(result: TaskResult, _name: str) -> Iterable[tuple[str, ...]]:
-    """Format id, status, and each URL or the reason; nothing of a status that may have changed."""
-    purchase, error = result.purchase, result.error
-    is_status = error is None or error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
-    if purchase is not None and (is_status or not purchase.is_seen):
-        for text in [video.url for video in purchase.videos] or [purchase.message]:
-            yield (purchase.name, purchase.status, text)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def _clean_environment(
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def today(clock: VirtualClock) -> None:
+    """Set the clock to the real date, where processes go on with what this one has bought."""
+    clock.shift_date(time.time() - clock.time())
 
 
 @pytest.fixture

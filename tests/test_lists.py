@@ -29,6 +29,7 @@ def list_sources(kling: Program, content: bytes) -> list[str]:
         pytest.param(b"%s\n%s", id="without a last line feed"),
         pytest.param(b"%s\r\n%s\r\n", id="CRLF"),
         pytest.param(b"\n%s\n\n  \n%s\n\r\n", id="blank lines"),
+        pytest.param(b"# the best ones\n%s\n# %%s is none\n%s\n", id="comments"),
         pytest.param(b"\xef\xbb\xbf%s\r\n%s\r\n", id="written by a Windows editor"),
         pytest.param(b"%s\0%s\0", id="find -print0"),
         pytest.param(b"%s\0%s", id="joined with NUL"),

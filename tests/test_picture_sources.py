@@ -3,44 +3,11 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from support.pictures import save
-from support.purchases import TOKEN, find_video
+from support.pictures import locate, save
 from support.replies import Reply, accept
-from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
+from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Purchase, Rules
-
-BAD = PHOTOS / "README.md"
-
-
-def test_all_problems_of_a_pair_come_in_one_go(kling: Program, service: LoopbackService) -> None:
-    """A file and an address that are both wrong are both named, with what to do about each."""
-    run = kling("effect", "hug", BAD, "https://user:pw@p.example/b.jpg", "--json")
-    assert (run.code, run.json["error"]["code"], service.visits) == (3, "image_rejected", [])
-    lines = [line for line in run.err.splitlines() if "error: " in line]
-    assert ["README.md" in line for line in lines] == [True, False]
-    assert "user name or password" in lines[1]
-    assert "pw" not in run.out + run.err
-    assert [image["kind"] for image in run.json["images"]] == ["file", "url"]
-
-
-def test_problems_of_one_kind_keep_their_code(kling: Program, service: LoopbackService) -> None:
-    """Two addresses that are wrong in the same way have that code in JSON, and one hint."""
-    urls = ("https://a:b@p.example/a.jpg", "https://a:b@p.example/b.jpg")
-    run = kling("effect", "hug", *urls, "--json")
-    assert (run.code, run.json["error"]["code"]) == (3, "url_with_credentials")
-    assert run.err.count("user name or password") == 2
-    assert service.visits == []
-
-
-def test_every_bad_picture_is_found_before_the_first_is_sent(
-    kling: Program, service: LoopbackService, tmp_path: Path
-) -> None:
-    """A batch of bad pictures alone asks the service nothing, and names each."""
-    run = kling("effect", "squish", BAD, tmp_path, "no-such.jpg")
-    assert (run.code, service.visits) == (3, [])
-    assert all(name in run.err for name in ("README.md", "it is a directory", "no-such.jpg"))
 
 
 def test_an_address_is_looked_at_once(kling: Program, service: LoopbackService) -> None:
@@ -73,38 +40,20 @@ def test_what_is_odd_about_a_picture_at_an_address_is_told(
     assert "it has CMYK colours" in run.err
 
 
-def test_an_address_twice_in_a_pair_is_looked_at_once(
-    kling: Program, service: LoopbackService
+def test_the_place_of_many_photos_is_noted_once(
+    kling: Program, service: LoopbackService, tmp_path: Path
 ) -> None:
-    """Whoever hugs himself is asked for once."""
-    url = service.publish("/p/photo.jpg", PHOTO.read_bytes())
-    assert kling("effect", "hug", url, url).lines == [find_video(service)]
-    assert service.requests["GET", "/p/photo.jpg"] == 1
-
-
-def test_a_bad_address_is_refused_before_sending(kling: Program, service: LoopbackService) -> None:
-    """What the service would find minutes later, a short look finds at once."""
-    service.on_path("GET", "/p/photo.jpg", Reply(status=404))
-    run = kling("effect", "squish", f"{service.url}/p/photo.jpg")
-    assert (run.code, service.count("POST")) == (3, 0)
-
-
-def test_an_unchecked_address_is_sent_as_it_is(kling: Program, service: LoopbackService) -> None:
-    """Fault 65: with --no-check-url nobody asks the picture's server from here."""
-    url = f"{service.url}/p/photo.jpg"
-    assert kling("effect", "squish", url, "--no-check-url").code == 0
-    assert service.ledger[0].images == (url,)
-    assert all("/p/photo.jpg" not in visit.path for visit in service.visits)
-
-
-def test_what_changes_in_a_batch_is_judged_by_what_is_sent(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fault 57: hash, checks and upload of each task come from one reading of its file."""
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    told = kling("effect", "squish", PHOTO, OTHER_PHOTO, "--json").records
-    hashes = {f"sha256:{one['images'][0]['sha256']}" for one in told}
-    assert hashes == {sale.images[0] for sale in service.ledger}
+    """Photos from a phone all contain it; --fix says of each that it removed it (fault 59)."""
+    for number in range(3):
+        content = save("JPEG", size=(400 + number, 400), exif=locate())
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    argv = ("effect", "squish", tmp_path / "0.jpg", tmp_path / "1.jpg", tmp_path / "2.jpg")
+    assert kling(*argv).err.count("it contains the place where it was taken") == 1
+    run = kling(*argv, "--fix", "--json")
+    assert run.err.count("location and other metadata removed") == 3
+    # None is kept in memory: each is repaired again in its turn.
+    sent = {f"sha256:{record['images'][0]['sha256']}" for record in run.records}
+    assert {sale.images[0] for sale in service.ledger[3:]} == sent
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -123,19 +72,6 @@ def test_the_same_picture_twice_is_bought_once(
     run = kling("effect", "squish", OTHER_PHOTO, OTHER_PHOTO, "--jobs", jobs)
     assert len(run.lines) == (0 if rules.failure else 2)
     assert len(service.ledger) == before + (1 if rules.failure else 0)
-
-
-def test_what_was_repaired_is_repaired_again_in_its_turn(
-    kling: Program, service: LoopbackService, tmp_path: Path
-) -> None:
-    """Of a batch no repaired picture is kept in memory; what is sent is the repaired one."""
-    small = tmp_path / "small.png"
-    Image.new("RGB", (200, 240)).save(small)
-    run = kling("effect", "squish", small, PHOTO, "--fix", "--jobs", "1", "--json")
-    assert run.code == 0
-    first = run.records[0]["images"][0]
-    assert first["fixes"]
-    assert service.ledger[0].images == (f"sha256:{first['sha256']}",)
 
 
 def test_a_picture_that_goes_before_its_turn_is_told(

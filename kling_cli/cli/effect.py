@@ -33,7 +33,10 @@ def effect(
         str | None,
         option("--from", "Read more images from a list, one per line; - is stdin.", INPUT, "FILE"),
     ] = None,
-    fix: Annotated[bool, option("--fix", "Repair pictures before sending.", INPUT)] = False,
+    fix: Annotated[
+        bool,
+        option("--fix", "Repair pictures before sending, and remove where they were taken.", INPUT),
+    ] = False,
     no_check_url: Annotated[
         bool, option("--no-check-url", "Do not check image URLs.", INPUT)
     ] = False,
@@ -72,6 +75,7 @@ def effect(
     ] = False,
     output: options.Output = None,
     force: options.Force = False,
+    open: options.Open = False,
     json: options.Json = False,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,

@@ -28,6 +28,7 @@ Output = Annotated[
     str | None,
     option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
 ]
+Open = Annotated[bool, option("--open", "Open each video, with the system's own program.", RESULT)]
 Sandbox = Annotated[
     bool, option("--sandbox", "Use the embedded sandbox: no token, no network, no cost.", SERVICE)
 ]
@@ -51,7 +52,7 @@ MISTAKES = {
     "list": "kling tasks",
     "ls": "kling tasks",
     "download": "kling wait TASK -o FILE",
-    "open": "kling wait TASK -o FILE",
+    "open": "kling wait TASK --open",
     "models": "kling scenes",
     "run": "kling effect SCENE IMAGE",
     "version": "kling --version",

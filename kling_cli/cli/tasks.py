@@ -47,6 +47,7 @@ def wait(
     *,
     output: options.Output = None,
     force: options.Force = False,
+    open: options.Open = False,
     json: options.Json = False,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
@@ -65,7 +66,7 @@ def wait(
     """
     from kling_cli.tasks import look
 
-    return look(options.configure(context), tuple(tasks or ()), wait=True, force=force)
+    return look(options.configure(context), tuple(tasks or ()), wait=True, force=force, open=open)
 
 
 def tasks(

@@ -18,12 +18,6 @@ MIN_SIDE = 300
 # Not the service's rule: the largest camera sensors have 200 megapixels, and what claims more
 # within 10 MiB is made to exhaust whoever decodes it.
 MAX_PIXELS = 250_000_000
-# What can be opened, and Pillow's names of it.
-PILLOW_FORMATS = {
-    **{name: name for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "AVIF")},
-    "WebP": "WEBP",
-    "HEIC": "HEIF",
-}
 _START_OF_SCAN = 0xDA
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xda-\xfe])")
 # Pillow's limits and warnings belong to the whole process. One picture at a time also keeps the
@@ -35,11 +29,12 @@ _decoding = threading.Lock()
 class Header:
     """What is known of a picture without decoding it.
 
-    Sides are in pixels, 0 where they are not known. `traits` are worth a note; `max_pixels` is
-    the most that --fix decodes of this format.
+    `opener` is Pillow's name of the format. Sides are in pixels, 0 where they are not known.
+    `traits` are worth a note; `max_pixels` is the most that --fix decodes of this format.
     """
 
     format: str
+    opener: str = ""
     width: int = 0
     height: int = 0
     traits: frozenset[str] = frozenset()
@@ -65,25 +60,29 @@ def walk_jpeg(content: bytes) -> Iterator[tuple[int, int, int, int]]:
             return
 
 
-def explain(error: Exception) -> InputError:
-    """Explain why Pillow cannot decode a picture."""
-    reason = clean(str(error))
-    if isinstance(error, OSError | EOFError | SyntaxError):
-        text = f"the file is damaged, {reason}: copy or save it anew"
-        return InputError("image_damaged", text)
-    return InputError("image_unreadable", f"it cannot be read ({reason}): save it as a plain JPEG")
-
-
 @contextmanager
 def decoding() -> Generator[None]:
-    """Wait for the turn to use Pillow, which is silent and refuses bombs meanwhile."""
+    """Wait for the turn to use Pillow, which is silent and refuses bombs meanwhile.
+
+    Raises:
+        InputError: with a code of `image_damaged` or `image_unreadable`.
+    """
     import logging
 
     from PIL import Image
 
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+        # Of more Pillow only warns; of more than twice as many it refuses to open them.
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
         logging.getLogger("PIL").setLevel(logging.CRITICAL)
-        yield
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, EOFError, SyntaxError) as error:
+            text = f"the file is damaged, {clean(str(error))}: copy or save it anew"
+            raise InputError("image_damaged", text) from None
+        except Exception as error:
+            text = f"it cannot be read ({clean(str(error))}): save it as a plain JPEG"
+            raise InputError("image_unreadable", text) from None

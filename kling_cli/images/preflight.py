@@ -9,10 +9,9 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from kling_cli.errors import InputError
@@ -20,11 +19,9 @@ from kling_cli.images import (
     MAX_BYTES,
     MAX_PIXELS,
     MIN_SIDE,
-    PILLOW_FORMATS,
     SAFE_BYTES,
     Header,
     decoding,
-    explain,
     walk_jpeg,
 )
 from kling_cli.models import Picture
@@ -38,35 +35,41 @@ _FIX = "--fix repairs it before sending."
 _ACCEPTED = ("JPEG", "PNG")
 # A file that --fix repairs is held in memory.
 _MAX_BYTES_TO_FIX = 128 * 1024 * 1024
-# Each keeps a repair below 400 MB. A JPEG whose pixels come row by row is reduced on the way.
-_MAX_PIXELS_TO_FIX = 25_000_000
-_MAX_PIXELS_TO_FIX_OF_WEBP = 16_000_000
+# Each keeps a repair below 400 MB. The libraries of these formats hand over a picture in one piece,
+# and hold it several times by then. A JPEG whose pixels come row by row is reduced on the way.
+_MAX_PIXELS_TO_FIX = 40_000_000
+_MAX_PIXELS_TO_FIX_OF = {"WebP": 16_000_000, "AVIF": 25_000_000, "HEIC": 25_000_000}
+# How frames begin that are lossless, or made of layers.
+_UNCHECKED_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 # The decoder of a progressive JPEG keeps up to six bytes for each pixel.
 _MAX_PIXELS_IN_SCANS = 16_000_000
 
 _URL = re.compile(r"\s*([a-z][a-z0-9+.-]+://|(data|file|ftp|https?):)", re.IGNORECASE)
+# How a file begins, its type, and Pillow's name of what it can open.
 _SIGNATURES = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG"), "PNG"),
-    (re.compile(rb"GIF8"), "GIF"),
-    (re.compile(rb"II\*\0|MM\0\*"), "TIFF"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP"),
-    (re.compile(rb"....ftyp(.{4,40})?avi[fs]", re.DOTALL), "AVIF"),
-    (re.compile(rb"....ftyp(.{4,40})?(hei[cfxms]|hevc|mif1|msf1)", re.DOTALL), "HEIC"),
-    (re.compile(rb"....ftyp", re.DOTALL), "MP4 video"),
-    (re.compile(rb"%!PS"), "EPS"),
-    (re.compile(rb"%PDF-"), "PDF"),
-    (re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.IGNORECASE), "HTML"),
-    (re.compile(rb"(\xef\xbb\xbf)?\s*<.*svg\b", re.DOTALL | re.IGNORECASE), "SVG"),
-    (re.compile(rb"[^\x00-\x08\x0e-\x1a\x1c-\x1f]+\Z"), "plain text"),
-    (re.compile(rb"BM"), "BMP"),
+    (rb"\xff\xd8\xff", "JPEG", "JPEG"),
+    (rb"\x89PNG", "PNG", "PNG"),
+    (rb"GIF8", "GIF", "GIF"),
+    (rb"II\*\0|MM\0\*", "TIFF", "TIFF"),
+    (rb"RIFF....WEBP", "WebP", "WEBP"),
+    (rb"....ftyp(.{4,40})?avi[fs]", "AVIF", "AVIF"),
+    (rb"....ftyp(.{4,40})?(hei[cfxms]|hevc|mif1|msf1)", "HEIC", "HEIF"),
+    (rb"....ftyp", "MP4 video", ""),
+    (rb"%!PS", "EPS", ""),
+    (rb"%PDF-", "PDF", ""),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "HTML", ""),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<.*svg\b", "SVG", ""),
+    (rb"[^\x00-\x08\x0e-\x1a\x1c-\x1f]+\Z", "plain text", ""),
+    (rb"BM", "BMP", "BMP"),
+    (rb"", "of no known type", ""),
 )
+LOCATION = "it contains the place where it was taken"
 _NOTES = {
     "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
     "alpha": "it is transparent in places; the service chooses what stands there",
     "animated": "it is animated; the service takes its first picture",
     "cmyk": "it has CMYK colours, made for printing; the video's may look different",
-    "location": "it contains the place where it was taken",
+    "location": LOCATION,
     "turned": "it is turned by its EXIF orientation, which the service may ignore",
 }
 _EXIF_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
@@ -80,51 +83,59 @@ def is_url(source: str) -> bool:
     return bool(_URL.match(source)) and not os.path.lexists(source)
 
 
-def expand(sources: Iterable[str]) -> Iterable[str]:
-    """Yield the sources, for each directory the JPEG and PNG files in it, by name."""
-    for source in sources:
-        files: list[str] = []
-        with suppress(OSError):  # said when it is read
-            files = [str(path) for path in sorted(Path(source).iterdir()) if _is_picture(path)]
-        yield from files or [source]
-
-
-def prepare(
-    sources: Sequence[str], *, stdin: BinaryIO | None = None, fix: bool = False
-) -> tuple[Picture, ...]:
-    """Read and check the pictures of one task; a source given twice is read once.
+def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) -> Picture:
+    """Read and check a picture.
 
     Args:
-        sources: paths, or `-` for standard input.
+        source: a path, or `-` for standard input.
         stdin: what `-` reads.
         fix: repair what would be refused and what a note would warn about.
 
     Raises:
-        InputError: its message has a line for each refused picture with all its problems. Its code
-            is that of the problem where all are of one kind, else `image_rejected`. Its hint offers
-            --fix where that repairs all of them, as far as the headers say.
+        InputError: its message names all problems. Its code is that of the problem where all are of
+            one kind, else `image_rejected`. Its hint offers --fix where that repairs all of them,
+            as far as the header says.
     """
-    pictures: dict[str, Picture] = {}
-    errors: list[InputError] = []
-    for source in dict.fromkeys(sources):
-        try:
-            pictures[source] = _check(source, stdin, fix=fix)
-        except InputError as error:
-            errors.append(error)
-    if errors:
-        raise merge_errors(errors, "\n".join(error.message for error in errors))
-    return tuple(pictures[source] for source in sources)
+    fixes: tuple[str, ...] = ()
+    original = None
+    is_stdin = source == STANDARD_INPUT
+    try:
+        content = _read(source, stdin)
+        header, problems = _inspect(content)
+        if fix and header.max_pixels and (problems or find_notes(header, size=len(content))):
+            from kling_cli.images.repair import repair
+
+            original = hashlib.sha256(content).hexdigest()
+            content, fixes = repair(content, header)
+            # Nothing is sent on the repair's word alone.
+            header, problems = _inspect(content)
+    except InputError as error:
+        problems = [error]
+    if problems:
+        raise refuse("standard input" if is_stdin else clean(source) or "''", problems)
+    return Picture(
+        source=source,
+        kind="stdin" if is_stdin else "file",
+        content=content,
+        format=header.format,
+        width=header.width,
+        height=header.height,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        notes=find_notes(header, size=len(content)),
+        fixes=fixes,
+        repaired_from=original,
+    )
 
 
 def read_again(picture: Picture) -> Picture | None:
     """Read the bytes of a file that was checked before; None if they have changed."""
     if picture.content is not None or picture.url is not None:
         return picture
-    if picture.kind == "file" and not picture.fixes:
-        with suppress(InputError):
-            content = _read(picture.source, None)
-            if hashlib.sha256(content).hexdigest() == picture.sha256:
-                return replace(picture, content=content)
+    with suppress(InputError):
+        content = _read(picture.source, None)
+        if hashlib.sha256(content).hexdigest() == picture.sha256:
+            return replace(picture, content=content)
     return None
 
 
@@ -136,48 +147,56 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
     """
     from PIL import Image
 
-    kind = next((name for pattern, name in _SIGNATURES if pattern.match(content[:4096])), "")
+    start = content[:4096]
+    kind, opener = next(
+        (kind, opener) for begin, kind, opener in _SIGNATURES if re.match(begin, start, re.DOTALL)
+    )
     if kind == "HEIC":
         with suppress(ImportError):
             import pillow_heif
 
             pillow_heif.register_heif_opener()
     try:
-        image = Image.open(io.BytesIO(content), formats=(PILLOW_FORMATS[kind],))
-        return _parse_header(content, image, kind), image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        image = Image.open(io.BytesIO(content), formats=(opener,))
+        return replace(_parse_header(content, image, kind), opener=opener), image
+    except Image.DecompressionBombError:
         text = f"it has more than {MAX_PIXELS:,} pixels: use a smaller picture"
         raise InputError("image_too_many_pixels", text) from None
     except Exception:
         if kind in _ACCEPTED:
-            raise explain(OSError("its header cannot be read")) from None
-        return Header(format=kind or "of no known type"), None
+            raise OSError("its header cannot be read") from None
+        if kind == "HEIC" and opener in Image.OPEN:
+            raise ValueError("pillow-heif does not know this kind of HEIC") from None
+        return Header(format=kind), None
 
 
 def find_problems(header: Header, *, size: int | None) -> list[InputError]:
     """Compare what is known of a picture with the service's rules; `size` is in bytes."""
-    found = []
+    found = {}
     if header.format not in _ACCEPTED:
         way = "convert it"
-        if header.format == "HEIC" and not header.fixable:
+        if header.format == "HEIC" and not header.width:  # without the library it is not opened
             way = 'save it as JPEG, or install "kling-cli[heic]" and add --fix'
+        elif header.format == "HTML":
+            way = "give the picture itself"
         text = f"its content is {header.format}, the service takes JPEG and PNG: {way}"
-        found.append(("image_wrong_format", text))
+        found["image_wrong_format"] = text
     if size is not None and size > MAX_BYTES:
-        found.append(("image_too_large", _explain_size(size)))
+        text = f"{size:,} bytes, the limit is {MAX_BYTES:,} (10 MiB): save it smaller"
+        found["image_too_large"] = text
     short, long = sorted((header.width, header.height))
     sides = f"{header.width} x {header.height} pixels"
     if 0 < short < MIN_SIDE:
         text = f"{sides}, each side needs at least {MIN_SIDE}: use a larger picture"
-        found.append(("image_too_small", text))
+        found["image_too_small"] = text
     if 2 * long > 5 * short:
         # Rounded up, so that no refused ratio reads as the limit itself.
         ratio = f"{-(-100 * long // short) / 100:g}"
         shape = f"{ratio}:1" if header.width > header.height else f"1:{ratio}"
         text = f"{sides} are {shape}, the service takes 1:2.5 to 2.5:1: crop it"
-        found.append(("image_bad_aspect", text))
+        found["image_bad_aspect"] = text
     hint = _FIX if header.fixable else ""
-    return [InputError(code, text, hint=hint) for code, text in found]
+    return [InputError(code, text, hint=hint) for code, text in found.items()]
 
 
 def find_notes(header: Header, *, size: int | None) -> tuple[str, ...]:
@@ -205,87 +224,50 @@ def merge_errors(errors: Sequence[InputError], message: str) -> InputError:
     )
 
 
-def _is_picture(path: Path) -> bool:
-    # Names that begin with a dot are no pictures: macOS puts such files beside the real ones.
-    is_named = path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.name[0] != "."
-    return is_named and path.is_file()
-
-
-def _check(source: str, stdin: BinaryIO | None, *, fix: bool) -> Picture:
-    is_stdin = source == STANDARD_INPUT
-    fixes: tuple[str, ...] = ()
-    original = None
-    try:
-        content = _read(source, stdin)
-        header, problems = _inspect(content)
-        is_doubtful = problems or find_notes(header, size=len(content))
-        if fix and is_doubtful and all(problem.hint for problem in problems):
-            from kling_cli.images.repair import repair
-
-            original = hashlib.sha256(content).hexdigest()
-            content, fixes = repair(content, header)
-            # Nothing is sent on the repair's word alone.
-            header, problems = _inspect(content)
-    except InputError as error:
-        problems = [error]
-    if problems:
-        raise refuse("standard input" if is_stdin else clean(source) or "''", problems)
-    return Picture(
-        source=source,
-        kind="stdin" if is_stdin else "file",
-        content=content,
-        format=header.format,
-        width=header.width,
-        height=header.height,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        notes=find_notes(header, size=len(content)),
-        fixes=fixes,
-        repaired_from=original,
-    )
-
-
 def _read(source: str, stdin: BinaryIO | None) -> bytes:
-    size, is_stdin = 0, source == STANDARD_INPUT
     try:
-        with nullcontext(stdin or sys.stdin.buffer) if is_stdin else _open(source) as file:
-            if not is_stdin:
-                state = os.fstat(file.fileno())
-                if not stat.S_ISREG(state.st_mode):
-                    raise InputError("image_not_a_file", "it is no regular file")
-                size = state.st_size  # 0 below /proc
-            content = b"" if size > _MAX_BYTES_TO_FIX else file.read(_MAX_BYTES_TO_FIX + 1)
-    except IsADirectoryError:
-        text = "it is a directory without JPEG or PNG files"
-        raise InputError("image_not_a_file", text) from None
+        if source == STANDARD_INPUT:
+            content = (stdin or sys.stdin.buffer).read(_MAX_BYTES_TO_FIX + 1)
+        else:
+            # Before it is opened: whoever opens a pipe waits for its writer.
+            mode = os.stat(source).st_mode
+            if not stat.S_ISREG(mode):
+                is_directory = stat.S_ISDIR(mode)
+                kind = "directory without JPEG or PNG files" if is_directory else "special file"
+                raise InputError("image_not_a_file", f"it is a {kind}")
+            with open(source, "rb") as file:
+                content = file.read(_MAX_BYTES_TO_FIX + 1)
     except (OSError, ValueError) as error:
         is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         code = "image_not_found" if is_missing else "image_unreadable"
         raise InputError(code, getattr(error, "strerror", None) or str(error)) from None
-    if max(size, len(content)) > _MAX_BYTES_TO_FIX:
-        raise InputError("image_too_large", _explain_size(max(size, len(content))))
+    if len(content) > _MAX_BYTES_TO_FIX:
+        text = f"more than {_MAX_BYTES_TO_FIX:,} bytes, the limit is {MAX_BYTES:,} (10 MiB)"
+        raise InputError("image_too_large", text)
     if not content:
         raise InputError("image_empty", "it is empty: there is no picture in it")
     return content
 
 
-def _open(path: str) -> BinaryIO:
-    # A pipe without a writer would hang without O_NONBLOCK, which not every system has.
-    flag = getattr(os, "O_NONBLOCK", 0)
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | flag))
-
-
 def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
-    """Find all that can be said of a picture."""
+    """Read the header, find damage that it does not show, and compare with the service's rules."""
     with decoding():
         header, image = read_header(content)
-        problems = find_problems(header, size=len(content))
-        if image and header.format in _ACCEPTED:
-            try:
-                _verify(content, image)
-            except Exception as error:
-                problems.append(explain(error))
-    return header, problems
+        if image and header.format == "PNG":
+            image.verify()
+        if image and header.format == "JPEG":
+            codes, _, _, ends = zip(*walk_jpeg(content), strict=True)
+            if not _UNCHECKED_FRAMES.isdisjoint(codes):
+                raise ValueError("a kind of JPEG that cannot be checked")
+            # Pillow fills what is missing behind an end that comes too early, or not at all.
+            if content.find(b"\xff\xd9", ends[-1]) < 0:
+                raise OSError("it ends early")
+            is_progressive = image.info.get("progressive")
+            if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
+                # An eighth of each side, without colours: all data is read, little is kept.
+                image.draft("L", (1, 1))
+                image.load()
+    return header, find_problems(header, size=len(content))
 
 
 def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
@@ -301,16 +283,20 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
     traits = {
         # Pillow reads such colours as 8 bits and does not say so.
         "16-bit": image.mode.startswith("I;16") or (kind == "PNG" and content[24] == 16),
-        "alpha": image.has_transparency_data,
+        # The first frame of a GIF may be smaller than the whole.
+        "alpha": image.has_transparency_data
+        or (kind == "GIF" and image.tile[0].extents != (0, 0, *image.size)),
         # A phone's MPO is a JPEG with more of them behind it.
         "animated": kind != "JPEG" and getattr(image, "is_animated", False),
         "cmyk": image.mode == "CMYK",
         "location": bool(places) or "GPSLatitude" in metadata,
         "turned": turned,
     }
-    max_pixels = _MAX_PIXELS_TO_FIX_OF_WEBP if kind == "WebP" else _MAX_PIXELS_TO_FIX
+    max_pixels = _MAX_PIXELS_TO_FIX_OF.get(kind, _MAX_PIXELS_TO_FIX)
     if kind == "JPEG" and not image.info.get("progressive"):
         max_pixels = MAX_PIXELS
+    elif kind == "JPEG" and image.mode == "CMYK":  # held in whole, with eight bytes for each pixel
+        max_pixels = 25_000_000
     elif image.mode in ("I", "F"):  # measurements, not colours
         max_pixels = 0
     return Header(
@@ -320,22 +306,3 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
         traits=frozenset(trait for trait, has in traits.items() if has),
         max_pixels=max_pixels,
     )
-
-
-def _verify(content: bytes, image: "ImageFile") -> None:
-    """Find damage that the header does not show; raises whatever Pillow raises."""
-    if image.format == "PNG":
-        image.verify()
-        return
-    *_, (_, _, _, start) = walk_jpeg(content)
-    # Pillow fills what is missing behind an end that comes too early, or not at all.
-    if content.find(b"\xff\xd9", start) < 0:
-        raise OSError("it ends early")
-    if not image.info.get("progressive") or image.width * image.height <= _MAX_PIXELS_IN_SCANS:
-        # An eighth of each side, without colours: all data is read, little is kept.
-        image.draft("L", (1, 1))
-        image.load()
-
-
-def _explain_size(size: int) -> str:
-    return f"{size:,} bytes, the limit is {MAX_BYTES:,} (10 MiB): save it smaller"

@@ -5,31 +5,24 @@ task was created, so the beginning of the picture is looked at before.
 """
 
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from kling_cli.errors import InputError
 from kling_cli.images import Header, decoding
 from kling_cli.images.preflight import find_notes, find_problems, read_header, refuse
 from kling_cli.models import Picture
-from kling_cli.text import clean, without_query
+from kling_cli.text import without_query
 
 if TYPE_CHECKING:
     from kling_cli.api.transport import Transport
 
-_MAX_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Enough for nearly every header.
 _HEADER_BYTES = 1 << 18
-_HEADERS = {
-    "Accept": "image/jpeg, image/png, */*;q=0.5",
-    # A server that sends all of it is cut off.
-    "Range": f"bytes=0-{_HEADER_BYTES - 1}",
-}
+# A server that sends all of it is cut off.
+_HEADERS = {"Range": f"bytes=0-{_HEADER_BYTES - 1}"}
 _SIZE = re.compile(r"(?:^|bytes [0-9-]+/)([0-9]{1,15})")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _SKIP_CHECK = "If the service can fetch it all the same: --no-check-url"
@@ -91,24 +84,27 @@ def prepare_url(
         seconds: for all servers on the way together.
 
     Raises:
-        InputError: with a code of `validate_url`, `url_not_found`, `url_unreachable`, `url_slow`,
-            `url_redirects` or one of a file's. Its message is one line, without the URL's query.
+        InputError: with a code of `validate_url`, `url_not_found`, `url_unreachable` or one of a
+            file's. Its message is one line, without the URL's query.
         SetupError: a proxy or certificate variable cannot be used.
     """
+    from kling_cli.api.transport import ExchangeError
+
     name = without_query(url)
     if problem := validate_url(url, allow_private=allow_private or not check):
         raise refuse(name, [problem])
     if not check:
         return Picture(source=url, kind="url", url=url)
     try:
-        header, size = _look(url, transport, allow_private, time.monotonic() + seconds)
+        header, size = transport.fetch(url, headers=_HEADERS, read=_read_answer, seconds=seconds)
     except InputError as error:
         raise refuse(name, [error]) from None
+    except ExchangeError as error:
+        problem = InputError("url_unreachable", str(error), hint=_SKIP_CHECK)
+        raise refuse(name, [problem]) from None
     if problems := find_problems(header, size=size):
         refused = refuse(name, problems)
-        if header.format == "HTML":
-            refused.hint = "This is the address of a web page: give that of the picture itself."
-        elif refused.hint:
+        if refused.hint:
             # What is behind a URL cannot be repaired there.
             refused.hint = "Save it and give the file: --fix repairs it before sending."
         raise refused
@@ -142,51 +138,13 @@ def _is_private(host: str) -> bool:
     return not address.is_global or address.is_multicast
 
 
-def _look(
-    url: str, transport: "Transport", allow_private: bool, ends: float
-) -> tuple[Header, int | None]:
-    """Look at the beginning of a picture; return its header and its size in bytes."""
-    from kling_cli.api.transport import ExchangeError
-
-    for _ in range(_MAX_REDIRECTS + 1):
-        if problem := validate_url(url, allow_private=allow_private):
-            text = f"it redirects to {without_query(url)}: {problem}"
-            raise InputError(problem.code, text, hint=_SKIP_CHECK)
-        try:
-            answer = transport.fetch(
-                urlsplit(url).geturl(),
-                headers=_HEADERS,
-                read=_read_answer,
-                seconds=ends - time.monotonic(),
-                follow_redirects=False,
-            )
-        except ExchangeError as error:
-            code = "url_unreachable" if time.monotonic() < ends else "url_slow"
-            raise InputError(code, str(error), hint=_SKIP_CHECK) from None
-        if not isinstance(answer, str):
-            return answer
-        with suppress(ValueError):  # refused as it stands
-            answer = urljoin(url, answer)
-        url = answer
-    text = f"it redirects more than {_MAX_REDIRECTS} times"
-    raise InputError("url_redirects", text, hint=_SKIP_CHECK)
-
-
 def _read_answer(
     status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
-) -> str | tuple[Header, int | None]:
-    if status in _REDIRECTS and "Location" in headers:
-        return headers["Location"]
-    if status in (404, 410):
-        text = f"there is nothing at this address (HTTP {status})"
-        raise InputError("url_not_found", text, hint=_SKIP_CHECK)
+) -> tuple[Header, int | None]:
+    """Read the beginning of a picture; return its header and its size in bytes."""
     if not 200 <= status < 300:
-        text = f"its server answers HTTP {status}"
-        raise InputError("url_unreachable", text, hint=_SKIP_CHECK)
-    encoding = headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        text = f"its server sends it compressed as {clean(encoding, limit=40)}"
-        raise InputError("url_unreachable", text, hint=_SKIP_CHECK)
+        code = "url_not_found" if status in (404, 410) else "url_unreachable"
+        raise InputError(code, f"its server answers HTTP {status}", hint=_SKIP_CHECK)
     length = "Content-Range" if status == 206 else "Content-Length"
     told = _SIZE.fullmatch(headers.get(length, ""))
     content = bytearray()

@@ -11,16 +11,16 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from kling_cli.errors import InputError
 from kling_cli.images import (
     MIN_SIDE,
-    PILLOW_FORMATS,
     SAFE_BYTES,
     Header,
     decoding,
-    explain,
     walk_jpeg,
 )
 
-# A JPEG of more pixels is reduced while it is decoded.
+# Of more pixels the sides are halved, or quartered: those of a JPEG while it is decoded.
 _MAX_PIXELS_KEPT = 25_000_000
+# What is decoded is converted in pieces of so many rows: a second copy of all would not fit.
+_ROWS = 256
 _METADATA_REMOVED = "location and other metadata removed"
 _FIXES = {
     "animated": "reduced to its first picture",
@@ -34,8 +34,6 @@ _FIXES = {
 # below 70 fewer pixels look better.
 _STEPS = ((1, 95), (1, 90), (1, 80), (1, 70), (0.7, 80), (0.5, 80), (0.35, 80))
 
-# What Pillow keeps of a file beside its pixels.
-_METADATA = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "comment", "photoshop"})
 _COMMENT, _END_OF_IMAGE = 0xFE, b"\xff\xd9"
 _APPLICATION_SEGMENTS = range(0xE1, 0xF0)
 _KEPT_SEGMENTS = (b"ICC_PROFILE\0", b"Adobe")
@@ -52,15 +50,15 @@ def repair(content: bytes, header: Header) -> tuple[bytes, tuple[str, ...]]:
     if header.format == "JPEG" and header.traits == {"location"} and is_fit:
         return _strip_metadata(content), (_METADATA_REMOVED,)
     if not header.fixable:
-        text = f"{sides[0]} x {sides[1]} pixels are more than --fix takes ({header.max_pixels:,})"
-        raise InputError("image_too_many_pixels", text)
+        limit = f"more than --fix takes ({header.max_pixels:,}): save it smaller"
+        raise InputError("image_too_many_pixels", f"{sides[0]} x {sides[1]} pixels are {limit}")
     fixes: list[str] = []
     with decoding():
-        try:
-            picture = _fit(_decode(content, header, fixes), fixes)
-            return _compress(picture, before=len(content), fixes=fixes), tuple(fixes)
-        except Exception as error:
-            raise explain(error) from None
+        picture = _convert(_decode(content, header, fixes), fixes)
+        if picture.width * picture.height < header.width * header.height:
+            fixes.append(f"reduced to {picture.width} x {picture.height}")
+        picture = _fit(picture, fixes)
+        return _compress(picture, before=len(content), fixes=fixes), tuple(fixes)
 
 
 def _strip_metadata(content: bytes) -> bytes:
@@ -77,51 +75,65 @@ def _strip_metadata(content: bytes) -> bytes:
 
 
 def _decode(content: bytes, header: Header, fixes: list[str]) -> Image.Image:
-    """Decode the first frame, in RGB and upright."""
-    image = Image.open(io.BytesIO(content), formats=(PILLOW_FORMATS[header.format],))
+    """Decode the first frame as it is stored, opaque, with its orientation and colour profile."""
+    image = Image.open(io.BytesIO(content), formats=(header.opener,))
+    pixels = header.width * header.height
+    scale = next(scale for scale in (1, 2, 4) if pixels <= _MAX_PIXELS_KEPT * scale**2)
     if header.format == "JPEG":
-        pixels = image.width * image.height
-        scale = next(scale for scale in (1, 2, 4) if pixels <= _MAX_PIXELS_KEPT * scale**2)
         image.draft(None, (image.width // scale, image.height // scale))
+        scale = 1
     else:
         fixes.append(f"converted from {header.format} to JPEG")
     fixes += [fix for trait, fix in _FIXES.items() if trait in header.traits]
-    image.load()
-    # Pillow itself turns a TIFF.
     is_turned = "turned" in header.traits
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if is_turned else 1
-    if "location" not in header.traits and not _METADATA.isdisjoint(image.info):
-        fixes.append("metadata removed")
-    picture = _flatten(image, fixes)
-    picture.info.clear()  # or a comment would be saved
-    if orientation != 1:
-        picture.getexif()[ExifTags.Base.Orientation] = orientation
-        ImageOps.exif_transpose(picture, in_place=True)
-    if picture.width * picture.height < header.width * header.height:
-        fixes.append(f"reduced to {picture.width} x {picture.height}")
+    # Taken out, or Pillow itself would turn a TIFF, and hold it twice.
+    orientation = image.getexif().pop(ExifTags.Base.Orientation) if is_turned else 1
+    drawn = image.tile[0].extents if header.format == "GIF" else None
+    image.load()
+    # For a TIFF `image.size` is that of the upright picture.
+    width, height = image.im.size
+    mode = _flatten(image.crop((0, 0, 1, 1))).mode
+    picture = Image.new(mode, (-(-width // scale), -(-height // scale)))
+    for top in range(0, height, _ROWS):
+        rows = image.crop((0, top, width, min(top + _ROWS, height)))
+        picture.paste(_flatten(rows).reduce(scale), (0, top // scale))
+    if drawn:
+        # Around a first frame that is smaller than the whole a viewer shows what is behind.
+        left, top, right, bottom = (edge // scale for edge in drawn)
+        frame = picture.crop((left, top, right, bottom))
+        picture.paste("white", (0, 0, *picture.size))
+        picture.paste(frame, (left, top))
+    picture.info["icc_profile"] = image.info.get("icc_profile", b"")
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
     return picture
 
 
-def _flatten(image: Image.Image, fixes: list[str]) -> Image.Image:
-    """Make a picture opaque, in sRGB."""
-    profile = io.BytesIO(image.info.get("icc_profile", b""))
+def _flatten(image: Image.Image) -> Image.Image:
+    """Make a picture opaque, with 8 bits."""
     if image.mode.startswith("I;16"):
         # Its own conversion to L would cut every value above 255.
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.has_transparency_data:
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        layer = image.convert("RGBA")
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer)
-    elif image.mode not in ("L", "CMYK", "RGB"):
-        image = image.convert("RGB")
+    return image if image.mode in ("L", "CMYK", "RGB") else image.convert("RGB")
+
+
+def _convert(picture: Image.Image, fixes: list[str]) -> Image.Image:
+    """Make a picture upright, in sRGB."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    profile = io.BytesIO(picture.info["icc_profile"])
     # A profile that is broken, or of another colour space, says nothing of these pixels.
     with suppress(ImageCms.PyCMSError, OSError):
         source = ImageCms.ImageCmsProfile(profile)
         if not ImageCms.getProfileDescription(source).startswith("sRGB"):
             target = ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
+            picture = (
+                ImageCms.profileToProfile(picture, source, target, outputMode="RGB") or picture
+            )
             fixes.append("converted to sRGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return picture.convert("RGB")
 
 
 def _fit_sides(sides: tuple[int, int]) -> tuple[int, int]:
@@ -148,17 +160,11 @@ def _compress(picture: Image.Image, *, before: int, fixes: list[str]) -> bytes:
     for share, quality in _STEPS:
         smaller = picture if share == 1 else _fit(ImageOps.scale(picture, share), [])
         file = io.BytesIO()
-        subsampling = "4:4:4" if quality >= 90 else "4:2:0"
-        smaller.save(file, "JPEG", quality=quality, subsampling=subsampling)
+        smaller.save(file, "JPEG", quality=quality, subsampling="4:4:4")
         if file.tell() <= SAFE_BYTES:
             break
     if share < 1:
         fixes.append(f"reduced to {smaller.width} x {smaller.height}")
     if before > SAFE_BYTES or quality < _STEPS[0][1]:
-        sizes = f"from {_format_bytes(before)} to {_format_bytes(file.tell())}"
-        fixes.append(f"compressed {sizes} (quality {quality})")
+        fixes.append(f"compressed from {before:,} to {file.tell():,} bytes (quality {quality})")
     return file.getvalue()
-
-
-def _format_bytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{size / 1_000:.0f} kB"

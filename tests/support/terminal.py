@@ -16,17 +16,18 @@ _GLANCE = 0.05
 
 
 class Terminal:
-    """A terminal of 100 columns in which the program runs, as a context manager."""
+    """A terminal in which the program runs, as a context manager."""
 
     def __init__(
         self,
         *argv: str | Path,
         environ: Mapping[str, str] | None = None,
         columns: int = 100,
+        rows: int = 24,
         directory: Path | None = None,
     ) -> None:
         self.raw = b""
-        self.screen = pyte.Screen(columns, 24)
+        self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         program, *arguments = command(*argv)
         self._child: pexpect.spawn[bytes] = pexpect.spawn(
@@ -34,7 +35,7 @@ class Terminal:
             arguments,
             cwd=directory,
             env={**os.environ, "TERM": "xterm", **(environ or {})},
-            dimensions=(24, columns),
+            dimensions=(rows, columns),
             timeout=_PATIENCE,
             echo=True,
         )
