@@ -6,7 +6,7 @@ import json
 import pytest
 from conftest import TOKEN
 from support.pictures import save
-from support.replies import DROP, Reply
+from support.replies import DROP
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
@@ -49,37 +49,35 @@ def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> 
 
 
 @pytest.mark.parametrize(
-    ("rules", "reply", "before", "more", "plan"),
+    ("rules", "before", "more", "plan"),
     [
-        pytest.param(Rules(), None, (), (), "reuse", id="a finished task"),
-        pytest.param(Rules(), None, ("--no-wait",), (), "resume", id="a running task"),
-        pytest.param(Rules(lookup_by_external_id=False), DROP, (), (), "look", id="a doubt"),
-        pytest.param(Rules(failure="blocked"), None, (), (), "buy", id="a failed task"),
-        pytest.param(Rules(), None, (), ("--new",), "buy", id="--new"),
+        pytest.param(Rules(), "", "", "reuse", id="a finished task"),
+        pytest.param(Rules(), "--no-wait", "", "resume", id="a running task"),
+        pytest.param(Rules(lookup_by_external_id=False), "", "", "look", id="a doubt"),
+        pytest.param(Rules(failure="blocked"), "", "", "buy", id="a failed task"),
+        pytest.param(Rules(), "", "--new", "buy", id="--new"),
     ],
 )
-def test_the_journal_decides_what_would_be_done(
+def test_the_journal_decides(
     kling: Program,
     service: LoopbackService,
-    *,
     rules: Rules,
-    reply: Reply | None,
-    before: tuple[str, ...],
-    more: tuple[str, ...],
+    before: list[str],
+    more: list[str],
     plan: str,
 ) -> None:
     """The service is not asked; what is bought once more gets its random id when it is bought."""
     service.shop.rules = rules
-    if reply is not None:
-        service.on_create(reply)
-    kling(*SQUISH, *before)
+    if plan == "look":
+        service.on_create(DROP)
+    kling(*SQUISH, *before.split())
     visits, is_known = len(service.visits), plan != "buy"
-    planned = kling(*SQUISH, "--dry-run", "--json", *more).json
+    planned = kling(*SQUISH, "--dry-run", "--json", *more.split()).json
     assert (planned["plan"], planned["reused"], planned["exit_code"]) == (plan, is_known, 0)
     assert (planned["external_task_id"] is not None) == is_known
     bought = service.ledger[0].task_id if service.ledger else None
     assert planned["task_id"] == (bought if is_known else None)
-    (row,) = kling(*SQUISH, "--dry-run", *more).lines
+    (row,) = kling(*SQUISH, "--dry-run", *more.split()).lines
     assert row.startswith(f"{plan}\t{planned['external_task_id'] or '-'}\t")
     assert len(service.visits) == visits
 

@@ -89,16 +89,11 @@ def test_new_is_the_users_own_decision(kling: Program, service: LoopbackService)
 @pytest.mark.parametrize("ending", [reset, close])
 @pytest.mark.parametrize("middle", [(), (buy,)], ids=["not bought", "bought"])
 def test_an_upload_that_breaks_off_leaves_a_doubt(
-    kling: Program,
-    service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    ending: Step,
-    middle: Script,
+    kling: Program, service: LoopbackService, ending: Step, middle: Script
 ) -> None:
     """Fault 6: half an upload may have been enough, so it is not sent again either."""
     with FaultServer((read_head, read_body(5000), *middle, ending), service=service) as server:
-        monkeypatch.setenv("KLING_BASE_URL", server.base_url)
-        runs = [kling(*PLAIN), kling(*PLAIN)]
+        runs = [kling(*PLAIN, "--base-url", server.base_url) for _ in range(2)]
         posts = [one for one in server.requests if one.method == "POST"]
     assert [run.code for run in runs] == [9, 9]
     assert (len(posts), service.count("POST"), len(service.ledger)) == (1, 0, len(middle))
@@ -148,16 +143,12 @@ def test_each_spelling_of_fine(kling: Program, service: LoopbackService, code: o
     ("timeout", "pauses"), [("30m", (2, 4, 8, 15, 30)), ("5s", (2, 3))], ids=["whole", "cut"]
 )
 def test_looks_are_spread(
-    kling: Program,
-    clock: VirtualClock,
-    service: LoopbackService,
-    timeout: str,
-    pauses: tuple[int, ...],
+    kling: Program, clock: VirtualClock, service: LoopbackService, timeout: str, pauses: object
 ) -> None:
     """What is not there yet is looked for after these seconds, no more, and within --timeout."""
     service.on_create(DROP)
     assert kling(*PLAIN, "--timeout", timeout).code == 9
-    assert (clock.sleeps, service.count("GET")) == (pauses, len(pauses))
+    assert (clock.sleeps, service.count("GET")) == (pauses, len(clock.sleeps))
 
 
 @pytest.mark.parametrize(("lag", "code"), [(3, 0), (5, 9)])

@@ -23,7 +23,7 @@ from support.steps import hold, read_request, send
 TOKEN = "sk-Zq7vTk9XwB3nLr5Yp2Hd"
 # As much of a token as the masked form may show, and a little more, in case words coincide.
 PIECE = 7
-SWITCHES = [("-v",), ("-q",), ("-v", "--json")]
+SWITCHES = [["-v"], ["-q"], ["-v", "--json"]]
 COMMANDS: list[tuple[str | Path, ...]] = [
     ("config", "check"),
     ("effect", "squish", PHOTO, "--no-wait"),
@@ -80,25 +80,18 @@ def token(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("source", ["variable", "token.txt", "config.toml"])
 @pytest.mark.parametrize("switches", SWITCHES, ids=" ".join)
 def test_no_command_shows_the_token(
-    kling: Program,
-    service: LoopbackService,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    source: str,
-    switches: tuple[str, ...],
+    kling: Program, service: LoopbackService, tmp_path: Path, source: str, switches: list[str]
 ) -> None:
-    monkeypatch.delenv("KLING_TOKEN")
-    runs = []
+    runs, environ = [], {"KLING_TOKEN": ""}
     if source == "variable":
-        monkeypatch.setenv("KLING_TOKEN", TOKEN)
+        environ = {"KLING_TOKEN": TOKEN}
     elif source == "token.txt":
         (tmp_path / source).write_text(f"Bearer {TOKEN}\n")
-        monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / source))
+        environ["KLING_TOKEN_FILE"] = str(tmp_path / source)
     else:
         runs.append(kling("config", "set", "base_url", service.base_url))
         runs.append(kling("config", "set", "token", switches[0], stdin=f"{TOKEN}\n".encode()))
-    runs += [kling(*argv, *switches) for argv in (*COMMANDS, *OTHER_COMMANDS)]
+    runs += [kling(*argv, *switches, **environ) for argv in (*COMMANDS, *OTHER_COMMANDS)]
     assert_hidden(*runs, place=tmp_path, holders={source} - {"variable"})
     assert {0, 2} <= {run.code for run in runs}
     assert service.ledger
@@ -182,34 +175,30 @@ ACCOUNT = {"iss": "Ak-Zq7vTk9XwB3nLr5Yp2Hd", "exp": 1_900_000_000, "nbf": 1_800_
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "purchases"),
+    ("claims", "purchases"),
     [
-        (ACCOUNT, {**ACCOUNT, "exp": 1_900_001_800, "iat": 7}, 1),
-        ({"iss": "Ak-Zq7vTk9X"}, {"iss": "Ak-Zq7vTk9X", "exp": "soon"}, 1),
-        (ACCOUNT, {**ACCOUNT, "iss": "Ak-another-account"}, 2),
-        ({**ACCOUNT, "sub": "Zq7vTk9"}, {**ACCOUNT, "sub": "another"}, 2),
-        ({"exp": 1}, {"exp": 2}, 2),
-        ({**ACCOUNT, "iss": ""}, {**ACCOUNT, "iss": "", "exp": 1e400}, 2),
-        ([ACCOUNT], [ACCOUNT], 2),
+        ([ACCOUNT, {**ACCOUNT, "exp": 1_900_001_800, "iat": 7}], 1),
+        ([{"iss": "Ak-Zq7vTk9X"}, {"iss": "Ak-Zq7vTk9X", "exp": "soon"}], 1),
+        ([ACCOUNT, {**ACCOUNT, "iss": "Ak-another-account"}], 2),
+        ([{**ACCOUNT, "sub": "Zq7vTk9"}, {**ACCOUNT, "sub": "another"}], 2),
+        ([{"exp": 1}, {"exp": 2}], 2),
+        ([{**ACCOUNT, "iss": ""}, {**ACCOUNT, "iss": "", "exp": 1e400}], 2),
+        ([[ACCOUNT], [ACCOUNT]], 2),
     ],
 )
 def test_a_self_signed_token_is_its_account(
-    kling: Program,
-    service: LoopbackService,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    first: object,
-    second: object,
-    purchases: int,
+    kling: Program, service: LoopbackService, tmp_path: Path, claims: list[object], purchases: int
 ) -> None:
     """A JWT is new every half hour; from two machines of one account a request is bought once."""
-    runs, tokens = [], (make_jwt(first), make_jwt(second))
-    for token in tokens:
-        monkeypatch.setenv("KLING_TOKEN", token)
-        monkeypatch.setenv("KLING_STATE_DIR", str(tmp_path / f"machine-{tokens.index(token)}"))
-        runs += [kling(*argv, "-v") for argv in (("effect", "squish", PHOTO), ("config", "check"))]
-        runs.append(kling("tasks", "--json"))
+    runs, tokens = [], [make_jwt(claim) for claim in claims]
+    for number, token in enumerate(tokens):
+        environ = {"KLING_TOKEN": token, "KLING_STATE_DIR": str(tmp_path / f"machine-{number}")}
+        for argv in (
+            ("effect", "squish", PHOTO, "-v"),
+            ("config", "check", "-v"),
+            ("tasks", "--json"),
+        ):
+            runs.append(kling(*argv, **environ))
     assert {run.code for run in runs} == {0}
     assert len(service.ledger) == purchases
     for token in tokens:

@@ -61,21 +61,14 @@ def test_looks_are_spread(kling: Program, service: LoopbackService, clock: Virtu
     [("2m", ("--timeout", "1m"), 8), ("60", (), 8), ("60", ("--timeout", "0"), 0)],
 )
 def test_timeout(
-    kling: Program,
-    service: LoopbackService,
-    clock: VirtualClock,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-    flag: tuple[str, ...],
-    code: int,
+    kling: Program, service: LoopbackService, variable: str, flag: tuple[str, ...], code: int
 ) -> None:
     """Fault 45: when the time is over no word says that anything failed; 0 is no limit."""
-    monkeypatch.setenv("KLING_TIMEOUT", variable)
     service.shop.rules = Rules(task_seconds=200)
     task_id = buy(kling)
-    run = kling("wait", task_id, *flag)
+    run = kling("wait", task_id, *flag, KLING_TIMEOUT=variable)
     assert run.code == code
-    assert (clock.monotonic() == pytest.approx(60)) == (code == 8)
+    assert (kling.clock.monotonic() == pytest.approx(60)) == (code == 8)
     assert (f"hint: kling wait {task_id}" in run.err) == (code == 8)
     assert "fail" not in run.err.lower()
     assert "try again" not in run.err

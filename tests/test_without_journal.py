@@ -160,18 +160,6 @@ def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) ->
     assert kling("wait", task_id).lines == [find_video(service)]
 
 
-def test_a_service_that_falls_silent(kling: Program, service: LoopbackService) -> None:
-    """Fault 23: exit 10 behind a purchase says that it is paid for, and how it is found."""
-    assert kling(*SQUISH, "--no-wait").code == 0
-    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=500)
-    service.on_look(show("processing"))
-    service.on_look(Reply(status=503), times=300)
-    run = kling(*SQUISH, "--json")
-    service.forget_scripts()
-    assert (run.code, run.json["error"]["charged"], service.count("POST")) == (10, "yes", 1)
-    check_words(run, name=service.ledger[0].task_id)
-
-
 @pytest.mark.parametrize(
     ("scripts", "charged"),
     [
@@ -192,17 +180,6 @@ def test_a_signal_tells_what_is_true(scripts: list[tuple[Step, ...]], charged: s
         check_words(run)
     else:
         check_words(run, name=f"kling wait {run.json['external_task_id']}")
-
-
-def test_a_signal_while_waiting_tells_what_is_true(service: LoopbackService) -> None:
-    """Fault 89: Ctrl-C names the task, the command that goes on, and that nothing lists it."""
-    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=500)
-    with Process(*SQUISH, "--json") as process:
-        process.wait_for("submitted")
-        process.kill(signal.SIGINT)
-        run = process.finish()
-    assert (run.code, run.json["error"]["charged"]) == (130, "yes")
-    check_words(run, name=f"kling wait {service.ledger[0].task_id}")
 
 
 @pytest.mark.parametrize(
