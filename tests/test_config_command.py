@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.replies import DROP, Reply
-from support.run import Program, Run, run_installed
+from support.run import Program, run_installed
 from support.service import LoopbackService
 from support.terminal import Terminal
 
@@ -147,11 +147,6 @@ def test_a_stored_token_that_moves_is_a_warning(
     assert after is None or f"The stored token will now be sent to {after}." in run.err
 
 
-def rows(run: Run) -> dict[str, tuple[str, str]]:
-    cells = [line.split("\t") for line in run.lines]
-    return {what: (value, remark) for what, value, remark in cells}
-
-
 def test_a_token_that_works(kling: Program, service: LoopbackService) -> None:
     """A service that knows no such task has accepted the token; nothing is bought."""
     run = kling("config", "check")
@@ -192,7 +187,7 @@ def test_the_answer_decides(
     assert run.json["accepted"] is {0: True, 4: False, 10: None}[code]
     assert (run.json["error"] or {"code": None})["code"] == error
     assert f"It is {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
-    shown = rows(kling("config", "check"))
+    shown = kling("config", "check").rows
     assert shown["accepted"] == ({0: "yes", 4: "no", 10: "unknown"}[code], error or "")
 
 
@@ -202,15 +197,15 @@ def test_without_a_token_nobody_is_asked(kling: Program, monkeypatch: pytest.Mon
     monkeypatch.delenv("KLING_TOKEN")
     run = kling("config", "check")
     assert (run.code, "kling config set token" in run.err) == (4, True)
-    assert rows(run)["token"] == ("none", "token_missing")
-    assert rows(run)["accepted"] == ("unknown", "token_missing")
+    assert run.rows["token"] == ("none", "token_missing")
+    assert run.rows["accepted"] == ("unknown", "token_missing")
     assert kling("config", "check", "--json").json["accepted"] is None
 
 
 def test_sandbox_check(kling: Program, service: LoopbackService) -> None:
     """The sandbox accepts its own token, and refuses as the service does."""
     run = kling("config", "check", "--sandbox", KLING_TOKEN="")
-    assert (run.code, rows(run)["token"]) == (0, ("****", "sandbox"))
+    assert (run.code, run.rows["token"]) == (0, ("****", "sandbox"))
     run = kling("config", "check", "--sandbox", "--json", KLING_TOKEN="sandbox-1002")
     assert (run.code, run.json["sandbox"], run.json["accepted"]) == (4, True, False)
     assert service.visits == []

@@ -59,12 +59,7 @@ def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> 
     ],
 )
 def test_the_journal_decides(
-    kling: Program,
-    service: LoopbackService,
-    rules: Rules,
-    before: list[str],
-    more: list[str],
-    plan: str,
+    kling: Program, service: LoopbackService, rules: Rules, before: str, more: str, plan: str
 ) -> None:
     """The service is not asked; what is bought once more gets its random id when it is bought."""
     service.shop.rules = rules

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from support.run import PHOTO, Program, Run, command
+from support.run import PHOTO, Program, command
 from support.service import LoopbackService
 from support.shop import Rules
 
@@ -36,13 +36,8 @@ def write(file: Path, content: str | bytes, mode: int = 0o600) -> None:
     file.chmod(mode)
 
 
-def rows(run: Run) -> dict[str, tuple[str, str]]:
-    cells = [line.split("\t") for line in run.lines]
-    return {key: (value, source) for key, value, source in cells}
-
-
 def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
-    assert rows(kling("config", "list")) == {
+    assert kling("config", "list").rows == {
         "token": ("", ""),
         "base_url": (DEFAULT, "default"),
         "model": ("", "default"),
@@ -55,7 +50,7 @@ def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
 def test_a_flag_beats_the_environment_beats_the_file(kling: Program, file: Path) -> None:
     write(file, 'timeout = 90\njobs = "8"\nmodel = "of-the-file"\nbase_url = "https://a.example"\n')
     environ = {"KLING_TIMEOUT": "2m", "KLING_BASE_URL": "https://b.example", "KLING_MODEL": " "}
-    shown = rows(kling("config", "list", **environ))
+    shown = kling("config", "list", **environ).rows
     assert shown["timeout"] == ("2m", "KLING_TIMEOUT")
     assert shown["jobs"] == ("8", str(file))
     assert shown["model"] == ("of-the-file", str(file))
@@ -88,7 +83,7 @@ def test_bad_values_hide_none(kling: Program, file: Path, monkeypatch: pytest.Mo
     """`config list` marks what cannot be used, with exit 4, and shows all the rest."""
     write(file, f'token = "{TOKEN}"\njobs = "many"\ntimeout = [1]\nmodel = "m"\n')
     run = kling("config", "list")
-    shown = rows(run)
+    shown = run.rows
     assert (run.code, len(shown), shown["model"][0]) == (4, 6, "m")
     problem = f"{file}: jobs must be a whole number from 1 to 64. It is 'many'."
     assert shown["jobs"] == ("", problem)
@@ -100,7 +95,7 @@ def test_bad_values_hide_none(kling: Program, file: Path, monkeypatch: pytest.Mo
     assert problem in one.err
     monkeypatch.setenv("KLING_BASE_URL", "ftp://u:hunter2@h")
     run = kling("config", "list")
-    assert "KLING_BASE_URL: base_url must be" in rows(run)["base_url"][1]
+    assert "KLING_BASE_URL: base_url must be" in run.rows["base_url"][1]
     assert "hunter2" not in run.out + run.err
 
 
@@ -210,7 +205,7 @@ def test_the_tokens_order_is_variable_then_named_file_then_settings(
         ("", "", ("****p2Hd", str(file))),
     ):
         run = kling("config", "list", KLING_TOKEN=variable, KLING_TOKEN_FILE=name)
-        assert rows(run)["token"] == shown
+        assert run.rows["token"] == shown
         assert ("KLING_TOKEN is empty, so it counts as not set." in run.err) == (not variable)
     run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "missing"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_file_unreadable")
@@ -246,7 +241,7 @@ def test_no_token_in_the_sandbox(
 ) -> None:
     """The sandbox accepts a token that chooses trouble, and no real one."""
     write(file, f'token = "{TOKEN}"\nbase_url = "sandbox"\n')
-    assert rows(kling("config", "list", KLING_TOKEN=token))["token"] == shown
+    assert kling("config", "list", KLING_TOKEN=token).rows["token"] == shown
 
 
 BROKEN = {
@@ -281,7 +276,7 @@ def test_broken_file_named(kling: Program, file: Path, content: bytes | str, rea
 def test_a_file_of_an_editor_counts(kling: Program, file: Path) -> None:
     """Fault 69: a file with a byte-order mark, Windows line ends and bare numbers is read."""
     write(file, b"\xef\xbb\xbf# words\r\ntimeout = 90\r\njobs = 3\r\n")
-    shown = rows(kling("config", "list"))
+    shown = kling("config", "list").rows
     assert (shown["timeout"], shown["jobs"]) == (("90", str(file)), ("3", str(file)))
 
 

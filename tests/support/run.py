@@ -39,6 +39,12 @@ class Run:
         return self.out.splitlines()
 
     @property
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """The cells of each line, by the first of them."""
+        cells = [line.split("\t") for line in self.out.splitlines()]
+        return {key: tuple(more) for key, *more in cells}
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """The JSON objects of standard output, each held against the shipped schema."""
         records = [json.loads(line) for line in self.out.splitlines()]
