@@ -31,7 +31,7 @@ _NAMED = {
 
 # Who measures coverage measures the processes of these alone: what they run no other test reaches,
 # and measuring makes each process take half as long again.
-_MEASURED = "app backoff confirm environment main sandbox saving screen signals"
+_MEASURED = "app backoff confirm environment sandbox saving screen signals"
 
 
 @pytest.fixture(autouse=True)

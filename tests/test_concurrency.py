@@ -27,11 +27,7 @@ def list_codes(run: Run) -> dict[str, int]:
 def test_the_limit_slows_a_batch_down_and_fails_nothing(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """Fault 19: twelve photos through three places are twelve purchases and few refusals.
-
-    Each refused try has sent a whole picture, so who is refused waits for one of the run's own
-    tasks to end.
-    """
+    """Fault 19: twelve photos through three places are twelve purchases and few refusals."""
     service.shop.rules = Rules(concurrency_limit=3, task_seconds=40)
     run = kling("effect", "squish", *photos, "--jobs", "6", "--json")
     assert run.code == 0

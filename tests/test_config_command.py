@@ -62,7 +62,7 @@ def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
 def test_a_token_comes_from_standard_input(
     kling: Program, file: Path, home: str, service: LoopbackService, content: str
 ) -> None:
-    run = kling("config", "set", "token", stdin=content.encode())
+    run = kling("config", "set", "token", stdin=content)
     assert (run.code, run.out) == (0, "")
     assert run.err == f"token stored in {file}.\n{home} accepts it.\n"
     assert file.read_text() == f'base_url = "{home}"\ntoken = "{TOKEN}"\n'
@@ -76,7 +76,7 @@ def test_the_stored_token_is_checked_where_it_will_be_sent(
     """Fault 74: variables of this run change neither the token nor the host that is asked."""
     monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable-01")
     monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
-    assert f"{home} accepts it." in kling("config", "set", "token", stdin=TOKEN.encode()).err
+    assert f"{home} accepts it." in kling("config", "set", "token", stdin=TOKEN).err
     assert {visit.token for visit in service.visits} == {TOKEN}
 
 
@@ -86,7 +86,7 @@ def test_the_stored_token_is_checked_where_it_will_be_sent(
 def test_a_check_that_cannot_be_made_fails_nothing(kling: Program, file: Path, line: str) -> None:
     file.parent.mkdir()
     file.write_text(f"{line}\n")
-    run = kling("config", "set", "token", stdin=TOKEN.encode())
+    run = kling("config", "set", "token", stdin=TOKEN)
     assert (run.code, "warning: " in run.err) == (0, "sandbox" not in line)
     assert f'token = "{TOKEN}"' in file.read_text()
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.run import Program, run_installed
+from support.run import SCHEMA, Program, run_installed
 
 from kling_cli.errors import ExitCode
 from kling_cli.settings import CONFIG_VARIABLE, KEYS, STATE_VARIABLE, TOKEN_FILE_VARIABLE
@@ -57,3 +57,22 @@ def test_help_needs_nothing_that_may_be_broken(tmp_path: os.PathLike[str]) -> No
     environ = {"KLING_JOBS": "many", "KLING_CONFIG_DIR": "here", "HOME": str(tmp_path)}
     for topic in ((), ("environment",), ("config", "set")):
         assert run_installed("help", *topic, environ=environ).code == 0
+
+
+# What is documented stays; more may be added.
+DOCUMENTED = {
+    "result": "schema ok exit_code sandbox task_id external_task_id effect_scene task_status "
+    "task_status_msg created_at updated_at elapsed reused plan request cost images videos error "
+    "warnings",
+    "error": "code message hint charged http_status service_code request_id",
+    "image": "source kind format width height bytes sha256 fixes",
+    "video": "id url duration file",
+}
+
+
+@pytest.mark.parametrize("definition", DOCUMENTED)
+def test_the_schema_has_the_documented_keys(definition: str) -> None:
+    shape = SCHEMA["$defs"][definition]
+    assert set(DOCUMENTED[definition].split()) <= set(shape["required"])
+    assert shape["required"] == list(shape["properties"])
+    assert shape["additionalProperties"] is False

@@ -52,13 +52,7 @@ def fingerprint(base_url: str, photo: Path) -> str:
 
 
 def write_old(path: Path, base_url: str, *, is_killed: bool = False) -> None:
-    """Write a journal of version 0.1.0: one task runs, one may have been accepted, one is saved.
-
-    Args:
-        path: the file.
-        base_url: where all was bought.
-        is_killed: leave the last steps in the `-wal` file, as a killed run does.
-    """
+    """Write a journal of version 0.1.0: one task runs, one may have been accepted, one is saved."""
     path.parent.mkdir(parents=True)
     video = json.dumps([{"url": f"{base_url}/v.mp4", "id": "v", "duration": 5.0}])
     rows = [

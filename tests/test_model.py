@@ -53,16 +53,7 @@ class Rules:
 
 @dataclass(kw_only=True)
 class World:
-    """The service and what may still go wrong, shared by all processes of one way.
-
-    Attributes:
-        choices: decides what happens.
-        rules: what the service promises.
-        faults: how many things may still go wrong.
-        bought: the external id of each purchase.
-        late: ids of requests that are on their way and arrive when the service is next asked.
-        crash_points: how many places a crash was possible at.
-    """
+    """The service and what may still go wrong, shared by all processes of one way."""
 
     choices: Choices
     rules: Rules

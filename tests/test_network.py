@@ -1,7 +1,4 @@
-"""What the network and HTTP can do to a run, row by row: what was sent, and what it means.
-
-What becomes of a request after a lost reply, and of a wait after failed looks, is proved elsewhere.
-"""
+"""What the network and HTTP can do to a run, row by row: what was sent, and what it means."""
 
 import hashlib
 import json

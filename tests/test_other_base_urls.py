@@ -81,7 +81,7 @@ def test_the_stored_token_goes_back_to_where_it_bought(
 ) -> None:
     """A stored token follows its own task, and no variable makes it follow anybody else's."""
     assert kling("config", "set", "base_url", other.base_url).code == 0
-    assert kling("config", "set", "token", stdin=OTHER_TOKEN.encode()).code == 0
+    assert kling("config", "set", "token", stdin=OTHER_TOKEN).code == 0
     task_id = buy(kling, "--base-url", other.base_url, token="")
     assert kling("wait", task_id, KLING_TOKEN="").code == 0
     assert {visit.token for visit in other.visits} == {OTHER_TOKEN}

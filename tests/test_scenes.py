@@ -4,7 +4,7 @@ import pytest
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 
-from kling_cli.scenes import PAIR, Scene, catalogue, find
+from kling_cli.scenes import catalogue, find
 
 PAIR_OF_PHOTOS = (PHOTO, OTHER_PHOTO)
 SINGLE = {"model_name": "kling-v1-6", "image": "picture", "duration": "5"}
@@ -36,11 +36,6 @@ def test_an_unknown_scene_names_the_nearest(kling: Program, typed: str, guess: s
     assert ("Did you mean" in run.err) == guess.startswith("Did")
     assert "kling scenes" in run.err
     assert "--any-scene" in run.err
-
-
-def test_any_scene_takes_a_name_as_it_is() -> None:
-    assert find("Brand_new", any_scene=True, pair=True) == Scene("Brand_new", PAIR)
-    assert find("hug", any_scene=True) is find("hug")
 
 
 @pytest.mark.parametrize("scene", ["", "squish ", "a\x1b[31mb"])

@@ -91,8 +91,3 @@ def test_no_command_loads_what_is_not_ours(tmp_path: Path, argv: tuple[str | Pat
     modules = load(tmp_path, *argv)
     assert "kling_cli.context" in modules
     assert heavy(modules) <= {"PIL", "httpx", "ssl"}
-
-
-def test_the_sandbox_server_loads_no_client(tmp_path: Path, service: LoopbackService) -> None:
-    port = service.base_url.rsplit(":", 1)[1].split("/")[0]
-    assert heavy(load(tmp_path, "sandbox", "--port", port)) <= {"ssl"}

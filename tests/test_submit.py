@@ -109,10 +109,7 @@ def test_another_machines_dead_task_is_bought_once_more(
 
 
 def test_without_a_durable_step_nothing_is_sent(kling: Program, service: LoopbackService) -> None:
-    """Fault 94: where the durable step fails the POST does not begin.
-
-    Fault 96: the claim that is left is provably unsent, so the next run sends it.
-    """
+    """Faults 94 and 96: the POST does not begin, and the next run sends what is provably unsent."""
     break_journal(full_at(Stage.SENDING))
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, service.count("POST")) == (11, 0)

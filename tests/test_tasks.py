@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import VirtualClock
-from support.purchases import break_journal, full_at
+from support.purchases import break_journal, full_at, journal_path
 from support.replies import DROP
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
@@ -194,3 +194,18 @@ def test_a_claim_never_sent(kling: Program, command: str) -> None:
     run = kling(command, name, "--json")
     assert (run.code, run.json["error"]["charged"]) == (6, "no")
     assert kling("status").out == ""
+
+
+@pytest.mark.parametrize("argv", [("tasks",), ("status",), ("effect", "squish", PHOTO)])
+def test_a_damaged_journal(
+    kling: Program, service: LoopbackService, argv: tuple[str | Path, ...]
+) -> None:
+    """Fault 79: it stops every command before anything is sent, and stays as it is."""
+    journal_path().parent.mkdir()
+    path = journal_path()
+    path.write_bytes(b"garbage " * 1000)
+    run = kling(*argv, "--json")
+    assert (run.code, run.json["error"]["code"]) == (11, "journal_damaged")
+    assert f"mv {path} {path}.old" in run.json["error"]["hint"]
+    assert path.read_bytes() == b"garbage " * 1000
+    assert service.visits == []

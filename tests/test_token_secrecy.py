@@ -90,7 +90,7 @@ def test_no_command_shows_the_token(
         environ["KLING_TOKEN_FILE"] = str(tmp_path / source)
     else:
         runs.append(kling("config", "set", "base_url", service.base_url))
-        runs.append(kling("config", "set", "token", switches[0], stdin=f"{TOKEN}\n".encode()))
+        runs.append(kling("config", "set", "token", switches[0], stdin=f"{TOKEN}\n"))
     runs += [kling(*argv, *switches, **environ) for argv in (*COMMANDS, *OTHER_COMMANDS)]
     assert_hidden(*runs, place=tmp_path, holders={source} - {"variable"})
     assert {0, 2} <= {run.code for run in runs}
@@ -103,7 +103,7 @@ def test_nobody_sees_the_token_of_a_running_program(
 ) -> None:
     monkeypatch.delenv("KLING_TOKEN")
     kling("config", "set", "base_url", service.base_url)
-    kling("config", "set", "token", stdin=TOKEN.encode())
+    kling("config", "set", "token", stdin=TOKEN)
     half = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + VIDEO[:1200])
     with FaultServer((read_request, half, hold)) as host:
         task = {"task_status": "succeed", "task_result": {"videos": [{"url": f"{host.url}/c.mp4"}]}}

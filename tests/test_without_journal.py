@@ -133,10 +133,7 @@ def test_without_an_answer_nothing_is_sent(
 
 
 def test_an_unknown_fate_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
-    """Fault 9: exit 9 says that nothing lists the task and that the same command may send again.
-
-    So it does: the next run finds nothing, and sends.
-    """
+    """Fault 9: nothing lists the task, and the same command, which finds nothing, sends again."""
     service.on_create(DROP)
     run = kling(*SQUISH, "--json")
     name = run.json["external_task_id"]

@@ -53,15 +53,7 @@ def find_path(target: str) -> str | None:
 
 
 def check_request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Order | None:
-    """Check one request, whatever its base URL, against the document.
-
-    Returns:
-        What a create request orders; None for a look.
-
-    Raises:
-        AssertionError: the request breaks the document; the message says how, without the token
-            and without the pictures.
-    """
+    """Check one request, whatever its base URL, against the document; give what a create orders."""
     place = find_path(path)
     if place is None:
         raise AssertionError(f"{method} {path[:_SHOWN]} is no path of the document")

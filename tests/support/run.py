@@ -64,11 +64,12 @@ class Program:
 
     clock: Clock = field(default_factory=VirtualClock)
 
-    def __call__(self, *argv: str | Path, stdin: bytes = b"", **environ: str) -> Run:
+    def __call__(self, *argv: str | Path, stdin: str | bytes = b"", **environ: str) -> Run:
         """Run one command line, with these further variables."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        content = stdin.encode() if isinstance(stdin, str) else stdin
         context = Context(
-            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
+            stdin=io.TextIOWrapper(io.BytesIO(content), "utf-8"),
             stdout=out,
             stderr=err,
             clock=self.clock,

@@ -14,10 +14,7 @@ _FIRST_ID = 815_336_894_036_197_446
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase(Order):
-    """One line of the ledger: money was spent, at a time in seconds since the epoch.
-
-    A purchase made from a request that was cut off knows only what had arrived.
-    """
+    """One line of the ledger: money was spent, at a time in seconds since the epoch."""
 
     task_id: str
     token: str | None

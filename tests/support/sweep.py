@@ -60,10 +60,7 @@ class Bench:
         assert done.code == 0, done.err
 
     def begin_task(self, end: str) -> None:
-        """Make the journal of an earlier run that has bought what the sweep is about.
-
-        That run has ended cleanly, or was killed and has left all it wrote in the log.
-        """
+        """Make the journal of an earlier run that has bought what the sweep is about."""
         self.begin_journal()
         fault = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=KILL:when=1"]
         strace = ["-o", "/dev/null", "-P", str(self.name_file(FILES[0])), *fault]
