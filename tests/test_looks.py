@@ -109,7 +109,6 @@ def complaint(code: object, message: str = "no") -> dict[str, object]:
     return {"error": {"message": message, "type": "new_api_error", "code": code}}
 
 
-NO_ROUTE = complaint("", "Invalid URL (GET /kling/v1/videos/effects)")
 ERRORS: dict[str, tuple[Reply, int, str]] = {
     "401 1002": (Reply(status=401, json=refusal(1002)), 4, "token_refused"),
     "404 1203": (Reply(status=404, json=refusal(1203)), 6, "task_not_found"),

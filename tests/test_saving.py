@@ -292,23 +292,20 @@ def test_a_download_that_breaks_goes_on_where_it_broke(
     assert (clips / CLIP).read_bytes() == VIDEO
 
 
-def test_a_full_disk(kling: Program, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(kling: Program, service: LoopbackService, clips: Path) -> None:
     """No room for the clip is exit 11 with its URL, and a rerun with room completes it."""
-    video = VIDEO + bytes(1 << 20)
-    with LoopbackService(video=video) as service:
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        monkeypatch.setenv("KLING_TOKEN", "sk-test-0123456789")
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
-        try:
-            run = kling(*SQUISH, PHOTO, "-o", clips, "--json")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert (run.code, run.json["error"]["code"]) == (11, "output_failed")
-        assert find_video(service) in run.json["error"]["message"]
-        assert list_files(clips) == []
-        assert kling(*SQUISH, PHOTO, "-o", clips).code == 0
-        assert ((clips / CLIP).read_bytes(), len(service.ledger)) == (video, 1)
+    service.video = VIDEO + bytes(1 << 20)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
+    try:
+        run = kling(*SQUISH, PHOTO, "-o", clips, "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (run.code, run.json["error"]["code"]) == (11, "output_failed")
+    assert find_video(service) in run.json["error"]["message"]
+    assert list_files(clips) == []
+    assert kling(*SQUISH, PHOTO, "-o", clips).code == 0
+    assert ((clips / CLIP).read_bytes(), len(service.ledger)) == (service.video, 1)
 
 
 def test_the_same_command_twice_at_once(service: LoopbackService, clips: Path) -> None:
@@ -374,17 +371,16 @@ def test_a_signal_in_a_download_leaves_no_part(
     assert (list_files(clips), len(service.ledger)) == (["c.mp4"], 1)
 
 
-def test_a_reader_that_left_ends_it(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("today")
+def test_a_reader_that_left_ends_it(kling: Program, service: LoopbackService) -> None:
     """Fault 85: `kling wait TASK -o - | head -c 1` ends with 141, without a word."""
-    video = VIDEO + bytes(1 << 20)
-    with LoopbackService(Rules(looks_until_done=0), video=video) as service:
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
-        pipe = ("sh", "-c", '{ "$@"; echo $? >&2; } | head -c 1', "sh")
-        argv = [*pipe, *command("wait", task_id, "-o", "-", "-q")]
-        reader = subprocess.run(argv, capture_output=True, timeout=60, check=True)
-    assert (reader.stdout, reader.stderr) == (video[:1], b"141\n")
+    service.video += bytes(1 << 20)
+    service.shop.rules = Rules(looks_until_done=0)
+    task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
+    pipe = ("sh", "-c", '{ "$@"; echo $? >&2; } | head -c 1', "sh")
+    argv = [*pipe, *command("wait", task_id, "-o", "-", "-q")]
+    reader = subprocess.run(argv, capture_output=True, timeout=60, check=True)
+    assert (reader.stdout, reader.stderr) == (service.video[:1], b"141\n")
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,6 @@ def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "work")
 
 
-@pytest.fixture
-def token(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
-    del service
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-
-
 @pytest.mark.parametrize("source", ["variable", "token.txt", "config.toml"])
 @pytest.mark.parametrize("switches", SWITCHES, ids=" ".join)
 def test_no_command_shows_the_token(

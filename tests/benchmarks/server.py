@@ -9,8 +9,6 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_PATH = "/v1/videos/effects"
-
 
 class Shop:
     def __init__(self, limit: int, seconds: float) -> None:

@@ -31,17 +31,13 @@ class LoopbackService:
     """
 
     def __init__(
-        self,
-        rules: Rules | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
-        video: bytes = VIDEO,
+        self, rules: Rules | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self.shop = Shop(rules or Rules(), clock=clock)
         self.breaches: list[str] = []
         self._created = b""
         self._clock = clock
-        self._video = video
+        self.video = VIDEO
         self._published: dict[str, tuple[bytes, str]] = {}
         self._scripts: defaultdict[str, deque[tuple[Reply, bool]]] = defaultdict(deque)
         self._request_ids = itertools.count(1)
@@ -188,7 +184,7 @@ class LoopbackService:
             return scripted[0]
         if video is None or self.shop.find(video[1]) is None:
             return refuse(404, 1203, "no such video")
-        return serve_file(self._video, media_type="video/mp4", headers=visit.headers)
+        return serve_file(self.video, media_type="video/mp4", headers=visit.headers)
 
     def _wrap(self, data: object) -> Reply:
         return Reply(json=wrap(data, request_id=f"request-{next(self._request_ids)}"))
