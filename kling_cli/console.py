@@ -264,10 +264,10 @@ class Console:
         """
         if self._quiet and kind not in _ESSENTIAL:
             return
-        text, name, dim = clean(text, limit=_LONGEST_LINE), clean(name), clean(dim)
+        text, name, dim = clean(text, limit=_LONGEST_LINE).strip(), clean(name), clean(dim)
         if not self._is_utf8:
             text = text.translate(_ASCII)
-        if name.startswith((":", "#")):
+        if name.startswith((":", "#", " ")):
             name = f"./{name}"
         text = text.removeprefix(f"{name}: ")
         if text.startswith(name):  # what is wrong with a picture names it already

@@ -5,15 +5,18 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
 from kling_cli.console import Console, Row, can_style
 from kling_cli.models import Purchase, is_sandbox
 from kling_cli.output import Output
+from kling_cli.purchase import Resume
+from kling_cli.text import parse_duration
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -29,6 +32,7 @@ _SANDBOX_URL = "http://sandbox.invalid"
 _SANDBOX_MEDIAN_SECONDS = 3.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Context:
     """What one run works with.
 
@@ -38,35 +42,18 @@ class Context:
         clock: time and randomness.
 
     Attributes:
+        options: of the command; those that are settings win over all other sources.
         stopped: set when a signal ends the run; nothing is submitted from then on.
     """
 
-    def __init__(
-        self,
-        *,
-        stdin: TextIO,
-        stdout: TextIO,
-        stderr: TextIO,
-        environ: Mapping[str, str] = os.environ,
-        clock: Clock | None = None,
-    ) -> None:
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
-        self.environ = environ
-        self.clock = clock or Clock()
-        self.stopped = threading.Event()
-        self._options = {"quiet": False, "verbose": False}
-        self._json = False
-        self._flags: Mapping[str, str | None] = {}
-        self._clients = threading.local()
-
-    def configure(
-        self, *, json: bool, quiet: bool, verbose: bool, flags: Mapping[str, str | None]
-    ) -> None:
-        """Set the options that commands share; `flags` are settings, above all other sources."""
-        self._options = {"quiet": quiet, "verbose": verbose}
-        self._json, self._flags = json, flags
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    clock: Clock = field(default_factory=Clock)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], init=False)
+    stopped: threading.Event = field(default_factory=threading.Event, init=False)
+    _clients: threading.local = field(default_factory=threading.local, init=False)
 
     def close(self) -> None:
         """Close the connections of this thread, and the journal."""
@@ -78,7 +65,7 @@ class Context:
     def output(self) -> Output:
         """Standard output."""
         is_styled = can_style(self.stdout, self.environ)
-        return Output(self.stdout, is_json=self._json, is_styled=is_styled)
+        return Output(self.stdout, is_json=self.options.get("json", False), is_styled=is_styled)
 
     @cached_property
     def console(self) -> Console:
@@ -88,34 +75,21 @@ class Context:
             environ=self.environ,
             clock=self.clock,
             shares_screen=self.stdout.isatty(),
-            **self._options,
+            quiet=self.options.get("quiet", False),
+            verbose=self.options.get("verbose", False),
         )
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force.
-
-        Raises:
-            KlingError: one of them cannot be used, wherever it comes from.
-        """
-        settings = self.load_settings()
-        if settings.problems:
-            raise next(iter(settings.problems.values()))
-        return settings
-
-    def load_settings(self) -> "Settings":
-        """Load the settings, with all that is wrong with them; doubts are shown."""
+        """The settings in force; doubts about them are shown."""
         from kling_cli.settings import load
 
-        settings = load(self.environ, flags=self._flags)
-        for warning in settings.warnings:
-            self.console.warn(warning)
-        return settings
+        return load(self.environ, flags=self.options, warn=self.console.warn)
 
     @property
     def base_url(self) -> str:
         """The base URL in force; each token of the sandbox is an account of its own there."""
-        value = self.settings.base_url.value
+        value = self.settings.base_url
         if self.settings.is_sandbox and self.token.reveal() != value:
             return f"{value}:{self.token.reveal()}"
         return value
@@ -134,8 +108,9 @@ class Context:
     def journal(self) -> "Journal":
         """What this machine bought."""
         from kling_cli.journal import open_journal
+        from kling_cli.settings import STATE_VARIABLE, find_directory
 
-        directory = self.settings.state_directory
+        directory = find_directory(self.environ, STATE_VARIABLE)
         return open_journal(directory, now=self.clock.time, warn=self.console.warn)
 
     @cached_property
@@ -153,11 +128,17 @@ class Context:
     def sandbox(self) -> "WSGIApplication":
         """The embedded service."""
         from kling_cli.sandbox.app import Sandbox
-        from kling_cli.settings import require_home
+        from kling_cli.settings import STATE_VARIABLE, find_directory, require_home
 
-        directory = require_home(self.settings.state_directory)
+        directory = require_home(find_directory(self.environ, STATE_VARIABLE))
         self.console.info("This is the sandbox: no effect is made, nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
+
+    @property
+    def resume(self) -> Resume:
+        """How to go on with what this run has bought."""
+        is_option = self.settings.sources["output"] == "--output"
+        return Resume(self.journal.is_kept, self.settings.output if is_option else None)
 
     def prepare(self) -> None:
         """Make what all threads share before any of them starts, so that faults are shown once."""
@@ -168,14 +149,14 @@ class Context:
 
     def deadline(self) -> float:
         """Return when a wait that starts now has to end, in the clock's monotonic seconds."""
-        timeout = self.settings.timeout.value
+        timeout = parse_duration(self.settings.timeout)
         return float("inf") if timeout is None else self.clock.monotonic() + timeout
 
     def reaches_local(self) -> bool:
         """Tell whether the service runs on this machine, and so reaches what only this one does."""
         from kling_cli.images.remote import is_loopback
 
-        host = urlsplit(self.settings.base_url.value).hostname or ""
+        host = urlsplit(self.settings.base_url).hostname or ""
         return self.settings.is_sandbox or is_loopback(host)
 
     def client(self, base_url: str) -> "Client":
@@ -190,8 +171,7 @@ class Context:
                 application, url = self.sandbox, _SANDBOX_URL
                 token = Token(base_url.partition(":")[2] or base_url, source=base_url)
             else:
-                is_own = base_url == self.settings.base_url.value
-                token = self.token if is_own else self.any_token
+                token = self.token if base_url == self.settings.base_url else self.any_token
             transport = self.open_transport(application)
             clients[base_url] = Client(transport, base_url=url, token=token)
         return clients[base_url]
@@ -211,6 +191,7 @@ class Context:
             deadline=deadline,
             schedule=self.schedule,
             row=row,
+            resume=self.resume,
         )
 
     def close_clients(self) -> None:

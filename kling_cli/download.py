@@ -1,20 +1,22 @@
-"""A video URL becomes a file: where it goes, how it comes, and that it is whole."""
+"""A video URL becomes a file: its name, where it goes, how it comes, and that it is whole."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from kling_cli.api.transport import ExchangeError
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.errors import Charged, InputError, LocalError, SetupError, UsageError
+from kling_cli.errors import Charged, InputError, LocalError, UsageError
 from kling_cli.models import Purchase
-from kling_cli.naming import distinguish
 from kling_cli.purchase import get_charged
 from kling_cli.text import clean
 
@@ -25,6 +27,8 @@ _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 _MAX_BYTES = 1 << 30
 _TEMPORARY = frozenset({408, 425, 429, *range(500, 600)})
 _SANDBOX_CLIP = Path(__file__).with_name("sandbox") / "clip.mp4"
+# In bytes, of pictures and scene each: with number and extension a name stays below 255.
+_MAX_NAME = 115
 _AGAIN = "Run the same command again: it downloads the video again and costs nothing."
 
 
@@ -58,10 +62,17 @@ class Downloads:
             raise UsageError("output_is_a_terminal", message, hint=hint)
 
     def assign(self, names: Iterable[str]) -> list[Path]:
-        """Return the path of each clip; the same names in the same order get the same paths."""
+        """Return the path of each clip, by names that `name_clip` made; equal ones get a number."""
         if not self._is_directory:
             return [self._path for _ in names]
-        return [self._path / name for name in distinguish(names)]
+        counts: Counter[str] = Counter()
+        paths = []
+        for name in names:
+            folded = name.casefold()  # for some file systems it is the same name
+            counts[folded] += 1
+            number = f"-{counts[folded]}" if counts[folded] > 1 else ""
+            paths.append(self._path / f"{name}{number}.mp4")
+        return paths
 
     def prepare(self, *, dry_run: bool = False) -> None:
         """Make the directory, and check that a file can be made where the clips go."""
@@ -193,9 +204,6 @@ class Downloads:
                 try:
                     transport.fetch(url, headers, clip.receive, None)
                     return
-                except SetupError:  # it is bought: what is missing is the clip alone
-                    reason = "proxy or certificate settings cannot be used"
-                    break
                 except ExchangeError as error:
                     reason = str(error)
                     if error.hint:
@@ -261,6 +269,32 @@ class _Clip:
     def fail(self, code: str, reason: str) -> LocalError:
         """Make the error of a clip that could not be had."""
         return _failed(code, f"The video could not be downloaded: {reason}.", self.url)
+
+
+def name_clip(sources: Sequence[str], name: str) -> str:
+    """Name a clip after what the user gave, never after what a server said.
+
+    Args:
+        sources: the pictures that it is made of, as they were given.
+        name: of its scene, or of a task whose pictures are not known.
+    """
+    stems = [_cut(_stem(source), _MAX_NAME // len(sources)) for source in sources]
+    return "-".join([*stems, _cut(name, _MAX_NAME)])
+
+
+def _stem(source: str) -> str:
+    if source == "-":
+        return "stdin"
+    if "://" in source:
+        return unquote(PurePosixPath(urlsplit(source).path).stem)
+    return PurePath(source).stem
+
+
+def _cut(text: str, most: int) -> str:
+    """Make a text a legal part of a file name, of so many bytes at most."""
+    text = re.sub(r'[<>:"/\\|?*]', "_", " ".join(text.split()))
+    text = "".join(filter(str.isprintable, text)).lstrip(".- ")
+    return text.encode()[:most].decode(errors="ignore").rstrip() or "clip"
 
 
 def _digest(file: BufferedRandom | BufferedReader) -> str:

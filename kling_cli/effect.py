@@ -14,7 +14,7 @@ from kling_cli.api.parse import is_plain_http, is_safe_id
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads
+from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import (
     ExitCode,
     InputError,
@@ -26,7 +26,6 @@ from kling_cli.errors import (
     UsageError,
 )
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, TaskResult
-from kling_cli.naming import name_clip
 from kling_cli.poll import Poll
 from kling_cli.runner import Job
 from kling_cli.scenes import Scene, catalogue, find, find_end
@@ -105,7 +104,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = output.format_nothing
     # What is not sent needs no time, and so keeps its order.
-    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs.value
+    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs
     context.console.scene = scene.name
     resume = "Run the same command again: it goes on, and buys nothing twice."
     if options.new:
@@ -217,10 +216,10 @@ class _Effect:
     def _find_doubts(self) -> tuple[str, ...]:
         """Find what speaks against buying: an ended scene, a token that expires before the wait."""
         context = self.context
-        host = urlsplit(context.settings.base_url.value).hostname or ""
+        host = urlsplit(context.settings.base_url).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
         doubts = [end] if end else []
-        expires = context.token.expires.timestamp() if context.token.expires else math.inf
+        expires = context.token.expires or math.inf
         left = expires - context.clock.time()
         if left < context.deadline() - context.clock.monotonic():
             when = f"{'expires' if left > 0 else 'expired'} at {format_time(expires)}"
@@ -251,7 +250,7 @@ class _Effect:
             if options.dry_run:
                 return self._describe(request)
             submission = Submission(
-                request,
+                request=request,
                 journal=context.journal,
                 client=context.client(request.base_url),
                 clock=context.clock,
@@ -259,6 +258,7 @@ class _Effect:
                 row=row,
                 deadline=deadline,
                 stopped=context.stopped,
+                resume=context.resume,
             )
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
@@ -423,7 +423,7 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
         raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
     if options.open:
         runner.check_open(tasks)
-    if options.no_wait and context.settings.output.source == "--output":
+    if options.no_wait and context.settings.sources["output"] == "--output":
         message = "--no-wait exits before there is a video to save: leave --output out."
         raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
     name = options.external_task_id
@@ -450,12 +450,12 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
     """Choose the fields of the input: scenes of the older catalogue take some, newer ones none."""
-    model = context.settings.model
+    model, model_source = context.settings.model, context.settings.sources["model"]
     # A model from settings is meant for the scenes that take one; a flag is meant for this one.
-    is_meant = scene.models or model.source == "--model"
+    is_meant = scene.models or model_source == "--model"
     fields = {}
     for name, value, allowed, source in (
-        ("model", model.value if is_meant else None, scene.models, model.source),
+        ("model", model if is_meant else None, scene.models, model_source),
         ("mode", options.mode, scene.modes, "--mode"),
         # A string even for whole seconds: the documented type.
         ("duration", options.duration, scene.durations, "--duration"),

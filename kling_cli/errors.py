@@ -86,12 +86,9 @@ class KlingError(Exception):
         self.message = message
         self.hint = hint
         self.charged: Charged = charged
-        if cause is not None:
-            http_status, service_code = cause.http_status, cause.service_code
-            request_id = cause.request_id
-        self.http_status: int | None = http_status
-        self.service_code: int | str | None = service_code
-        self.request_id: str | None = request_id
+        self.http_status: int | None = cause.http_status if cause else http_status
+        self.service_code: int | str | None = cause.service_code if cause else service_code
+        self.request_id: str | None = cause.request_id if cause else request_id
 
 
 class UsageError(KlingError):

@@ -188,9 +188,7 @@ class Journal:
             self.claimed.add(claimed.external_task_id)
         return claimed
 
-    def apply(
-        self, external_task_id: str, event: Event, *, tag: str | None = None
-    ) -> Purchase | None:
+    def apply(self, external_task_id: str, event: Event, *, tag: str | None = None) -> bool:
         """Take one step along the table, if the purchase still stands where the step begins.
 
         Args:
@@ -198,24 +196,24 @@ class Journal:
             event: what happened.
             tag: of the token that sends; None leaves the one that is there.
 
-        Returns: the purchase now; None if the step did not apply, or if the purchase is gone.
+        Returns: whether the step was taken.
         """
         with self._transaction():
             row = self._find("external_task_id = ?", external_task_id)
             if row is None or (row.stage, event) not in TRANSITIONS:
-                return None
+                return False
             if row.stage is Stage.SENDING and row.sender != self.sender:
-                return None
+                return False
             stage = TRANSITIONS[row.stage, event]
             if stage is None:
                 self._forget(row)
-                return None
-            self._execute(
-                "UPDATE purchases SET stage = ?, sender = ?, updated_at = ?, "
-                "tag = coalesce(?, tag) WHERE external_task_id = ?",
-                *(stage, self.sender, self._now(), tag, external_task_id),
-            )
-            return self._find("external_task_id = ?", external_task_id)
+            else:
+                self._execute(
+                    "UPDATE purchases SET stage = ?, sender = ?, updated_at = ?, "
+                    "tag = coalesce(?, tag) WHERE external_task_id = ?",
+                    *(stage, self.sender, self._now(), tag, external_task_id),
+                )
+            return True
 
     def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
         """Write down how the service has shown a task.

@@ -10,23 +10,8 @@ from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.text import without_query
 
 
-class TaskStatus(StrEnum):
-    """The service's four words for a task, and ours for one whose submission got no answer."""
-
-    SUBMITTED = "submitted"
-    PROCESSING = "processing"
-    SUCCEED = "succeed"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the service has ended the task."""
-        return self in (TaskStatus.SUCCEED, TaskStatus.FAILED)
-
-
 class Stage(StrEnum):
-    """How far a purchase has come; the last four are the service's own words."""
+    """How far a purchase has come; the last four are the service's own words for a task."""
 
     CLAIMED = "claimed"
     SENDING = "sending"
@@ -35,6 +20,11 @@ class Stage(StrEnum):
     PROCESSING = "processing"
     SUCCEED = "succeed"
     FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the service has ended the task."""
+        return self in (Stage.SUCCEED, Stage.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +49,14 @@ class Cost:
 class Task:
     """A task as one answer of the service shows it.
 
-    Times are seconds since the epoch. `word` is the status as the service spelt it; `ending`
-    distinguishes a cancelled or expired task from one that failed.
+    Times are seconds since the epoch. `word` is the status as the service spelt it.
     """
 
     task_id: str | None
-    status: TaskStatus
+    status: Stage
     external_task_id: str | None = None
     word: str = ""
     message: str = ""
-    ending: Literal["cancelled", "expired"] | None = None
     videos: tuple[Video, ...] = ()
     created_at: float | None = None
     updated_at: float | None = None
@@ -203,9 +191,9 @@ class Purchase:
         return self.stage not in (Stage.CLAIMED, Stage.SENDING, Stage.UNKNOWN)
 
     @property
-    def status(self) -> TaskStatus:
-        """The status in the service's words."""
-        return TaskStatus(self.stage.value) if self.is_seen else TaskStatus.UNKNOWN
+    def status(self) -> Stage:
+        """The status as users see it."""
+        return self.stage if self.is_seen else Stage.UNKNOWN
 
     @property
     def is_sandbox(self) -> bool:

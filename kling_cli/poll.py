@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kling_cli.api.errors import ApiError, Kind
-from kling_cli.api.parse import is_known_word, is_plain_http, validate_result_url
+from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
 from kling_cli.clock import Clock
 from kling_cli.console import Row
 from kling_cli.errors import (
@@ -27,7 +27,7 @@ from kling_cli.errors import (
 )
 from kling_cli.journal import Journal
 from kling_cli.models import Purchase, Stage, Task
-from kling_cli.purchase import get_charged, is_expired, make_unknown, observe, wait_command
+from kling_cli.purchase import Resume, get_charged, is_expired, make_unknown, observe
 from kling_cli.text import clean, end_sentence, without_query
 
 PRIOR_MEDIAN_SECONDS = 120.0
@@ -93,6 +93,7 @@ class Poll:
         deadline: in the clock's monotonic seconds.
         schedule: when the end is likely.
         row: shows every look.
+        resume: names the command that goes on.
     """
 
     purchase: Purchase
@@ -102,8 +103,9 @@ class Poll:
     deadline: float
     schedule: Schedule
     row: Row
+    resume: Resume
     _task: Task | None = field(default=None, init=False)
-    _done: float | None = field(default=None, init=False)
+    _result_due: float = field(default=math.inf, init=False)
     _failures: int = field(default=0, init=False)
     _missing: int = field(default=0, init=False)
 
@@ -117,18 +119,18 @@ class Poll:
         Raises:
             KlingError: the task is not done, or its end is not what was hoped for.
         """
-        purchase = self.purchase
         if not self._is_over:
             try:
-                self._observe(self.fetch(purchase, self.deadline - self.clock.monotonic()))
+                self._observe(self.fetch(self.purchase, self.deadline - self.clock.monotonic()))
             except ApiError as failure:
-                is_lag = self.clock.time() - purchase.created_at < _LAG_SECONDS
-                if failure.kind is not Kind.NOT_FOUND or not (is_lag and purchase.is_seen):
+                age = self.clock.time() - self.purchase.created_at
+                is_lag = self.purchase.is_seen and age < _LAG_SECONDS
+                if failure.kind is not Kind.NOT_FOUND or not is_lag:
                     raise self._failed_look(failure) from None
-            purchase = self.purchase
-            age = self.clock.time() - (purchase.finished_at or 0.0)
-            if purchase.stage is Stage.SUCCEED and not purchase.videos and age < _RESULT_SECONDS:
-                raise _pending(purchase, is_kept=self.journal.is_kept)
+            age = self.clock.time() - (self.purchase.finished_at or 0.0)
+            is_done = self.purchase.stage is Stage.SUCCEED
+            if is_done and not self.purchase.videos and age < _RESULT_SECONDS:
+                raise _pending(self.purchase, self.resume)
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
@@ -161,7 +163,7 @@ class Poll:
             if is_late and not self._is_over:
                 if failure is not None and not self.purchase.is_seen:
                     raise self._failed_look(failure)
-                raise _pending(self.purchase, is_kept=self.journal.is_kept)
+                raise _pending(self.purchase, self.resume)
             pause = self._choose_pause((failure and failure.retry_after) or 0.0)
         self._check()
 
@@ -176,9 +178,8 @@ class Poll:
     def _is_over(self) -> bool:
         """Whether it has failed, has its video, or was done for a minute and still has none."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
-            done = self._done
-            return done is not None and self.clock.monotonic() - done >= _RESULT_SECONDS
-        return self.purchase.stage in (Stage.SUCCEED, Stage.FAILED)
+            return self.clock.monotonic() >= self._result_due
+        return self.purchase.stage.is_final
 
     # What a look has shown
 
@@ -195,7 +196,7 @@ class Poll:
         purchase = self.purchase
         seen = observe(purchase, task, now=self.clock.time())
         if seen.stage is Stage.SUCCEED:
-            self._done = self._done or now
+            self._result_due = min(self._result_due, now + _RESULT_SECONDS)
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
         # Another's task may have the external id of one of ours, whose row it must not change.
         if is_news and purchase.fingerprint:
@@ -233,8 +234,7 @@ class Poll:
 
     def _check(self) -> None:
         purchase = self.purchase
-        is_kept = self.journal.is_kept
-        error = check_result(purchase, now=self.clock.time(), task=self._task, is_kept=is_kept)
+        error = check_result(purchase, self.resume, now=self.clock.time(), task=self._task)
         if error is not None:
             raise error
         is_plain = any(is_plain_http(video.url) for video in purchase.videos)
@@ -244,7 +244,7 @@ class Poll:
     def _failed_look(self, failure: ApiError) -> KlingError:
         """Make the error for a look that did not show the task, and ends the wait."""
         purchase, error = self.purchase, failure.error
-        hint = wait_command(purchase, is_kept=self.journal.is_kept)
+        hint = self.resume.command(purchase)
         if failure.kind is not Kind.NOT_FOUND:
             silence = self.clock.monotonic() - self._last_answer
             message = end_sentence(error.message)
@@ -256,48 +256,49 @@ class Poll:
             kind = SetupError if failure.kind is Kind.AUTH else UnreachableError
             charged = get_charged(purchase)
             return kind(error.code, message, hint=hint, charged=charged, cause=error)
-        message = f"The service does not know task {purchase.name}."
+        code, message = "task_not_found", f"The service does not know task {purchase.name}"
         if not purchase.fingerprint:
             hint = "Check the id, the base URL and the token."
-            return RefusedError("task_not_found", message, hint=hint, cause=error)
+            return RefusedError(code, f"{message}.", hint=hint, cause=error)
         if not purchase.is_seen:
-            return _unknown(purchase, is_kept=self.journal.is_kept, cause=error)
-        message = f"{message[:-1]} ({purchase.external_task_id})."
+            return _unknown(purchase, self.resume, cause=error)
+        message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
-        hint += " looks again."
-        return UnknownError("task_not_found", message, hint=hint, charged=charged, cause=error)
+        return UnknownError(
+            code, message, hint=f"{hint} looks again.", charged=charged, cause=error
+        )
 
 
 def check_result(
-    purchase: Purchase, *, now: float, task: Task | None = None, is_kept: bool = True
+    purchase: Purchase, resume: Resume, *, now: float, task: Task | None = None
 ) -> KlingError | None:
     """Check a task as last seen; None where its videos can be used.
 
     Args:
         purchase: the task.
+        resume: names the command that goes on.
         now: seconds since the epoch.
         task: the last answer about it, which may say more than the journal keeps.
-        is_kept: whether a journal knows it.
     """
     if not purchase.is_seen:
-        return _unknown(purchase, is_kept=is_kept)
+        return _unknown(purchase, resume)
     if purchase.stage is Stage.FAILED:
         return _failed(purchase, task)
     if purchase.stage is not Stage.SUCCEED:
-        return _pending(purchase, is_kept=is_kept)
+        return _pending(purchase, resume)
     name = purchase.name
     urls = [video.url for video in purchase.videos]
-    checks = {url: validate_result_url(url, allow_file=purchase.is_sandbox) for url in urls}
-    faults = [f"{fault}: {without_query(url)}" for url, fault in checks.items() if fault]
+    unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
         message = f"The service keeps results for 30 days; that of task {name} is deleted."
     elif not urls:
-        code, hint = "result_missing", f"{wait_command(purchase, is_kept=is_kept)} looks again."
+        code, hint = "result_missing", f"{resume.command(purchase)} looks again."
         message = f"Task {name} succeeded, but the service returned no video."
-    elif faults:
+    elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
-        message = f"Task {name} is done, but its video's URL {faults[0]}"
+        shown = without_query(unusable[0])
+        message = f"Task {name} is done, but its video's URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
@@ -305,23 +306,26 @@ def check_result(
     return RefusedError(code, message, hint=hint, charged=charged, request_id=request_id)
 
 
-def _pending(purchase: Purchase, *, is_kept: bool) -> PendingError:
+def _pending(purchase: Purchase, resume: Resume) -> PendingError:
     message = f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}."
-    hint = wait_command(purchase, is_kept=is_kept)
-    return PendingError("pending", message, hint=hint, charged=get_charged(purchase))
+    hint, charged = resume.command(purchase), get_charged(purchase)
+    return PendingError("pending", message, hint=hint, charged=charged)
 
 
-def _unknown(purchase: Purchase, *, is_kept: bool, cause: KlingError | None = None) -> UnknownError:
+def _unknown(
+    purchase: Purchase, resume: Resume, *, cause: KlingError | None = None
+) -> UnknownError:
     shown = ", and the service shows no such task" if cause else ""
     message = f"its submission got no readable response{shown}."
     message = f"{purchase.name} may or may not have been accepted: {message}"
-    return make_unknown(purchase, message, is_kept=is_kept, cause=cause)
+    return make_unknown(purchase, message, resume, cause=cause)
 
 
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     reason = clean(purchase.message)
     said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
-    ending = (task and task.ending) or "failed"
+    word = task.word.lower().replace("canceled", "cancelled") if task else ""
+    ending = word if word in ("cancelled", "expired") else "failed"
     verb = "was cancelled" if ending == "cancelled" else ending
     message = f"Task {purchase.name} {verb} at the service{said}"
     hint = "Failed tasks are not charged. The same kling effect command buys a new one."

@@ -10,12 +10,14 @@
 first byte, so only look-ups are left; no way leads from `unknown` back to a stage that sends.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from kling_cli.errors import Charged, KlingError, UnknownError
-from kling_cli.models import Purchase, Stage, Task, TaskStatus
+from kling_cli.models import Purchase, Stage, Task
 
 # The service deletes a result after 30 days.
 RESULT_LIFE_SECONDS = 30 * 24 * 3600.0
@@ -41,10 +43,10 @@ class Event(StrEnum):
 class Step(StrEnum):
     """What a run does next about a purchase; `renew` buys again after a failed or expired one."""
 
-    SEND = "send"
-    FIND = "find"
-    WAIT = "wait"
-    ANSWER = "answer"
+    SEND = "buy"
+    FIND = "look"
+    WAIT = "resume"
+    ANSWER = "reuse"
     RENEW = "renew"
 
 
@@ -63,16 +65,16 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
 
 def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
     """Return the purchase after the service has shown its task; a final stage stays."""
-    stage, is_final = purchase.stage, purchase.stage in (Stage.SUCCEED, Stage.FAILED)
-    is_backwards = stage is Stage.PROCESSING and task.status is TaskStatus.SUBMITTED
-    if not is_final and not is_backwards:  # which is shown, not kept
-        stage = Stage(task.status.value)
+    stage = purchase.stage
+    is_backwards = stage is Stage.PROCESSING and task.status is Stage.SUBMITTED
+    if not stage.is_final and not is_backwards:  # which is shown, not kept
+        stage = task.status
     # It has not ended before it was last seen running: with a clock of ours that runs years ahead,
     # the service's own time would turn a fresh result into one that is long deleted.
     is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
     earliest = purchase.updated_at if is_running else 0.0
     finished = None
-    if stage in (Stage.SUCCEED, Stage.FAILED):
+    if stage.is_final:
         finished = purchase.finished_at or max(task.updated_at or now, earliest)
     return replace(
         purchase,
@@ -105,16 +107,23 @@ def is_expired(purchase: Purchase, *, now: float) -> bool:
     return finished is not None and now - finished > RESULT_LIFE_SECONDS
 
 
-def wait_command(purchase: Purchase, *, is_kept: bool) -> str:
-    """Format the hint that names the command which goes on with a purchase.
+class Resume(NamedTuple):
+    """How to go on with what a run has bought.
 
-    Args:
-        purchase: what to wait for.
-        is_kept: whether a journal knows where it was bought; else the command has to say so.
+    `is_kept` says whether a journal knows where that was; `output` is the option `-o` of the run.
     """
-    if is_kept or purchase.is_sandbox:
-        return f"kling wait {purchase.name}"
-    return f"{NO_JOURNAL} kling wait {purchase.name} --base-url {purchase.base_url}"
+
+    is_kept: bool = True
+    output: str | None = None
+
+    def command(self, purchase: Purchase) -> str:
+        """Format the hint that names the whole command."""
+        command = f"kling wait {purchase.name}"
+        if self.output is not None:
+            command += f" -o {shlex.quote(self.output)}"
+        if self.is_kept or purchase.is_sandbox:
+            return command
+        return f"{NO_JOURNAL} {command} --base-url {purchase.base_url}"
 
 
 def get_charged(purchase: Purchase) -> Charged:
@@ -125,16 +134,15 @@ def get_charged(purchase: Purchase) -> Charged:
 
 
 def make_unknown(
-    purchase: Purchase, message: str, *, is_kept: bool, first: str = "", cause: KlingError | None
+    purchase: Purchase, message: str, resume: Resume, *, first: str = "", cause: KlingError | None
 ) -> UnknownError:
     """Make the error for a submission that may or may not have been accepted."""
     twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
-    again = "; so does the same command, which never sends it again" if is_kept else ""
+    again = "; so does the same command, which never sends it again" if resume.is_kept else ""
     return UnknownError(
         "submission_unknown",
         message,
-        hint=f"{first}{wait_command(purchase, is_kept=is_kept)} looks again{again}. "
-        f"--new buys it again{twice}.",
+        hint=f"{first}{resume.command(purchase)} looks again{again}. --new buys it again{twice}.",
         charged=get_charged(purchase),
         cause=cause,
     )

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shlex
 import signal
 import threading
 from collections import Counter
@@ -25,8 +26,8 @@ from kling_cli.errors import (
 )
 from kling_cli.models import Purchase, Stage, TaskResult
 from kling_cli.output import FormatRows, format_result
-from kling_cli.purchase import get_charged, wait_command
-from kling_cli.text import format_units
+from kling_cli.purchase import Resume, get_charged
+from kling_cli.text import format_costs, format_units
 
 if TYPE_CHECKING:
     from kling_cli.download import Downloads
@@ -35,6 +36,8 @@ _MOST_OPEN = 10
 # A thread that waits without a limit does not hear Ctrl-C on Windows.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+# So many can be looked at one by one.
+_FEW_CLIPS = 3
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
     ExitCode.PENDING: "still running",
@@ -114,7 +117,9 @@ def run(
             report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
-    context.console.close(report.summary(), detail=report.cost())
+    if advice := report.advice():
+        context.console.info(advice)
+    context.console.close(report.summary(), detail=format_costs(report.costs))
     report.print_table()
     return combine(report.codes)
 
@@ -234,8 +239,7 @@ class _Report:
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
                 if job.result is None:
-                    is_kept = context.journal.is_kept
-                    fate, error = _stopped(job, purchase, code, is_kept=is_kept)
+                    fate, error = _stopped(job, purchase, code, context.resume)
                     fates[fate] += 1
                     job.result = TaskResult(purchase=purchase, error=error)
                 self.print(job)
@@ -249,7 +253,7 @@ class _Report:
         """Summarize a run of several jobs in one line."""
         if self.is_single or self.is_status:
             return ""
-        place = f" in {Path(self.context.settings.output.value or '')}/"
+        place = f" in {Path(self.context.settings.output or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
         return ", ".join(parts)
 
@@ -258,13 +262,13 @@ class _Report:
         if self.rows:
             self.context.output.table(self.header, self.rows, ())
 
-    def cost(self) -> str:
-        """Sum up what this run has bought, as far as the service says what it cost."""
-        known = [units for units in self.costs if units is not None]
-        if not known:
+    def advice(self) -> str:
+        """Name the command that shows many saved clips; empty for a few."""
+        if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
-        unknown = len(self.costs) - len(known)
-        return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
+        page = shlex.quote(str(Path(self.context.settings.output or "", "index.html")))
+        sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
+        return f"To look at all clips: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self.context
@@ -289,7 +293,7 @@ def _classify(result: TaskResult) -> str:
 
 
 def _stopped(
-    job: Job, purchase: Purchase | None, exit_code: ExitCode, *, is_kept: bool
+    job: Job, purchase: Purchase | None, exit_code: ExitCode, resume: Resume
 ) -> tuple[str, StoppedError]:
     """Say what becomes of a request that a signal has stopped, and make its error."""
     if purchase is None:
@@ -297,15 +301,15 @@ def _stopped(
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
     paid = " and is paid for" if charged == "yes" else ""
-    hint = wait_command(purchase, is_kept=is_kept)
+    hint = resume.command(purchase)
     if purchase.is_seen:
         is_over = purchase.status.is_final
         message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
         fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
     elif purchase.fingerprint:
         fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
-        again = "The same command looks and never sends again; so does" if is_kept else "To look:"
-        hint = f"{again} {hint}"
+        again = "The same command looks and never sends again; so does"
+        hint = f"{again if resume.is_kept else 'To look:'} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
     error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)
@@ -320,7 +324,7 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     """
     from kling_cli.download import Downloads
 
-    value = context.settings.output.value
+    value = context.settings.output
     if value == "-" and context.output.is_json:
         hint = "Save the video with -o FILE: its path is in the JSON."
         raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)

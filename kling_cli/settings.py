@@ -11,12 +11,11 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
+from kling_cli.errors import LocalError, SetupError, UsageError
 from kling_cli.text import clean, parse_duration, without_query
 
 CONFIG_VARIABLE = "KLING_CONFIG_DIR"
@@ -39,10 +38,7 @@ _URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
-_HARMLESS_LINE = re.compile(r"\s*(base_url|model|timeout|jobs|output)\b")
 _ENDPOINT = re.compile(r"/v1(/videos(/effects)?)?$")
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +81,10 @@ class Token:
         return self._hash(base_url)[:10]
 
     @property
-    def expires(self) -> datetime | None:
-        """When a JWT expires, by its own claim; None for any other token."""
-        with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
-            return datetime.fromtimestamp(self._read_claims()["exp"], UTC)
-        return None
+    def expires(self) -> float | None:
+        """When a JWT expires, by its own claim, in seconds since the epoch; None if unknown."""
+        seconds = self._read_claims().get("exp")
+        return seconds if isinstance(seconds, int | float) else None
 
     def _hash(self, text: str) -> str:
         import base64
@@ -136,6 +131,11 @@ def _parse_base_url(text: str) -> str:
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
+def _parse_timeout(text: str) -> str:
+    parse_duration(text)
+    return text.strip()
+
+
 def _parse_jobs(text: str) -> int:
     if text.strip() not in map(str, range(1, _MOST_JOBS + 1)):
         raise ValueError(f"must be a whole number from 1 to {_MOST_JOBS}")
@@ -174,7 +174,7 @@ BASE_URL = Key(
     DEFAULT_BASE_URL,
 )
 TIMEOUT = Key(
-    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", parse_duration, "30m"
+    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", _parse_timeout, "30m"
 )
 _MODEL = Key(
     "model", "the model that makes the video; the scene's own where none is set", str.strip
@@ -197,38 +197,27 @@ def find_key(name: str) -> Key:
     raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[_Value]):
-    """A value in force, the flag, variable or file that it comes from, and how it stands there."""
-
-    value: _Value
-    source: str
-    text: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one run; `timeout` is in seconds, None for no limit.
+    """The settings of one run; `timeout` is a duration as the user wrote it.
 
-    A value that cannot be used is None, and stands in `problems` by the name of its setting.
+    `sources` has the flag, variable or file that each comes from, by the name of the setting.
     """
 
-    base_url: Setting[str]
-    model: Setting[str | None]
-    timeout: Setting[float | None]
-    jobs: Setting[int]
-    output: Setting[str | None]
+    base_url: str
+    model: str | None
+    timeout: str
+    jobs: int
+    output: str | None
+    sources: Mapping[str, str]
     file: str
-    state_directory: Path | None
-    warnings: list[str]
-    problems: dict[str, KlingError]
     environ: Mapping[str, str] = field(repr=False)
     stored: Mapping[str, str] = field(repr=False)
 
     @property
     def is_sandbox(self) -> bool:
         """Whether the embedded sandbox takes the service's place."""
-        return self.base_url.value == SANDBOX
+        return self.base_url == SANDBOX
 
     def find_token(self, token: Token) -> Token:
         """Refuse the stored token for any other base URL than the stored one.
@@ -239,9 +228,9 @@ class Settings:
         home = ""
         with suppress(ValueError):
             home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
-        if token.source == self.file and home != self.base_url.value:
+        if token.source == self.file and home != self.base_url:
             message = f"The token in {self.file} is for {home or 'no valid URL'} alone."
-            hint = f"Set the token for {self.base_url.value} in {TOKEN.environment}."
+            hint = f"Set the token for {self.base_url} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
 
@@ -264,25 +253,29 @@ class Settings:
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
-def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Settings:
-    """Resolve every setting but the token; a flag that was not given is None."""
+def load(
+    environ: Mapping[str, str], *, flags: Mapping[str, Any], warn: Callable[[str], None]
+) -> Settings:
+    """Resolve every setting but the token; a flag that was not given is None.
+
+    Raises:
+        KlingError: one of them cannot be used, wherever it comes from.
+    """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
     file = clean(str(path)) if path else _NO_HOME
-    _, values, mode = _read(path) if path else ("", {}, 0)
-    stored = {name: str(value) for name, value in values.items()}  # `timeout = 90` needs no quotes
-    warnings = [
-        f"{file}: '{clean(name, limit=40)}' is not a setting."
-        for name in stored
-        if name not in [key.name for key in KEYS]
-    ]
+    _, content, mode = _read(path) if path else ("", {}, 0)
+    stored = {name: str(value) for name, value in content.items()}  # `timeout = 90` needs no quotes
+    for name in sorted(stored.keys() - {key.name for key in KEYS}):
+        warn(f"{file}: '{clean(name, limit=40)}' is not a setting.")
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
-        warnings.append(f"Other users have access to {file}. Close it: {_close(file)}")
+        warn(f"Other users have access to {file}. Close it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
-        warnings.append(f"{TOKEN.environment} is empty, so it counts as not set.")
-    problems: dict[str, KlingError] = {}
-
-    def resolve(key: Key) -> Setting[Any]:
+        warn(f"{TOKEN.environment} is empty, so it counts as not set.")
+    others = [key for key in KEYS if key is not TOKEN]
+    values: dict[str, Any] = dict.fromkeys(key.name for key in others)
+    sources = dict.fromkeys(values, "default")
+    for key in others:
         for text, source in (
             (flags.get(key.name), key.flag),
             (environ.get(key.environment, "").strip() or None, key.environment),
@@ -290,20 +283,12 @@ def load(environ: Mapping[str, str], *, flags: Mapping[str, str | None]) -> Sett
             (key.default_text or None, "default"),
         ):
             if text is not None:
-                try:
-                    return Setting(_parse(key, text, source), source, text)
-                except KlingError as error:
-                    problems[key.name] = error
-                    break
-        return Setting(None, "default")
-
-    resolved = {key.name: resolve(key) for key in KEYS if key is not TOKEN}
+                values[key.name], sources[key.name] = _parse(key, text, source), source
+                break
     return Settings(
-        **resolved,
+        **values,
+        sources=sources,
         file=file,
-        state_directory=find_directory(environ, STATE_VARIABLE),
-        warnings=warnings,
-        problems=problems,
         environ=environ,
         stored=stored,
     )
@@ -363,21 +348,40 @@ def require_home(directory: Path | None) -> Path:
     return directory
 
 
-def store(path: Path, name: str, text: str) -> object:
-    """Store one setting in the file and return its value; of two writers the last one wins."""
-    key = find_key(name)
-    value = _parse(key, text, _INPUT)
-    _change(path, key.name, value.reveal() if isinstance(value, Token) else text.strip())
-    return value
+def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, object]]:
+    """Store or remove one setting, and leave the other lines of the file as the user wrote them.
 
+    Args:
+        path: the file; of two writers the last one wins.
+        name: of the setting; one that is unknown can only be removed.
+        text: its value; None removes it.
 
-def remove(path: Path, name: str) -> str:
-    """Remove one setting from the file, also an unknown one; return its name."""
-    _, values, _ = _read(path)
-    name = name if name in values else find_key(name).name
-    if name in values:
-        _change(path, name, None)
-    return name
+    Returns:
+        The name of the setting, and all that the file holds now.
+    """
+    import json
+    import tomllib
+
+    before, values, _ = _read(path)
+    lines = before.removesuffix("\n").split("\n") if before else []
+    if text is not None or name not in values:
+        name = find_key(name).name
+    values.pop(name, None)
+    lines = [line for line in lines if line.partition("=")[0].strip() != name]
+    if text is not None:
+        value = _parse(find_key(name), text, _INPUT)
+        values[name] = value.reveal() if isinstance(value, Token) else text.strip()
+        # JSON spells a text as TOML does, but for DEL.
+        spelled = json.dumps(values[name], ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{name} = {spelled}")
+    content = "".join(f"{line}\n" for line in lines)
+    with suppress(ValueError):
+        if tomllib.loads(content) == values:
+            if content != before:
+                _write(path, content.encode())
+            return name, values
+    # There is a table at its end, a value over several lines, or no such text in UTF-8.
+    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
 
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
@@ -401,36 +405,10 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text), mode
     except ValueError as error:
-        place = re.search(r"at line (\d+), column \d+", str(error))
-        line = text.split("\n")[int(place[1]) - 1] if place else ""
-        # Any other line may hold the token, and so may the error's own words.
-        shown = ""
-        if _HARMLESS_LINE.match(line):
-            shown = ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
+        place = re.search(r"at line \d+, column \d+", str(error))
+        # The line itself may hold the token, and so may the error's own words.
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
-        raise _refuse(file, reason.rstrip() + shown) from None
-
-
-def _change(path: Path, name: str, value: str | None) -> None:
-    """Change one line of the file, or take it away, and leave the others as the user wrote them."""
-    import json
-    import tomllib
-
-    text, values, _ = _read(path)
-    lines = text.removesuffix("\n").split("\n") if text else []
-    lines = [line for line in lines if line.partition("=")[0].strip() != name]
-    values.pop(name, None)
-    if value is not None:
-        # JSON spells a text as TOML does, but for DEL.
-        spelled = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        lines.append(f"{name} = {spelled}")
-        values[name] = value
-    content = "".join(f"{line}\n" for line in lines)
-    with suppress(ValueError):
-        if tomllib.loads(content) == values:
-            return _write(path, content.encode())
-    # There is a table at its end, a value over several lines, or no such text in UTF-8.
-    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
+        raise _refuse(file, reason.rstrip()) from None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,8 +9,9 @@ Every run of the same request enters here and goes on from the row that it meets
 
 import secrets
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from kling_cli.errors import (
 )
 from kling_cli.journal import Journal
 from kling_cli.models import EffectRequest, Purchase, Stage, Task
-from kling_cli.purchase import NO_JOURNAL, Event, Step, make_unknown, next_step
+from kling_cli.purchase import NO_JOURNAL, Event, Resume, Step, make_unknown, next_step
 from kling_cli.text import end_sentence
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
@@ -46,8 +47,6 @@ _LONGEST_BUSY_PAUSE = 60.0
 _LONGEST_RETRY_AFTER = 120.0
 # A task takes minutes; checking for a free slot more often would cost more than it gains.
 _SLOT_PAUSE = 0.25
-
-_PLANS = {Step.FIND: "look", Step.WAIT: "resume", Step.ANSWER: "reuse"}
 
 
 class Plan(NamedTuple):
@@ -88,45 +87,46 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
     step = Step.RENEW if request.new and not is_named else next_step(known, now=now)
     if step is Step.RENEW:
         return Plan("buy", name if request.custom_id and not is_named else None)
-    return Plan(_PLANS[step], known.external_task_id, known)
+    return Plan(step.value, known.external_task_id, known)
 
 
+@dataclass(kw_only=True, eq=False)
 class Submission:
     """One request on its way to an accepted task; its worker shares it with the main thread.
+
+    Args:
+        request: what to buy.
+        journal: knows what was bought.
+        client: of the service where it is bought.
+        clock: time and randomness.
+        limit: of the account, shared by the run.
+        row: shows what happens.
+        deadline: in the clock's monotonic seconds.
+        stopped: set once nothing may be sent any more.
+        resume: names the command that goes on.
 
     Attributes:
         purchase: the journal's row as last seen; None before it was claimed.
         bought: whether this submission's own POST was accepted, or may have been.
     """
 
-    def __init__(
-        self,
-        request: EffectRequest,
-        *,
-        journal: Journal,
-        client: Client,
-        clock: Clock,
-        limit: ConcurrencyLimit,
-        row: Row,
-        deadline: float,
-        stopped: threading.Event,
-    ) -> None:
-        self.purchase: Purchase | None = None
-        self.bought = False
-        self._was_refused = False
-        self._request = request
-        self._journal = journal
-        self._client = client
-        self._clock = clock
-        self._limit = limit
-        self._row = row
-        self._deadline = deadline
-        self._stopped = stopped
-        self._has_slot = False
-        self._was_duplicate = False
-        self._doubt: KlingError | None = None
-        self._not_sent_pauses = iter(_NOT_SENT_PAUSES)
-        self._busy_pause = _BUSY_PAUSE
+    request: EffectRequest
+    journal: Journal
+    client: Client
+    clock: Clock
+    limit: ConcurrencyLimit
+    row: Row
+    deadline: float
+    stopped: threading.Event
+    resume: Resume
+    purchase: Purchase | None = field(default=None, init=False)
+    bought: bool = field(default=False, init=False)
+    _was_refused: bool = field(default=False, init=False)
+    _was_duplicate: bool = field(default=False, init=False)
+    _has_slot: bool = field(default=False, init=False)
+    _doubt: KlingError | None = field(default=None, init=False)
+    _busy_pause: float = field(default=_BUSY_PAUSE, init=False)
+    _tries: Iterator[float] = field(default_factory=lambda: iter(_NOT_SENT_PAUSES), init=False)
 
     def run(self) -> Purchase:
         """Go on until the task is accepted, or known from before.
@@ -137,7 +137,7 @@ class Submission:
         self.purchase = self._claim()
         while True:
             purchase = self.purchase
-            step = next_step(purchase, now=self._clock.time())
+            step = next_step(purchase, now=self.clock.time())
             if step is Step.SEND:
                 # None means that another process has dropped the claim meanwhile.
                 self.purchase = self._send(purchase) or self._claim()
@@ -146,11 +146,14 @@ class Submission:
                 self.purchase = found or self._claim()
                 if found and found.stage is Stage.FAILED and not self._was_duplicate:
                     return found  # our own task: how it ended answers this run
-            elif step is Step.RENEW and purchase.external_task_id not in self._journal.claimed:
-                self.purchase = self._renew(purchase)
+            elif step is Step.RENEW and purchase.external_task_id not in self.journal.claimed:
+                self.purchase = self._replace(purchase)
+                is_failed = purchase.stage is Stage.FAILED
+                ended = "failed" if is_failed else "is over 30 days old and deleted"
+                self.row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
             else:
                 if step is Step.WAIT and not self._has_slot:
-                    self._limit.add()
+                    self.limit.add()
                     self._has_slot = True
                 return purchase
 
@@ -172,7 +175,7 @@ class Submission:
     def release(self, *, refused: bool = False) -> bool:
         """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
         had_slot, self._has_slot = self._has_slot, False
-        return had_slot and self._limit.release(refused=refused)
+        return had_slot and self.limit.release(refused=refused)
 
     def find_doubtful(self) -> Purchase | None:
         """Find what may have been bought although no task was seen."""
@@ -183,38 +186,29 @@ class Submission:
 
     def _claim(self) -> Purchase:
         """Claim the request, or meet the purchase that already has it."""
-        if self._stopped.is_set():  # the user was told that nothing was sent, and so it stays
+        if self.stopped.is_set():  # the user was told that nothing was sent, and so it stays
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
-        request, journal = self._request, self._journal
+        request, journal = self.request, self.journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
             return same_id  # its own id was given: --new cannot mean yet another one
-        claimed = journal.claim(self._draft(request.external_task_id))
-        if claimed.stage is Stage.CLAIMED:
-            claimed = self._look_first(claimed)
+        claimed = self._claim_as(request.external_task_id)
         name = claimed.external_task_id
         is_named = request.custom_id and name == request.external_task_id
         is_earlier = name not in journal.claimed
         return self._replace(claimed) if request.new and is_earlier and not is_named else claimed
 
-    def _renew(self, purchase: Purchase) -> Purchase:
-        """Claim the request again, after a purchase that failed or whose result is deleted."""
-        renewed = self._replace(purchase)
-        ended = "failed" if purchase.stage is Stage.FAILED else "is over 30 days old and deleted"
-        self._row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
-        return renewed
-
     def _replace(self, purchase: Purchase) -> Purchase:
-        name = self._request.external_task_id
-        if not self._request.custom_id or self._journal.find(name) is not None:
+        """Claim the request again, beside the purchase that it had."""
+        name = self.request.external_task_id
+        if not self.request.custom_id or self.journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
-        claimed = self._journal.claim(self._draft(name), replacing=purchase.external_task_id)
-        return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
+        return self._claim_as(name, replacing=purchase.external_task_id)
 
-    def _draft(self, external_task_id: str) -> Purchase:
-        request, now = self._request, self._clock.time()
-        return Purchase(
-            external_task_id=external_task_id,
+    def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
+        request, now = self.request, self.clock.time()
+        wanted = Purchase(
+            external_task_id=name,
             fingerprint=request.fingerprint,
             base_url=request.base_url,
             effect_scene=request.scene,
@@ -224,6 +218,8 @@ class Submission:
             updated_at=now,
             tag=request.tag,
         )
+        claimed = self.journal.claim(wanted, replacing=replacing)
+        return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
     def _look_first(self, claimed: Purchase) -> Purchase:
         """Look up an id that may stand for a task of which this journal knows nothing.
@@ -231,7 +227,7 @@ class Submission:
         That is the user's own id, which another machine may have used, and each derived id where no
         journal is kept.
         """
-        request, name, is_kept = self._request, claimed.external_task_id, self._journal.is_kept
+        request, name, is_kept = self.request, claimed.external_task_id, self.journal.is_kept
         if name != request.external_task_id or (is_kept and not request.custom_id):
             return claimed
         for pause in _FIRST_LOOK_PAUSES if request.custom_id else (0.0,):
@@ -246,8 +242,8 @@ class Submission:
                 if error.kind is Kind.AUTH or self._is_late:
                     break
             else:
-                self._journal.claimed.discard(name)  # the service knows it from elsewhere
-                self._row.note(f"The service already has a task with the external id {name}.")
+                self.journal.claimed.discard(name)  # the service knows it from elsewhere
+                self.row.note(f"The service already has a task with the external id {name}.")
                 return self._accept(claimed, task)
         self._drop(claimed)
         if failure.kind is Kind.AUTH:
@@ -262,14 +258,14 @@ class Submission:
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
         self._wait_for_slot(purchase)
-        if not self._journal.is_kept:
-            self._row.warn(f"{NO_JOURNAL} Keep its id: {name}")
+        if not self.journal.is_kept:
+            self.row.warn(f"{NO_JOURNAL} Keep its id: {name}")
         try:
-            task = self._client.create_effect(
-                self._request,
+            task = self.client.create_effect(
+                self.request,
                 name,
                 before_first_byte=lambda: self._begin_sending(name),
-                progress=partial(self._row.transfer, "uploading"),
+                progress=partial(self.row.transfer, "uploading"),
             )
         except _StepLostError:
             self.release()
@@ -281,12 +277,12 @@ class Submission:
 
     def _wait_for_slot(self, purchase: Purchase) -> None:
         try:
-            while not self._limit.acquire():
+            while not self.limit.acquire():
                 if self._is_late:
                     message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Run the same command again later, or with a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
-                self._row.wait_for_slot()
+                self.row.wait_for_slot()
                 self._pause(_SLOT_PAUSE)
         except KlingError:
             self._drop(purchase)
@@ -295,8 +291,8 @@ class Submission:
 
     def _begin_sending(self, name: str) -> None:
         """Take the durable step from `claimed` to `sending`; an error here stops the POST."""
-        tag = self._request.tag
-        if self._stopped.is_set() or self._journal.apply(name, Event.SEND, tag=tag) is None:
+        tag = self.request.tag
+        if self.stopped.is_set() or not self.journal.apply(name, Event.SEND, tag=tag):
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
@@ -312,30 +308,30 @@ class Submission:
             self._doubt, self._was_duplicate = error, event is Event.DUPLICATE
             self.bought = not self._was_duplicate
             if self._was_duplicate:
-                self._journal.claimed.discard(name)  # the service knows it from elsewhere
-            self._row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
+                self.journal.claimed.discard(name)  # the service knows it from elsewhere
+            self.row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)
         if pause is None or self._is_late:
             if is_refused and isinstance(error, LaterError | SetupError):
                 message = f"Not sent, because the account was refused before. {error.message}"
-                self._limit.close(
+                self.limit.close(
                     lambda: type(error)(error.code, message, hint=error.hint, cause=error)
                 )
             self._drop(purchase)
             raise error
         if pause:
-            pause = max(min(pause, self._deadline - self._clock.monotonic()), 0.0)
-            self._row.retry_in(pause, end_sentence(error.message))
+            pause = max(min(pause, self.deadline - self.clock.monotonic()), 0.0)
+            self.row.retry_in(pause, end_sentence(error.message))
             self._pause(pause)
         else:
-            self._row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
+            self.row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
         return following
 
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
         """Choose the seconds until the request is sent again; None where it is not."""
         if failure.kind is Kind.NOT_SENT:
-            return next(self._not_sent_pauses, None)
+            return next(self._tries, None)
         if failure.kind is not Kind.BUSY:
             return None
         if failure.retry_after is not None:
@@ -343,7 +339,7 @@ class Submission:
             return max(min(failure.retry_after, _LONGEST_RETRY_AFTER), _SHORTEST_BUSY_PAUSE)
         if for_slot:
             return 0.0
-        pause = self._busy_pause * (0.9 + 0.2 * self._clock.random())
+        pause = self._busy_pause * (0.9 + 0.2 * self.clock.random())
         self._busy_pause = min(2 * self._busy_pause, _LONGEST_BUSY_PAUSE)
         return pause
 
@@ -374,20 +370,19 @@ class Submission:
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"
-        is_kept = self._journal.is_kept
-        return make_unknown(purchase, message, is_kept=is_kept, first=first, cause=self._doubt)
+        return make_unknown(purchase, message, self.resume, first=first, cause=self._doubt)
 
     # The journal, the service and the clock
 
     def _accept(self, purchase: Purchase, task: Task) -> Purchase:
-        accepted = self._journal.record(purchase, task, warn=self._row.warn)
-        self._row.accept(accepted)
+        accepted = self.journal.record(purchase, task, warn=self.row.warn)
+        self.row.accept(accepted)
         return accepted
 
     def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
         # A row that could not be changed says `sending`, so that only looks are left: no worse.
         with suppress(LocalError):
-            self._journal.apply(purchase.external_task_id, event)
+            self.journal.apply(purchase.external_task_id, event)
         return self._recall(purchase)
 
     def _drop(self, purchase: Purchase) -> None:
@@ -397,19 +392,19 @@ class Submission:
     def _recall(self, purchase: Purchase) -> Purchase | None:
         """Read the row as it stands now."""
         try:
-            return self._journal.find(purchase.external_task_id)
+            return self.journal.find(purchase.external_task_id)
         except LocalError:
             # What may have been sent goes on without the journal, by looks alone.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 
     def _look(self, name: str) -> Task:
-        return self._client.get_task(name, seconds=self._deadline - self._clock.monotonic())
+        return self.client.get_task(name, seconds=self.deadline - self.clock.monotonic())
 
     @property
     def _is_late(self) -> bool:
-        return self._clock.monotonic() >= self._deadline
+        return self.clock.monotonic() >= self.deadline
 
     def _pause(self, seconds: float) -> None:
-        left = self._deadline - self._clock.monotonic()
-        self._clock.sleep(max(min(seconds, left), 0.0))
+        left = self.deadline - self.clock.monotonic()
+        self.clock.sleep(max(min(seconds, left), 0.0))

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,9 @@ from kling_cli import output, runner
 from kling_cli.api.parse import is_safe_id
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads
+from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
 from kling_cli.models import Purchase, Stage, TaskResult, is_sandbox
-from kling_cli.naming import name_clip, name_task
 from kling_cli.poll import check_result
 from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
@@ -80,6 +79,9 @@ def list_tasks(
     unfinished: bool,
     scene: str | None,
     limit: int | None,
+    html: str | None = None,
+    force: bool = False,
+    open: bool = False,
 ) -> ExitCode:
     """List what this machine has submitted, newest first, without asking any service.
 
@@ -89,7 +91,17 @@ def list_tasks(
         unfinished: only what has not ended yet.
         scene: only this scene.
         limit: how many at most; None for all in a pipe, and for a screenful on a terminal.
+        html: where the list is written as a page; `-` is standard output.
+        force: whether the page may replace any other file.
+        open: open the page.
+
+    Raises:
+        UsageError: the options do not fit together.
     """
+    if html is None and (force or open):
+        raise UsageError("usage", "--force and --open need --html FILE.")
+    if html is not None and (context.output.is_json or (open and html == "-")):
+        raise UsageError("usage", "--html does not go with --json, nor --html - with --open.")
     journal, stdout = context.journal, context.output
     found = [
         purchase
@@ -101,14 +113,17 @@ def list_tasks(
     if not found and journal.is_kept:
         others = "" if context.settings.is_sandbox else " --sandbox lists those of the sandbox."
         context.console.info(f"No {'unfinished ' if unfinished else ''}task is known.{others}")
-    if limit is None and stdout.is_terminal and not stdout.is_json:
+    if limit is None and stdout.is_terminal and not stdout.is_json and html is None:
         limit = _SCREENFUL
     shown, now = found[:limit], context.clock.time()
     saved = journal.list_files()
     files = {purchase.name: _choose_files(purchase, saved[purchase.name]) for purchase in shown}
+    if html is not None:
+        _write_page(context, shown, files, html, force=force, open=open)
+        return ExitCode.OK
     if stdout.is_json:
         for purchase in shown:
-            error = check_result(purchase, now=now)
+            error = check_result(purchase, context.resume, now=now)
             result = TaskResult(
                 purchase=purchase, error=error, files=files[purchase.name], reused=True
             )
@@ -124,6 +139,35 @@ def list_tasks(
             f"{len(shown)} of {format_count(len(found), 'task')}. --limit {len(found)} shows all."
         )
     return ExitCode.OK
+
+
+def _write_page(
+    context: Context,
+    purchases: Sequence[Purchase],
+    files: Mapping[str, Sequence[str]],
+    html: str,
+    *,
+    force: bool,
+    open: bool,
+) -> None:
+    from kling_cli import gallery
+
+    # As the browser sees it: it knows of no links on the way.
+    path = Path(os.path.abspath(html))
+    page = gallery.render(purchases, files, directory=path.parent, now=context.clock.time())
+    if html == "-":
+        context.output.check()
+        context.stdout.writelines(page)
+        context.stdout.flush()
+        return
+    gallery.check(path, force=force)
+    gallery.save(page, path)
+    context.output.row(html)
+    if open:
+        import typer
+
+        if typer.launch(str(path)):
+            context.console.warn(f"No program was found that opens {html}.")
 
 
 def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:
@@ -243,7 +287,7 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError(
             "other_service",
             f"Task {name} was bought at {url}, not at {base_url}.",
-            hint=f"Leave {context.settings.base_url.source} out: kling wait {name}",
+            hint=f"Leave {context.settings.sources['base_url']} out: kling wait {name}",
         )
     if not _has_buyers_token(context, purchase):
         raise SetupError(
@@ -257,7 +301,7 @@ def _find(context: Context, name: str) -> Purchase:
 
 def _is_named(context: Context) -> bool:
     """Tell whether an option names the service."""
-    return context.settings.base_url.source in ("--base-url", "--sandbox")
+    return context.settings.sources["base_url"] in ("--base-url", "--sandbox")
 
 
 def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
@@ -272,6 +316,4 @@ def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
 
 def _name_clip(purchase: Purchase) -> str:
     sources = [str(image["source"]) for image in purchase.images]
-    if sources and purchase.effect_scene:
-        return name_clip(sources, purchase.effect_scene)
-    return name_task(purchase.name)
+    return name_clip(sources, purchase.effect_scene or purchase.name)

@@ -1,6 +1,7 @@
 """Text made safe to show, and durations, bytes and times in words."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,7 +22,7 @@ def clean(text: str, *, limit: int = 500) -> str:
     """
     text = text[: limit + 1]
     # Most text is harmless, and this is called at every step of every task.
-    shown = (text if text.isprintable() else "".join(map(_escape, text))).strip()
+    shown = text if text.isprintable() else "".join(map(_escape, text))
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
@@ -86,6 +87,15 @@ def format_count(number: float, thing: str) -> str:
 def format_units(units: float | None) -> str:
     """Format what a task cost, such as `2 units`; empty where the service does not say."""
     return "" if units is None else format_count(units, "unit")
+
+
+def format_costs(costs: Sequence[float | None]) -> str:
+    """Sum up what tasks cost, as far as the service says it; empty where it says nothing."""
+    known = [units for units in costs if units is not None]
+    if not known:
+        return ""
+    unknown = len(costs) - len(known)
+    return format_units(sum(known)) + (f", cost of {unknown} unknown" if unknown else "")
 
 
 def format_ago(seconds: float) -> str:

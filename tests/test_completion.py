@@ -37,6 +37,8 @@ def desk(tmp_path: Path) -> Path:
         ("kling effect 捏", ["捏捏乐"]),
         ("kling scenes hug_p", ["hug_pro"]),
         ("kling effect squish ph", ["photo.jpg"]),
+        ("kling effect hug --mode ", ["pro", "std"]),
+        ("kling effect --timeout 5m hug photo.jpg --mode p", ["pro"]),
         ("kling effect squish photo.jpg my", ["my photo.jpg"]),
         ("kling effect squish photo.jpg -o my", ["my photo.jpg"]),
         ("kling effect squish photo.jpg --output=my", ["my photo.jpg"]),
@@ -86,15 +88,35 @@ def test_scenes_and_tasks_are_described(kling: Program, desk: Path) -> None:
     assert ask_fish("kling wait ", desk) == [f"{task_id}\tsquish, submitted"]
 
 
-def test_a_narrow_terminal_breaks_no_description() -> None:
-    """Each option stays on one line, or fish would offer the rest of its description as a word."""
+def ask_program(line: str, **environ: str) -> list[str]:
+    """List what the program itself offers for a line, where a shell might add files."""
     asked = {
         "_KLING_COMPLETE": "complete_fish",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-        "_TYPER_COMPLETE_ARGS": "kling effect -",
-        "COLUMNS": "30",
+        "_TYPER_COMPLETE_ARGS": line,
     }
-    lines = run_installed(environ=asked).lines
+    return run_installed(environ={**asked, **environ}).lines
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("hug photo.jpg --mode ", "std pro"),
+        ("hug --duration=1", "10"),
+        ("--mode pro hug --model ", "kling-v1 kling-v1-5 kling-v1-6"),
+        ("squish photo.jpg --mode ", ""),
+        ("no_such_scene --mode ", ""),
+        ("--mode ", ""),
+    ],
+)
+def test_a_value_fits_the_scene(line: str, words: str) -> None:
+    """Model, duration and mode are those that the typed scene takes, and none where it has none."""
+    assert " ".join(ask_program(f"kling effect {line}")) == words
+
+
+def test_a_narrow_terminal_breaks_no_description() -> None:
+    """Each option stays on one line, or fish would offer the rest of its description as a word."""
+    lines = ask_program("kling effect -", COLUMNS="30")
     assert len(lines) > 20
     assert all(line.startswith("-") for line in lines)
 

@@ -87,4 +87,4 @@ def test_answer_without_end(kling: Program, script: Step, monkeypatch: pytest.Mo
     with FaultServer([read_request, script], [read_request, answer(GOOD)]) as server:
         run = kling("wait", ID, "--base-url", server.base_url)
     assert run.out == f"{URL}\n"
-    assert "no complete response in time" in run.err
+    assert "did not answer in time" in run.err

@@ -14,7 +14,17 @@ from support.service import LoopbackService
 from support.shop import Purchase
 
 # A line begins with one of these, or with what the user named, never with foreign text.
-OWN_WORDS = ("error: ", "hint: ", "warning: ", "request id: ", "GET ", "POST ", str(PHOTO), "815: ")
+OWN_WORDS = (
+    "request id ",
+    "error: ",
+    "hint: ",
+    "warning: ",
+    "request id: ",
+    "GET ",
+    "POST ",
+    str(PHOTO),
+    "815: ",
+)
 ATTACKS = {
     "ESC and OSC": "\x1b[2J\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x1b\\\x1b]8;;https://evil.example\x1b\\",
     "C1 and CR": "\x9b31m\x9d0;owned\x9cfine\r\x00\x08\x7fkling: done",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.run import PHOTO, Program
+from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 
 SQUISH = ("effect", "squish")
@@ -100,3 +100,12 @@ def test_standard_input_is_read_once(
     run = kling(*SQUISH, *argv, stdin=content)
     assert (run.code, service.visits) == (2, [])
     assert "Standard input (-) can be read only once." in run.err
+
+
+@pytest.mark.usefixtures("service")
+def test_a_name_is_shown_as_it_is(kling: Program, tmp_path: Path) -> None:
+    """A blank at the beginning of a name stays there, behind what no log takes for a command."""
+    (photo,) = make_photos(tmp_path, 1)
+    run = kling(*SQUISH, photo.rename(tmp_path / " a.jpg"), OTHER_PHOTO, "--no-wait")
+    assert f"\t{tmp_path}/ a.jpg\n" in run.out
+    assert f"{tmp_path}/ a.jpg: submitted" in run.err

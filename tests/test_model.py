@@ -22,8 +22,8 @@ from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Console
 from kling_cli.errors import KlingError, LaterError, RefusedError, UnknownError, UnreachableError
 from kling_cli.journal import Journal
-from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task, TaskStatus
-from kling_cli.purchase import Event
+from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task
+from kling_cli.purchase import Event, Resume
 from kling_cli.submit import Submission
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class PlayedService:
 
     @staticmethod
     def _show(name: str) -> Task:
-        return Task(task_id=f"task-{name}", external_task_id=name, status=TaskStatus.SUBMITTED)
+        return Task(task_id=f"task-{name}", external_task_id=name, status=Stage.SUBMITTED)
 
 
 class SteppedJournal(Journal):
@@ -171,9 +171,7 @@ class SteppedJournal(Journal):
         self.world.step()
         return claimed
 
-    def apply(
-        self, external_task_id: str, event: Event, *, tag: str | None = None
-    ) -> Purchase | None:
+    def apply(self, external_task_id: str, event: Event, *, tag: str | None = None) -> bool:
         self.world.step()
         after = super().apply(external_task_id, event, tag=tag)
         self.world.step()
@@ -191,7 +189,7 @@ def run(world: World, journal: SteppedJournal) -> str:
     own.sender, own.claimed = secrets.token_hex(8), set()
     console = Console(io.StringIO(), environ={}, clock=cast("Clock", world))
     submission = Submission(
-        REQUEST,
+        request=REQUEST,
         journal=own,
         client=cast("Client", PlayedService(world)),
         clock=cast("Clock", world),
@@ -199,6 +197,7 @@ def run(world: World, journal: SteppedJournal) -> str:
         row=console.start("photo.jpg"),
         deadline=math.inf,
         stopped=threading.Event(),
+        resume=Resume(),
     )
     try:
         submission.run()

@@ -58,7 +58,6 @@ REFUSALS: list[tuple[int, object, tuple[int, str]]] = [
     (429, native(1304), (4, "ip_not_allowed")),
     (200, native(1301.0), (6, "content_refused")),
     (401, gateway("无效的令牌 (request id: 2026x)"), (4, "token_refused")),
-    (401, form("invalid_request"), (4, "token_refused")),
     (401, gateway("该令牌额度已用尽"), (7, "balance_exhausted")),
     (401, LOGIN, (4, "token_refused")),
     (402, gateway("pay"), (7, "balance_exhausted")),
@@ -122,7 +121,6 @@ DOUBTS: list[tuple[int, object, str]] = [
     (200, native(False), UNUSABLE),
     (200, {"success": False, "message": "no"}, UNUSABLE),
     (200, gateway("无效的令牌"), UNUSABLE),
-    (200, {"error": "broken"}, UNUSABLE),
     # A refusal that contains a task may have made it.
     (400, native(1301, data={"task_id": "1"}), UNUSABLE),
     (200, native(1101, data={"task_id": "1"}), UNUSABLE),

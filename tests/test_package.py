@@ -14,7 +14,7 @@ from support.pages import ROOT
 from kling_cli import __version__
 
 INFO = f"kling_cli-{__version__}.dist-info"
-DATA = ("py.typed", "result.schema.json", "scenes.tsv", "sandbox/clip.mp4")
+DATA = ("gallery.html", "py.typed", "result.schema.json", "scenes.tsv", "sandbox/clip.mp4")
 # Where shells and `man` look below a prefix, and what of the repository they find there.
 PLACES = {
     "share/bash-completion/completions/kling": "completions/kling.bash",

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import resource
+import shlex
 import signal
 import subprocess
 import time
@@ -77,10 +78,9 @@ def test_the_setting_saves_too(
     assert len(service.ledger) == 2
 
 
-def test_the_sandbox_saves_its_clip(kling: Program, clips: Path, tmp_path: Path) -> None:
-    """Its file: URL is no obstacle, also where the file that it named is gone since."""
+def test_the_sandbox_saves_its_clip(kling: Program, clips: Path) -> None:
+    """Its file: URL is no obstacle."""
     task_id = kling(*SQUISH, PHOTO, "--sandbox", "--json").json["task_id"]
-    (tmp_path / "state" / "sandbox.mp4").unlink()
     for argv in ((*SQUISH, PHOTO), ("wait", task_id)):
         run = kling(*argv, "--sandbox", "-o", clips / f"{argv[0]}.mp4")
         assert (run.code, (clips / f"{argv[0]}.mp4").read_bytes()) == (0, BUNDLED.read_bytes())
@@ -230,6 +230,19 @@ def test_one_picture_is_one_task(kling: Program, service: LoopbackService, clips
         assert kling(*SQUISH, PHOTO, copy, "-o", clips).code == 0
         assert list_files(clips) == [CLIP, "copy-squish.mp4"]
     assert len(service.ledger) == 1
+
+
+def test_the_hint_saves_where_the_run_would_have(
+    kling: Program, service: LoopbackService, clips: Path
+) -> None:
+    """What a run with -o prints as the way on can be pasted, and saves the same file."""
+    service.shop.rules = Rules(task_seconds=60)
+    place = clips / "my clip.mp4"
+    run = kling(*SQUISH, PHOTO, "-o", place, "--timeout", "5s", "--json")
+    hint = run.json["error"]["hint"]
+    assert hint == f"kling wait {run.json['task_id']} -o '{place}'"
+    assert kling(*shlex.split(hint)[1:]).out == f"{place}\n"
+    assert (place.read_bytes(), len(service.ledger)) == (VIDEO, 1)
 
 
 def test_wait_names_the_clip_of_a_strange_task_by_its_id(

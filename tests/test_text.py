@@ -25,7 +25,7 @@ def test_nothing_shown_can_change_a_terminal(text: str, limit: int) -> None:
     [
         ("plain", "plain"),
         ("捏捏乐 é", "捏捏乐 é"),
-        ("  two\nlines\tand\ra tab ", "two lines and a tab"),
+        ("  two\nlines\tand\ra tab ", "  two lines and a tab "),
         ("\x1b[31mred", r"\x1b[31mred"),
         ("\x9b31m", r"\x9b31m"),
         ("a\u202eb", r"a\u202eb"),

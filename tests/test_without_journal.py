@@ -118,6 +118,7 @@ def test_a_gateway_without_look_up(kling: Program, service: LoopbackService, rep
         (Reply(status=500), 10, "not_sent"),
         (Reply(body=b"<html>Sign in</html>", headers=HTML), 10, "not_sent"),
         (refuse(429, 1302, "slow down"), 10, "not_sent"),
+        (Reply(json={"error": {"message": "upstream is gone"}}), 10, "not_sent"),
     ],
 )
 def test_without_an_answer_nothing_is_sent(

@@ -4,17 +4,19 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from urllib.parse import quote
 
 from kling_cli.api.errors import ApiError, Kind, find_error
 from kling_cli.api.parse import collect_ids, parse_task
-from kling_cli.api.transport import ExchangeError, Transport
+from kling_cli.api.transport import ExchangeError, Transport, read_reply
 from kling_cli.errors import UnknownError, UnreachableError
 from kling_cli.models import EffectRequest, Task
 from kling_cli.settings import Token
 
 _PATH = "/v1/videos/effects"
+_SAFE = "The same command is safe. kling config list shows the base URL in use."
 _LOOK_SECONDS = 30.0
 # Of a look that begins at the deadline or after it: time for one answer, not for a second try.
 _LATE_LOOK_SECONDS = 2.0
@@ -37,7 +39,9 @@ class Client:
     def __init__(self, transport: Transport, *, base_url: str, token: Token) -> None:
         self.url = base_url + _PATH
         self._transport = transport
-        self._token = token
+        self._token_source = token.source
+        self._headers = {"Authorization": f"Bearer {token.reveal()}"}
+        self._read = partial(read_reply, token.reveal())
 
     def close(self) -> None:
         """Close the connection."""
@@ -65,16 +69,20 @@ class Client:
         parts = _split_body(request, external_task_id)
         total = sum(len(text) + (len(content) + 2) // 3 * 4 for text, content in parts)
         headers = {"Content-Type": "application/json", "Content-Length": str(total)}
+        body = _encode_body(parts, lambda sent: progress(sent, total))
         try:
-            reply = self._transport.post(
-                self.url,
-                headers=headers | self._headers,
-                body=_encode_body(parts, lambda sent: progress(sent, total)),
-                before_first_byte=before_first_byte,
+            reply = self._transport.fetch(
+                self.url, headers | self._headers, self._read, None, body, before_first_byte
             )
         except ExchangeError as error:
-            raise _explain_lost(error) from None
-        if refused := find_error(reply, token_source=self._token.source):
+            if error.sent:
+                lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
+                raise ApiError(Kind.AMBIGUOUS, lost) from None
+            message = f"{error}; nothing was sent, nothing charged."
+            hint = error.hint or _SAFE
+            kind = Kind.REFUSED if error.hint else Kind.NOT_SENT
+            raise ApiError(kind, UnreachableError("not_sent", message, hint=hint)) from None
+        if refused := find_error(reply, token_source=self._token_source):
             raise refused
         task = parse_task(reply.body)
         if task is None or task.task_id is None:
@@ -96,28 +104,22 @@ class Client:
         """
         seconds = min(seconds, _LOOK_SECONDS) if seconds > 0 else _LATE_LOOK_SECONDS
         try:
-            reply = self._transport.get(
-                f"{self.url}/{quote(any_id, safe='')}", headers=self._headers, seconds=seconds
-            )
+            url = f"{self.url}/{quote(any_id, safe='')}"
+            reply = self._transport.fetch(url, self._headers, self._read, seconds)
         except ExchangeError as error:
             failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
-        if refused := find_error(reply, token_source=self._token.source):
-            if refused.kind in (Kind.AUTH, Kind.NOT_FOUND):
-                raise refused
-            text = f"{refused.error.message}."
-            failed = UnreachableError("unreachable", text, cause=refused.error)
-            raise ApiError(refused.kind, failed, retry_after=reply.retry_after)
+        if refused := find_error(reply, token_source=self._token_source):
+            if refused.kind not in (Kind.AUTH, Kind.NOT_FOUND):
+                text = f"{refused.error.message}."
+                refused.error = UnreachableError("unreachable", text, cause=refused.error)
+            raise refused
         task = parse_task(reply.body)
         if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
             text = "The service answered about another task, or about none."
             failed = UnreachableError("bad_response", text, http_status=reply.status)
             raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
         return task
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token.reveal()}"}
 
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
@@ -142,15 +144,3 @@ def _encode_body(
             yield piece
             sent += len(piece)
             progress(sent)
-
-
-def _explain_lost(error: ExchangeError) -> ApiError:
-    if error.sent:
-        lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
-        return ApiError(Kind.AMBIGUOUS, lost)
-    unsent = UnreachableError(
-        "not_sent",
-        f"{error}; nothing was sent, nothing charged.",
-        hint=error.hint or "The same command is safe. kling config list shows the base URL in use.",
-    )
-    return ApiError(Kind.REFUSED if error.hint else Kind.NOT_SENT, unsent)

@@ -1,13 +1,13 @@
 """What an answer that is no success means, by one table.
 
-What decides, in this order: a status after which nobody knows what was made (3xx, 408, 409, 425,
-499, 5xx, ...); an external task id that exists already; a code of known meaning; words that
+What decides, in this order: an external task id that exists already; a status after which nobody
+knows what was made (3xx, 408, 409, 425, 499, 5xx, ...); a code of known meaning; words that
 gateways use instead of a code; the bare status.
 """
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kling_cli.api.parse import Fields, get_object, get_text, parse_task, unwrap_object
 from kling_cli.errors import KlingError, LaterError, RefusedError, SetupError, UnknownError
@@ -43,8 +43,10 @@ class ApiError(Exception):
 
 
 _NO_MODEL = ("model_not_found", "model_price_error")
-# It may come after the service behind the gateway has accepted the task.
-_GATEWAY_TROUBLE = (
+# The words may come after the service behind the gateway has accepted the task.
+_INTERNAL = (
+    *range(500, 600),
+    5000,
     "do_request_failed",
     "build_request_failed",
     "read_response_body_failed",
@@ -53,8 +55,8 @@ _GATEWAY_TROUBLE = (
 )
 # Each row: its words, where {source} stands for where the token came from, and what finds it: the
 # service's codes (numbers from 1000), its gateways' (words), and HTTP statuses that mean the same
-# where there is no code. Four of the codes that come with 429 are about the account: waiting does
-# not change them.
+# where there is no code; of two rows with the same status the later one has it. Four of the codes
+# that come with 429 are about the account: waiting does not change them.
 _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
     Kind.AUTH: {
         "token_refused": ("Token refused (from {source}).", (401, *range(1000, 1005))),
@@ -86,9 +88,9 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "duplicate_external_id": ("A task with this external task id exists already.", ()),
     },
     Kind.AMBIGUOUS: {
-        "service_error": ("The service had an internal problem.", (5000, *_GATEWAY_TROUBLE)),
+        "redirected": ("Got a redirect, which is never followed.", tuple(range(300, 400))),
+        "service_error": ("The service had an internal problem.", _INTERNAL),
         "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
-        "redirected": ("The service answered with a redirect, which is never followed.", ()),
         "foreign_page": ("Got a web page instead of an API response.", ()),
         "bad_response": ("The service's answer cannot be used.", ()),
     },
@@ -96,7 +98,6 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
 _KINDS = {name: kind for kind, rows in _TABLE.items() for name in rows}
 _WORDS = {name: words for rows in _TABLE.values() for name, (words, _) in rows.items()}
 _NAMES = {key: name for rows in _TABLE.values() for name, (_, keys) in rows.items() for key in keys}
-_BY_CODE = {key: name for key, name in _NAMES.items() if isinstance(key, str) or key >= 1000}
 
 _ACCOUNT = ("account_abnormal", "balance_exhausted")
 _ERRORS: dict[Kind, type[KlingError]] = {
@@ -111,12 +112,9 @@ _LOOK_AT_ACCOUNT = "Look at the account or resource pack at the service; nothing
 _HINTS = {
     Kind.AUTH: "Set the right one: kling config set token. If it is a JWT, check your clock too.",
     "ip_not_allowed": "Add it in the service's console; waiting does not change it.",
-    Kind.REFUSED: "Change the request; the service's message says what is wrong.",
+    Kind.REFUSED: "Change the request (scene, picture or --model) as the service's message says.",
     "account_abnormal": _LOOK_AT_ACCOUNT,
     "balance_exhausted": _LOOK_AT_ACCOUNT,
-    "content_refused": "Use another picture.",
-    "request_too_large": "Use a smaller picture, or pass it by URL.",
-    "model_refused": "Choose another one with --model.",
     "no_effects_route": "Check base_url with kling config list: it ends before /v1/videos/effects.",
     "proxy_refused": "Something between you and the service answered; try another network.",
     Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",
@@ -132,13 +130,8 @@ _MAY_BE_DUPLICATE = frozenset({400, 409, 422}) | _SUCCESSES
 # Client errors after which nobody knows what was made.
 _DOUBTFUL = frozenset({408, 409, 425, 499})
 
-_NO_CODES = frozenset({"", "0", "200", "success", "succeed", "ok"})
-_MAX_REQUEST_ID = 128
-_MAX_PAGE = 200
-
 _REQUEST_ID = re.compile(r"(?i)request[\s_]id:\s*([\w.-]{1,128})")
 _TITLE = re.compile(r"(?i)<title[^>]*>([^<]+)")
-_TAG = re.compile(r"<[^>]*>")
 # Gateways quote the token that they refuse.
 _SECRET = re.compile(r"(?i)\bsk-[\w*-]{4,}|\bbearer\s+\S+")
 _ADVICE = re.compile(r"(?i)\b(?:re)?try(?:ing)?(?:\W+again)?(?:\W+later)?\b|请?稍?[后候]?[再重]试")
@@ -154,14 +147,6 @@ _NO_CHANNEL = re.compile(r"(?i)model_not_found|无可用渠道|no (?:available )
 _RESOURCE = re.compile(r"(?i)^(?!.*invalid url \().*(?:task|任务|resource|资源)")
 
 
-class _Words(NamedTuple):
-    """What an answer says of itself: its code where that is no success, and its message."""
-
-    code: int | str | None
-    message: str
-    request_id: str | None = None
-
-
 def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
     """Find what an answer means that is no success; None for a success.
 
@@ -170,69 +155,66 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         token_source: where the token came from, such as `KLING_TOKEN`; never the token.
     """
     body = get_object(reply.body)
-    is_json = isinstance(reply.body, dict)
     task = parse_task(body)
-    if is_json and reply.status in _SUCCESSES and _is_success(body, has_task=task is not None):
+    has_failed = body.get("success") is False or (task is None and body.get("error"))
+    is_success = reply.status in _SUCCESSES and _parse_code(body.get("code")) is None
+    if body and is_success and not has_failed:
         return None
-    words = _parse_words(body) if is_json else _Words(None, _describe_page(reply.text))
-    is_page = not is_json and re.match(r"(?:\\ufeff|\s)*<", reply.text) is not None
+    code, message, request_id = _parse_words(body)
+    is_page = not body and reply.text.startswith("<")
+    if not body:
+        title = _TITLE.search(reply.text)
+        shown = title[1] if title else re.sub(r"<[^>]*>", " ", reply.text)
+        message = clean(" ".join(shown.split()), limit=200)
     # The words of a page, which anybody on the way may have written, decide nothing.
-    text = f"{words.code} {words.message}" if is_json else ""
-    name = _classify(reply.status, words.code, text, is_page=is_page)
+    name = _classify(reply.status, code, f"{code} {message}" if body else "", is_page=is_page)
     is_verdict = _KINDS[name] in (Kind.REFUSED, Kind.AUTH, Kind.BUSY)
     if is_verdict and task is not None and task.task_id is not None:
-        # A refusal that contains a task contradicts itself.
-        name = _name_doubt(reply.status, None, is_page=False)
+        name = "bad_response"  # a refusal that contains a task contradicts itself
     kind = _KINDS[name]
     error_class = LaterError if name in _ACCOUNT else _ERRORS.get(kind, RefusedError)
-    # To follow the service's advice to send again may buy a second time.
-    said = _ADVICE.sub("[...]", words.message) if kind is Kind.AMBIGUOUS else words.message
-    message = _WORDS[name].replace("{source}", clean(token_source))
+    if kind is Kind.AMBIGUOUS:  # to follow the service's advice may buy a second time
+        message = _ADVICE.sub("[...]", message)
+    text = _WORDS[name].replace("{source}", clean(token_source))
     if reply.location:
-        message += f" It leads to {reply.location}."
-    if said:
-        message += f" The {'page' if is_page else 'service'} said: {said}"
+        text += f" It leads to {reply.location}."
+    if message:
+        text += f" The {'page' if is_page else 'service'} said: {message}"
     details = f"HTTP {reply.status}"
-    if words.code is not None:
-        details += f", code {words.code}"
-    if words.request_id and words.request_id not in said:
-        details += f", request id {words.request_id}"
+    if code is not None:
+        details += f", code {code}"
+    if request_id and request_id not in message:
+        details += f", request id {request_id}"
     error = error_class(
         name,
-        f"{message} ({details})",
+        f"{text} ({details})",
         hint=_HINTS.get(name) or _HINTS[kind],
         charged="maybe" if error_class is UnknownError else "no",
         http_status=reply.status,
-        service_code=words.code,
-        request_id=words.request_id,
+        service_code=code,
+        request_id=request_id or None,
     )
     return ApiError(kind, error, retry_after=reply.retry_after)
 
 
-def _is_success(body: Fields, *, has_task: bool) -> bool:
-    if _parse_code(body.get("code")) is not None or body.get("success") is False:
-        return False
-    error = body.get("error")
-    return has_task or not (get_text(error) or any(get_object(error).values()))
-
-
 def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) -> str:
     """Return the name of the row that an answer belongs to."""
-    known = _BY_CODE.get(code) if code is not None else None
+    is_status = isinstance(code, int) and code < 1000  # some gateways repeat it in the body
+    known = None if code is None or is_status else _NAMES.get(code)
+    # The row of the status alone; where it has none, nobody knows what was made.
+    bare = _NAMES.get(status, "foreign_page" if is_page else "bad_response")
     if status == 503:  # the one 5xx that can say that nothing was made
         if known is not None and _KINDS[known] is Kind.BUSY:
             return known
-        return "model_unavailable" if _NO_CHANNEL.search(text) else "service_error"
+        return "model_unavailable" if _NO_CHANNEL.search(text) else bare
     says_exists = _EXTERNAL_ID.search(text) and _EXISTS.search(text) and not _MISSING.search(text)
     if status in _MAY_BE_DUPLICATE and says_exists:
         return "duplicate_external_id"
     if known is not None and status in _SUCCESSES:
         return known
     if status in _DOUBTFUL or not 400 <= status < 500:
-        return _name_doubt(status, known, is_page=is_page)
-    # A gateway's "invalid_request" with 401 is about the token.
-    is_refused = known not in (None, *_ACCOUNT) and _KINDS[known] is Kind.REFUSED
-    if known is not None and status != 413 and not (status == 401 and is_refused):
+        return bare
+    if known is not None:
         return known
     if _NO_BALANCE.search(text):
         return "balance_exhausted"
@@ -240,23 +222,14 @@ def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) 
         return "proxy_refused"
     if status == 404 and _RESOURCE.search(text):
         return "not_found"
-    return _NAMES.get(status) or _name_doubt(status, None, is_page=is_page)
+    return bare
 
 
-def _name_doubt(status: int, known: str | None, *, is_page: bool) -> str:
-    """Return the name of the row of an answer after which nobody knows what was made."""
-    for name in (known, _NAMES.get(status)):
-        if name is not None and _KINDS[name] is Kind.AMBIGUOUS:
-            return name
-    if 300 <= status < 400:
-        return "redirected"
-    if status >= 500:
-        return "service_error"
-    return "foreign_page" if is_page else "bad_response"
+def _parse_words(body: Fields) -> tuple[int | str | None, str, str]:
+    """Parse code, message and request id, wherever the service or a gateway puts them.
 
-
-def _parse_words(body: Fields) -> _Words:
-    """Parse code, message and request id, wherever the service or a gateway puts them."""
+    The code is None where it is missing or means success.
+    """
     error = get_object(body.get("error"))
     code = _parse_code(body.get("code")) or _parse_code(error.get("code"))
     places = (body.get(name) for name in ("error", "message", "msg", "detail"))
@@ -265,29 +238,16 @@ def _parse_words(body: Fields) -> _Words:
     request_id = get_text(body.get("request_id"), error.get("request_id"), quoted and quoted[1])
     # Then the gateway hands on, as a string, all that the service behind it said.
     if code == "fail_to_fetch_task" and (upstream := unwrap_object(message)):
-        inner = _parse_words(upstream)
-        return _Words(inner.code or code, inner.message, inner.request_id or request_id or None)
-    return _Words(
-        code,
-        clean(_SECRET.sub("***", message)),
-        clean(request_id, limit=_MAX_REQUEST_ID) or None,
-    )
-
-
-def _describe_page(text: str) -> str:
-    """Describe a web page, or any other text, by its title or its first words."""
-    title = _TITLE.search(text)
-    words = title[1] if title else _TAG.sub(" ", text)
-    return clean(" ".join(words.split()), limit=_MAX_PAGE)
+        inner_code, message, inner_id = _parse_words(upstream)
+        return inner_code or code, message, inner_id or request_id
+    return code, clean(_SECRET.sub("***", message)), clean(request_id, limit=128)
 
 
 def _parse_code(value: object) -> int | str | None:
     """Return a code as a number where it is one; None where it is missing or means success."""
-    if value is None:
-        return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    code = clean(str(value)) if isinstance(value, int | str) else "?"
-    if code.lower() in _NO_CODES:
+    code = clean("" if value is None else str(value))
+    if code.lower() in ("", "0", "200", "success", "succeed", "ok"):
         return None
     return int(code) if re.fullmatch(r"[0-9]{1,9}", code) else code

@@ -9,20 +9,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Literal, cast
+from typing import cast
 
-from kling_cli.models import Cost, Task, TaskStatus, Video
+from kling_cli.models import Cost, Stage, Task, Video
 
 Fields = Mapping[str, object]
 
 # A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
 _SHORTEST_SECRET = 8
-
-# A relay nests once or twice; more than this is no answer but an attack.
-_MAX_DEPTH = 8
-_MAX_URL = 8192
-_MAX_MESSAGE = 2000
 
 # With a host, and without a user or a password in front of it.
 _RESULT_URL = re.compile(r"(?i)https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?")
@@ -33,33 +27,32 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 
 # Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
 _FIRST_MILLISECONDS = 10**11
-_MAX_TIME = 10**14
-_MAX_COST = 10**9
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
 
-_EXTERNAL_ID_KEYS = ("external_task_id", "external_id")
 _VIDEO_KEYS = ("outputs", "resultUrls", "result_url", "video_url", "url", "metadata")
-_STATUS_KEYS = ("task_status", "status", "state")
 _SYNONYMS = {
-    TaskStatus.SUBMITTED: "submitted queued pending not_start",
-    TaskStatus.PROCESSING: "processing in_progress running generating",
-    TaskStatus.SUCCEED: "succeed succeeded success completed finished done",
-    TaskStatus.FAILED: "failed failure fail error cancelled canceled expired",
+    Stage.SUBMITTED: "submitted queued pending not_start",
+    Stage.PROCESSING: "processing in_progress running generating",
+    Stage.SUCCEED: "succeed succeeded success completed finished done",
+    Stage.FAILED: "failed failure fail error cancelled canceled expired",
 }
 _STATUSES = {word: status for status, words in _SYNONYMS.items() for word in words.split()}
-_ENDINGS: Mapping[str, Literal["cancelled", "expired"]] = {
-    "cancelled": "cancelled",
-    "canceled": "cancelled",
-    "expired": "expired",
-}
-# What an envelope says of the exchange, never the reason of a failed task.
-_NO_REASONS = frozenset({"succeed", "success", "ok"})
 
 
 def hide_secret(text: str, secret: str) -> str:
-    """Hide a secret in a text; gateways quote a token that they refuse."""
-    return _spellings(secret).sub("***", text) if len(secret) >= _SHORTEST_SECRET else text
+    """Hide a secret in a text, also escaped as JSON, URLs and HTML do it.
+
+    Gateways quote a token that they refuse.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return text
+    patterns = (
+        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
+        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
+        for character in secret
+    )
+    return re.sub("".join(patterns), "***", text, flags=re.IGNORECASE)
 
 
 def decode_json(text: str) -> object:
@@ -112,7 +105,7 @@ def parse_task(body: object) -> Task | None:
     if task_id is None and external_task_id is None:
         return None
     word = _choose_word(inner_first)
-    is_done = _parse_status(word) is TaskStatus.SUCCEED
+    is_done = _parse_status(word) is Stage.SUCCEED
     messages = (_message(fields, is_done=is_done) for fields in inner_first)
     videos = (_parse_videos(fields) for fields in inner_first if is_done)
     return Task(
@@ -120,8 +113,7 @@ def parse_task(body: object) -> Task | None:
         status=_parse_status(word),
         external_task_id=external_task_id,
         word=word,
-        message=next(filter(None, messages), "")[:_MAX_MESSAGE],
-        ending=_ENDINGS.get(_normalise(word)),
+        message=next(filter(None, messages), "")[:2000],
         videos=next(filter(None, videos), ()),
         created_at=_parse_time(inner_first, _CREATED_KEYS),
         updated_at=_parse_time(inner_first, _UPDATED_KEYS),
@@ -142,37 +134,18 @@ def is_safe_id(text: str) -> bool:
 
 def is_known_word(word: str) -> bool:
     """Tell whether a status word has a meaning here; one without counts as still running."""
-    return _normalise(word) in _STATUSES
+    return word.lower() in _STATUSES
 
 
-def validate_result_url(url: str, *, allow_file: bool) -> str | None:
-    """Find what is wrong with a result URL, in words that follow "the URL".
-
-    Args:
-        url: as the service sent it.
-        allow_file: accept `file:` too, as the embedded sandbox alone may send it.
-    """
-    if len(url) > _MAX_URL:
-        return f"has {len(url)} characters; {_MAX_URL} is the most"
-    is_file = allow_file and url.startswith("file:")
-    is_usable = url.isprintable() and (is_file or _RESULT_URL.fullmatch(url))
-    return None if is_usable else "is not a plain https address"
+def is_result_url(url: str) -> bool:
+    """Tell whether a video's URL is a plain web address, which may be printed and opened."""
+    is_plain = len(url) <= 8192 and url.isprintable()
+    return is_plain and _RESULT_URL.fullmatch(url) is not None
 
 
 def is_plain_http(url: str) -> bool:
     """Tell whether a valid URL is read without TLS, which deserves a warning."""
     return url[:5].lower() == "http:"
-
-
-@lru_cache(maxsize=8)
-def _spellings(secret: str) -> re.Pattern[str]:
-    """Match a secret whose characters may be escaped as JSON, URLs and HTML do."""
-    patterns = (
-        rf"(?:\\*{re.escape(character)}|\\+u{ord(character):04x}|\\+x{ord(character):02x}"
-        rf"|%(?:25)*{ord(character):02x}|&#0*{ord(character)};|&#x0*{ord(character):x};)"
-        for character in secret
-    )
-    return re.compile("".join(patterns), re.IGNORECASE)
 
 
 def _refuse_constant(name: str) -> object:
@@ -189,9 +162,7 @@ def _parse_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _unfold(body: object) -> Iterator[Fields]:
     """List the objects that an answer nests under `data` or `resp_data`, the outermost first."""
     fields = get_object(body)
-    for _ in range(_MAX_DEPTH):
-        if not fields:
-            return
+    while fields:
         yield fields
         fields = unwrap_object(fields.get("data")) or unwrap_object(fields.get("resp_data"))
 
@@ -211,8 +182,8 @@ def _task_id(fields: Fields) -> str | None:
 
 def _external_task_id(fields: Fields) -> str | None:
     info = get_object(fields.get("task_info"))
-    values = (info.get("external_task_id"), *map(fields.get, _EXTERNAL_ID_KEYS))
-    return next(filter(None, map(_parse_id, values)), None)
+    values = [each.get("external_task_id") for each in (info, fields)]
+    return next(filter(None, map(_parse_id, [*values, fields.get("external_id")])), None)
 
 
 def _ids(fields: Fields) -> list[str]:
@@ -220,46 +191,42 @@ def _ids(fields: Fields) -> list[str]:
 
 
 def _word(fields: Fields) -> str:
-    return get_text(*map(fields.get, _STATUS_KEYS))
+    return get_text(fields.get("task_status"), fields.get("status"), fields.get("state"))
 
 
-def _normalise(word: str) -> str:
-    return word.strip().lower().replace("-", "_").replace(" ", "_")
-
-
-def _parse_status(word: str) -> TaskStatus:
+def _parse_status(word: str) -> Stage:
     # A bare acceptance has an id and no word at all; an unknown word ends no wait.
-    return _STATUSES.get(_normalise(word), TaskStatus.PROCESSING if word else TaskStatus.SUBMITTED)
+    return _STATUSES.get(word.lower(), Stage.PROCESSING if word else Stage.SUBMITTED)
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
+    """Choose the status word of a task for which a relay and the service may have one each."""
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
-        if _parse_status(_word(fields)) is TaskStatus.SUCCEED and _parse_videos(fields):
+        if _parse_status(_word(fields)) is Stage.SUCCEED and _parse_videos(fields):
             return _word(fields)
     words = [_word(fields) for fields in named] or [""]
     # A relay gives up on, and refunds, a task that the service still counts as running.
-    given_up = [word for word in words if _parse_status(word) is TaskStatus.FAILED]
+    given_up = [word for word in words if _parse_status(word) is Stage.FAILED]
     return given_up[0] if given_up and not _parse_status(words[0]).is_final else words[0]
 
 
 def _message(fields: Fields, *, is_done: bool) -> str:
     """Return why a task stands as it does; once it is done, `fail_reason` is no reason."""
     error = fields.get("error")
-    message = get_text(
+    return get_text(
         fields.get("task_status_msg"),
         None if is_done else fields.get("fail_reason"),
         error if isinstance(error, str) else get_object(error).get("message"),
         fields.get("failMsg"),
         fields.get("message"),
     )
-    return "" if message.lower() in _NO_REASONS else message
 
 
 def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
     numbers = (_parse_number(fields.get(key)) for fields in layers for key in keys)
-    seconds = next((each for each in numbers if each and each < _MAX_TIME), None)
+    seconds = next(filter(None, numbers), None)
     return seconds / 1000 if seconds and seconds >= _FIRST_MILLISECONDS else seconds
 
 
@@ -267,25 +234,20 @@ def _parse_number(value: object) -> float | None:
     """Return a number that is finite and not negative, also from a text; else None."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
-            return number if 0 <= (number := float(value)) < math.inf else None
+            number = float(value)
+            return number if 0 <= number < math.inf else None
     return None
 
 
 def _parse_cost(fields: Fields) -> Cost | None:
     balance = get_object(fields.get("final_balance_deduction"))
     values = (fields.get("final_unit_deduction"), balance.get("quota"), balance.get("list_price"))
-    cost = Cost(*map(_parse_amount, values))
+    cost = Cost(*map(_parse_number, values))
     return cost if cost != Cost() else None
 
 
-def _parse_amount(value: object) -> float | None:
-    # What is beyond all reason is unknown, rather than part of a sum.
-    amount = _parse_number(value)
-    return amount if amount is None or amount < _MAX_COST else None
-
-
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
-    """Return the finished videos, each URL once, from the first place that has any.
+    """Return the finished videos, from the first place that has any.
 
     A further place is a relay's own copy of the same clips, and no second video.
     """
@@ -296,12 +258,12 @@ def _parse_videos(fields: Fields) -> tuple[Video, ...]:
     places = (result.get("videos"), *map(fields.get, _VIDEO_KEYS), url_as_reason)
     for place in places:
         entries = cast("list[object]", place) if isinstance(place, list) else [place]
-        videos: dict[str, Video] = {}
+        videos = []
         for entry in entries:
             video = {"url": entry} if isinstance(entry, str) else get_object(entry)
             if url := get_text(video.get("url")):
                 name, duration = get_text(video.get("id")), _parse_number(video.get("duration"))
-                videos.setdefault(url, Video(url=url, id=name or None, duration=duration))
+                videos.append(Video(url=url, id=name or None, duration=duration))
         if videos:
-            return tuple(videos.values())
+            return tuple(videos)
     return ()

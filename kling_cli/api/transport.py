@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -106,30 +106,6 @@ class Transport:
             self._client.close()
         self._client = self._socket = None
 
-    def get(self, url: str, *, headers: Mapping[str, str], seconds: float) -> Reply:
-        """Ask the service, for so many seconds at most."""
-        return self.fetch(url, headers, partial(_read_reply, headers), seconds)
-
-    def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: Iterable[bytes],
-        before_first_byte: Callable[[], None],
-    ) -> Reply:
-        """Send what must not be sent twice; the answer has 120 s from the last byte on.
-
-        It has a connection of its own: one that sat idle may be dead without a sign, and then
-        nobody could tell whether the request arrived.
-
-        The headers have the exact Content-Length; `before_first_byte` is called when nothing has
-        left yet, and stops the request if it raises.
-        """
-        self.close()
-        read = partial(_read_reply, headers)
-        return self.fetch(url, headers, read, _ANSWER_SECONDS, body, before_first_byte)
-
     def fetch(
         self,
         url: str,
@@ -141,11 +117,23 @@ class Transport:
     ) -> _Result:
         """Make one exchange, and let `read` make of the answer what is returned.
 
-        It ends after `seconds` in all, if that is not None, or after 120 s without a byte; with a
-        body they count from its last byte on.
+        Args:
+            url: where to.
+            headers: with the exact Content-Length, if there is a body.
+            read: reads the answer.
+            seconds: for the whole exchange; None for no limit but 120 s without a byte. With a body
+                it is 120 s from its last byte on.
+            body: what must not be sent twice; None asks with GET.
+            before_first_byte: called when nothing has left yet; what it raises stops the exchange.
+            follow_redirects: follow them; never with a token.
         """
         import httpx
 
+        if body is not None:
+            # A connection that sat idle may be dead without a sign, and then nobody could tell
+            # whether the request arrived.
+            self.close()
+            seconds = _ANSWER_SECONDS
         has_token = "Authorization" in headers
         if self._client is None:
             self._client = self._open_client(is_secure=url.startswith("https:") or not has_token)
@@ -204,10 +192,8 @@ class Transport:
                 limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError):
-            variables = _list_variables(*_PROXIES, "NO_PROXY", *_CERTIFICATES)
-            message = (
-                f"Proxy or certificate settings cannot be used: {variables}. Nothing was sent."
-            )
+            names = _list_variables(*_PROXIES, "NO_PROXY", *_CERTIFICATES)
+            message = f"Proxy or certificate settings cannot be used: {names}. Nothing was sent."
             hint = "A proxy is http://host:port (no SOCKS), NO_PROXY is a list of hosts with "
             hint += "commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable."
             raise SetupError("environment_invalid", message, hint=hint) from None
@@ -279,6 +265,8 @@ def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
         causes.append(cause)
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
     words = next(words for name, words in _REASONS.items() if name in kinds)
+    if exchange.expired:
+        words = _REASONS["TimeoutException"]
     hint, detail, peer = "", "", exchange.peer or exchange.host
     variables = _list_variables(*_PROXIES)
     if peer != exchange.host:
@@ -292,7 +280,6 @@ def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
             detail += ": it wants a user and password"
             hint = f"Set {variables} to http://USER:PASSWORD@HOST:PORT."
     reason = words.format(host=exchange.host, peer=peer, detail=detail)
-    reason = "no complete response in time" if exchange.expired else reason
     return ExchangeError(reason, sent=exchange.sent, hint=hint)
 
 
@@ -306,18 +293,17 @@ def _parse_retry_after(text: str) -> float | None:
     """Parse a Retry-After: seconds, or a date (RFC 9110, section 10.2.3); else None."""
     from email.utils import parsedate_to_datetime
 
-    if text.isdecimal() and text.isascii():
+    if text.isdecimal():
         return float(text)
     with suppress(ValueError, OverflowError):
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     return None
 
 
-def _read_reply(
-    sent: Mapping[str, str], status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
+def read_reply(
+    secret: str, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
 ) -> Reply:
-    """Read an answer; the token is hidden if it quotes that."""
-    secret = sent.get("Authorization", "").removeprefix("Bearer ")
+    """Read an answer; the secret is hidden if it quotes that."""
     content = b""
     # Some gateways compress although `identity` was asked for, and a few kB can hold gigabytes.
     if headers.get("Content-Encoding", "identity").lower() == "identity":

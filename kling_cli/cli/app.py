@@ -14,7 +14,7 @@ from kling_cli import __version__
 from kling_cli.cli.config import config
 from kling_cli.cli.effect import effect
 from kling_cli.cli.help import completion, show_help
-from kling_cli.cli.options import MISTAKES, require_command
+from kling_cli.cli.options import MISTAKES, option, require_command
 from kling_cli.cli.sandbox import sandbox
 from kling_cli.cli.scenes import scenes
 from kling_cli.cli.tasks import status, tasks, wait
@@ -50,19 +50,11 @@ app.add_typer(config, context_settings=_SETTINGS)
 app.command("help")(show_help)
 
 
-def _show_version(value: bool) -> None:
-    if value:
-        print(f"kling {__version__}", flush=True)
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 def describe(
     context: typer.Context,
     *,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, help="Print the version and exit.")
-    ] = False,
+    version: Annotated[bool, option("--version", "Print the version and exit.")] = False,
 ) -> None:
     """Turn photos into short effect videos through the Kling video-effects API.
 
@@ -72,6 +64,9 @@ def describe(
 
     Further topics of kling help: exit-codes, environment, schema.
     """
+    if version:
+        print(f"kling {__version__}", flush=True)
+        raise typer.Exit
     require_command(context)
 
 

@@ -1,13 +1,21 @@
 """The commands `kling config ...`."""
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kling_cli.cli import options
-from kling_cli.errors import ExitCode, KlingError, SetupError, UnreachableError, UsageError
+from kling_cli.cli.options import Json, Quiet, Verbose
+from kling_cli.errors import (
+    ExitCode,
+    Interrupted,
+    KlingError,
+    SetupError,
+    StoppedError,
+    UnreachableError,
+    UsageError,
+)
 from kling_cli.output import format_error
 from kling_cli.text import clean, format_time
 
@@ -52,48 +60,33 @@ def describe_config(context: typer.Context) -> None:
 
 @config.command("list")
 def list_settings(
-    context: typer.Context,
-    *,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, *, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """List every setting, its value, and where that comes from.
 
     kling config list
     kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    Each line: key, value, source, with tabs between. What comes first counts:
-    option, environment, file, default. The token shows only its last four
-    characters. What cannot be used has its problem as the source, and makes the
-    exit code 4.
+    In a pipe each line has key, value and source, with tabs between. What comes
+    first counts: option, environment, file, default. The token shows only its
+    last four characters.
     """
     from kling_cli.settings import KEYS
 
     run = options.configure(context)
-    run.settings = run.load_settings()
-    code = ExitCode.OK
-    for key in KEYS:
-        value = source = problem = None
-        try:
-            value, source = _describe(run, key)
-        except KlingError as error:
-            problem, code = error.message, error.exit_code
-        if json:
-            record = {"key": key.name, "value": value, "source": source, "problem": problem}
-            run.output.record(record)
-        else:
-            run.output.row(key.name, value or "", problem or source or "")
-    return code
+    found = [(key.name, *_describe(run, key)) for key in KEYS]
+    if json:
+        for name, value, source in found:
+            run.output.record({"key": name, "value": value, "source": source})
+    else:
+        rows = [(name, value or "", source or "") for name, value, source in found]
+        run.output.table(("SETTING", "VALUE", "SOURCE"), rows, rows)
+    return 0
 
 
 @config.command("get")
 def get_setting(
-    context: typer.Context,
-    key: KeyName,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Print the value of one setting, the token masked.
 
@@ -102,7 +95,6 @@ def get_setting(
     from kling_cli.settings import find_key
 
     run = options.configure(context)
-    run.settings = run.load_settings()
     value, _ = _describe(run, find_key(key))
     run.output.line(value or "")
     return 0
@@ -114,8 +106,8 @@ def set_setting(
     key: KeyName,
     value: Value = None,
     *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Store a setting in the settings file.
 
@@ -128,7 +120,7 @@ def set_setting(
     The stored token is sent to the stored base_url alone, and you are told
     whether the service there accepts it.
     """
-    from kling_cli.settings import BASE_URL, SANDBOX, TOKEN, find_config_file, find_key, store
+    from kling_cli.settings import TOKEN, find_key
 
     run = options.configure(context)
     found = find_key(key)
@@ -140,47 +132,26 @@ def set_setting(
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
             "If this one was real, replace it at the service.",
         )
-    text = " ".join(value) if value else _ask(run, found)
-    path = find_config_file(run.environ)
-    stored = store(path, found.name, text)
-    run.console.info(f"{found.name} stored in {clean(str(path))}.")
+    _change(run, key, " ".join(value) if value else _ask(run, found))
     if found is TOKEN:
         _check_stored_token(run)
-    elif found is BASE_URL and stored != SANDBOX:
-        _warn_of_moved_token(run)
     return 0
 
 
 @config.command("unset")
 def unset_setting(
-    context: typer.Context,
-    key: KeyName,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Remove a setting from the settings file.
 
     kling config unset token
     """
-    from kling_cli.settings import BASE_URL, find_config_file, remove
-
-    run = options.configure(context)
-    path = find_config_file(run.environ)
-    name = remove(path, key)
-    run.console.info(f"{name} is not set in {clean(str(path))}.")
-    if name == BASE_URL.name:
-        _warn_of_moved_token(run)
+    _change(options.configure(context), key, None)
     return 0
 
 
 @config.command("path")
-def show_path(
-    context: typer.Context,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+def show_path(context: typer.Context, *, quiet: Quiet = False, verbose: Verbose = False) -> int:
     """Print the path of the settings file, whether or not it exists.
 
     "$EDITOR" "$(kling config path)"
@@ -198,9 +169,9 @@ def check(
     *,
     base_url: options.BaseUrl = None,
     sandbox: options.Sandbox = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Check whether the token works, and where.
 
@@ -218,20 +189,19 @@ def check(
     Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
     """
     run = options.configure(context)
-    settings = run.settings
-    error = _check_token(run)
+    settings, base_url_source = run.settings, run.settings.sources["base_url"]
+    token = error = None
+    try:
+        token = run.token
+        _check_token(run)
+    except KlingError as caught:
+        error = caught
+        run.console.error(error)
+    exit_code = error.exit_code if error else ExitCode.OK
+    expires = format_time(token.expires) if token else None
     accepted = None if error else True
     if isinstance(error, SetupError) and error.http_status:
         accepted = False  # by an answer: of a token that is missing nobody was asked
-    token = expires = None
-    with suppress(KlingError):
-        token = run.token
-    if token and token.expires:
-        expires = format_time(token.expires.timestamp())
-    exit_code = ExitCode.OK
-    if error:
-        exit_code = error.exit_code
-        run.console.error(error)
     if json:
         run.output.record(
             {
@@ -241,65 +211,81 @@ def check(
                 "token": token.masked if token else None,
                 "source": token.source if token else None,
                 "expires": expires,
-                "base_url": settings.base_url.value,
-                "base_url_source": settings.base_url.source,
+                "base_url": settings.base_url,
+                "base_url_source": base_url_source,
                 "accepted": accepted,
                 "error": format_error(error) if error else None,
             }
         )
         return exit_code
     reason = error.code if error else ""
-    run.output.row("token", token.masked if token else "none", token.source if token else reason)
-    if expires:
-        run.output.row("expires", expires, "")
-    run.output.row("base_url", settings.base_url.value, settings.base_url.source)
-    run.output.row("accepted", _WORDS[accepted], reason)
+    rows = [
+        ("token", token.masked if token else "none", token.source if token else reason),
+        ("expires", expires or "", ""),
+        ("base_url", settings.base_url, base_url_source),
+        ("accepted", _WORDS[accepted], reason),
+    ]
+    rows = [row for row in rows if row[1]]
+    run.output.table(("", "VALUE", "SOURCE"), rows, rows)
     return exit_code
 
 
 def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
-    """Find the value of a setting and its source, the token masked.
+    """Find the value of a setting, the token masked, and its source."""
+    from kling_cli.settings import TOKEN
 
-    Raises:
-        KlingError: what it is set to cannot be used.
-    """
-    from kling_cli.settings import TIMEOUT, TOKEN
-
-    if key is TOKEN:
-        try:
-            return run.token.masked, run.token.source
-        except SetupError as error:
-            if error.code == "token_missing":
-                return None, None
+    if key is not TOKEN:
+        value = getattr(run.settings, key.name)
+        return None if value is None else clean(str(value)), run.settings.sources[key.name]
+    try:
+        return run.token.masked, run.token.source
+    except SetupError as error:
+        if error.code != "token_missing":
             raise
-    if key.name in run.settings.problems:
-        raise run.settings.problems[key.name]
-    setting = getattr(run.settings, key.name)
-    value = setting.text if key is TIMEOUT else setting.value
-    return None if value is None else clean(str(value)), setting.source
+        return None, None
 
 
 def _ask(run: "Context", key: "Key") -> str:
     """Ask a person, for a token without echo, or read one line of standard input."""
+    import getpass
+
     from kling_cli.settings import TOKEN
 
     if not run.stdin.isatty():
         return run.stdin.readline(1024 * 1024).rstrip("\r\n")
-    if key is TOKEN:
-        import getpass
+    try:
+        if key is TOKEN:
+            return getpass.getpass(f"{key.name}: ")
+        print(f"{key.name}: ", end="", file=run.stderr, flush=True)
+        line = run.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+    except (EOFError, Interrupted) as end:
+        run.stderr.write("\n")  # the cursor still stands behind the question
+        code = end.exit_code if isinstance(end, Interrupted) else ExitCode.INTERRUPT
+        raise StoppedError("Stopped. Nothing was changed.", exit_code=code) from None
 
-        return getpass.getpass(f"{key.name}: ")
-    return str(typer.prompt(key.name, err=True))
 
+def _change(run: "Context", key: str, text: str | None) -> None:
+    """Store or remove a setting, and warn where the stored token goes elsewhere from now on."""
+    from kling_cli.settings import (
+        BASE_URL,
+        DEFAULT_BASE_URL,
+        SANDBOX,
+        TOKEN,
+        change,
+        find_config_file,
+    )
 
-def _warn_of_moved_token(run: "Context") -> None:
-    """Warn that the stored token, if there is one, goes to another base URL from now on."""
-    from kling_cli.settings import BASE_URL, DEFAULT_BASE_URL, TOKEN
-
-    stored = run.load_settings().stored
-    if TOKEN.name in stored:
+    path = find_config_file(run.environ)
+    name, stored = change(path, key, text)
+    done = "is not set" if text is None else "stored"
+    run.console.info(f"{name} {done} in {clean(str(path))}.")
+    base_url = stored.get(BASE_URL.name, DEFAULT_BASE_URL)
+    if name == BASE_URL.name and TOKEN.name in stored and base_url != SANDBOX:
         run.console.warn(
-            f"The stored token will now be sent to {stored.get(BASE_URL.name, DEFAULT_BASE_URL)}. "
+            f"The stored token will now be sent to {base_url}. "
             "If it is not for that service: kling config set token"
         )
 
@@ -311,32 +297,31 @@ def _check_stored_token(run: "Context") -> None:
     others = (TOKEN.environment, TOKEN_FILE_VARIABLE, BASE_URL.environment)
     run.environ = {name: text for name, text in run.environ.items() if name not in others}
     try:
-        if run.settings.is_sandbox:
-            return
-        error = _check_token(run)
-    except KlingError as reason:
-        error = reason
-    if error:
+        if not run.settings.is_sandbox:
+            _check_token(run)
+            run.console.info(f"{run.settings.base_url} accepts it.")
+    except KlingError as error:
         run.console.warn(error.message)
-    else:
-        run.console.info(f"{run.settings.base_url.value} accepts it.")
 
 
-def _check_token(run: "Context") -> KlingError | None:
-    """Ask for a task that cannot exist: a service that says so has accepted the token."""
+def _check_token(run: "Context") -> None:
+    """Ask for a task that cannot exist: a service that says so has accepted the token.
+
+    Raises:
+        SetupError: the token is refused; with an HTTP status if it was the service that refused it.
+        UnreachableError: nobody knows.
+    """
     from kling_cli.api.errors import ApiError, Kind
 
     try:
         run.client(run.base_url).get_task(_NO_TASK, seconds=math.inf)
-    except KlingError as error:
-        return error  # nobody was asked
     except ApiError as failure:
         if failure.kind is Kind.AUTH:
-            return failure.error
+            raise failure.error from None
         if failure.kind is not Kind.NOT_FOUND:
-            base_url = run.settings.base_url
+            source = run.settings.sources["base_url"]
             message = f"Could not check the token. {failure.error.message}"
-            hint = f"Is the base URL right? It is {base_url.value} (from {base_url.source})."
+            hint = f"Is the base URL right? It is {run.settings.base_url} (from {source})."
             hint = failure.error.hint or hint
-            return UnreachableError("unreachable", message, hint=hint, cause=failure.error)
-    return None
+            cause = failure.error
+            raise UnreachableError("unreachable", message, hint=hint, cause=cause) from None

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import option
+from kling_cli.cli.options import complete_field, option
 
 INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
 
@@ -47,13 +47,18 @@ def effect(
         bool, option("--pair", "With --any-scene: it takes two pictures.", INPUT)
     ] = False,
     model: Annotated[
-        str | None, option("--model", "Model, such as kling-v1-6.", EFFECT, "NAME")
+        str | None,
+        option("--model", "Model, such as kling-v1-6.", EFFECT, "NAME", complete_field("models")),
     ] = None,
     duration: Annotated[
-        str | None, option("--duration", "Length of the video: 5 or 10.", EFFECT, "SECONDS")
+        str | None,
+        option(
+            "--duration", "Video length: 5 or 10.", EFFECT, "SECONDS", complete_field("durations")
+        ),
     ] = None,
     mode: Annotated[
-        str | None, option("--mode", "std or pro, for two people.", EFFECT, "MODE")
+        str | None,
+        option("--mode", "std or pro, for two people.", EFFECT, "MODE", complete_field("modes")),
     ] = None,
     callback_url: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kling_cli.cli import options
+from kling_cli.cli.options import Quiet, Verbose, configure
 from kling_cli.errors import ExitCode
 
 _WIDTH = 80
@@ -43,11 +43,7 @@ Topic = Annotated[
 
 
 def show_help(
-    context: typer.Context,
-    topic: Topic = None,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, topic: Topic = None, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Show the help of a command or a topic.
 
@@ -57,7 +53,7 @@ def show_help(
     kling help environment
     kling help schema
     """
-    run = options.configure(context)
+    run = configure(context)
     words = " ".join(topic or ())
     if words in _TOPICS:
         run.output.line(_TOPICS[words]())
@@ -69,11 +65,7 @@ def show_help(
 
 
 def completion(
-    context: typer.Context,
-    shell: Shell,
-    *,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    context: typer.Context, shell: Shell, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Print the completion script of a shell.
 
@@ -91,7 +83,7 @@ def completion(
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # no __all__
 
-    run = options.configure(context)
+    run = configure(context)
     script = get_completion_script(prog_name="kling", complete_var="_KLING_COMPLETE", shell=shell)
     # Readline then quotes what it inserts, such as let's_ride.
     script = script.replace("complete -o default", "complete -o default -o filenames").strip()

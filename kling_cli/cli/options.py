@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from typing import Annotated, Any
 
@@ -13,10 +14,21 @@ from kling_cli.errors import ExitCode, KlingError
 RESULT, SERVICE, GENERAL = "Result", "Service", "General"
 
 
-def option(names: str, help_text: str, panel: str | None = None, metavar: str | None = None) -> Any:
-    """Declare an option: its names, such as `--output -o`, and how help shows it."""
-    shown = help_text.replace("[", "\\[")  # or rich takes it for markup
-    return typer.Option(*names.split(), help=shown, rich_help_panel=panel, metavar=metavar)
+def option(
+    names: str,
+    help_text: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    complete: Callable[[typer.Context], list[str]] | None = None,
+) -> Any:
+    """Declare an option: its names, such as `--output -o`, how help shows it, what a Tab offers."""
+    return typer.Option(
+        *names.split(),
+        help=help_text.replace("[", "\\["),  # or rich takes it for markup
+        rich_help_panel=panel,
+        metavar=metavar,
+        autocompletion=complete,
+    )
 
 
 Json = Annotated[bool, option("--json", "Print JSON, one object per line.", RESULT)]
@@ -42,8 +54,6 @@ Timeout = Annotated[
         "DURATION",
     ),
 ]
-# Options that are settings by the same name.
-_SETTINGS = ("base_url", "model", "timeout", "jobs", "output")
 
 # What people type first, and the command that does it.
 MISTAKES = {
@@ -74,15 +84,11 @@ def require_command(context: typer.Context) -> None:
 
 
 def configure(context: typer.Context) -> Context:
-    """Configure the run's context by the options of this command that others share."""
-    given = context.params
-    flags = {name: given.get(name) for name in _SETTINGS}
-    if given.get("sandbox"):
-        flags["base_url"] = "sandbox"
+    """Configure the run's context by the options of this command."""
     run: Context = context.obj
-    run.configure(
-        json=given.get("json", False), quiet=given["quiet"], verbose=given["verbose"], flags=flags
-    )
+    run.options = context.params
+    if run.options.get("sandbox"):
+        run.options = {**run.options, "base_url": "sandbox"}
     context.call_on_close(run.close)
     return run
 
@@ -93,6 +99,22 @@ def complete_scene(incomplete: str) -> list[tuple[str, str]]:
 
     scenes = [(scene.name, scene.title or "") for scene in catalogue()]
     return scenes + [(title, name) for name, title in scenes if incomplete and title]
+
+
+def complete_field(name: str) -> Callable[[typer.Context], list[str]]:
+    """Make the callback that lists the values of a field that the typed scene takes."""
+
+    def complete(context: typer.Context) -> list[str]:
+        from kling_cli.scenes import find
+
+        # Behind an option that lacks its value, the parser leaves the arguments as they are.
+        typed = context.params["scene"] or " ".join(context.args[:1])
+        try:
+            return list(getattr(find(typed), name))
+        except KlingError:
+            return []
+
+    return complete
 
 
 def complete_task(context: typer.Context) -> list[tuple[str, str]]:

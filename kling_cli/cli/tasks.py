@@ -98,6 +98,14 @@ def tasks(
     sandbox: Annotated[
         bool, option("--sandbox", "The tasks of the sandbox, and no others.")
     ] = False,
+    html: Annotated[
+        str | None,
+        option(
+            "--html", "Write a page that shows the clips; - for stdout.", options.RESULT, "FILE"
+        ),
+    ] = None,
+    open: Annotated[bool, option("--open", "Open the page.", options.RESULT)] = False,
+    force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -107,13 +115,25 @@ def tasks(
     kling tasks
     kling tasks --unfinished
     kling tasks --scene squish --limit 5
+    kling tasks --html tasks.html
     kling tasks --json | jq -r 'select(.task_status == "failed") | .task_id'
 
     It works offline. In a pipe each line has task id, status, scene, time,
     pictures, external task id, cost in units and saved files, with tabs
     between.
+
+    --html writes a contact sheet instead: each photo beside its clips, with
+    status, time, cost and ids, to look at in a browser.
     """
     from kling_cli.tasks import list_tasks
 
-    run = options.configure(context)
-    return list_tasks(run, tuple(tasks or ()), unfinished=unfinished, scene=scene, limit=limit)
+    return list_tasks(
+        options.configure(context),
+        tuple(tasks or ()),
+        unfinished=unfinished,
+        scene=scene,
+        limit=limit,
+        html=html,
+        force=force,
+        open=open,
+    )

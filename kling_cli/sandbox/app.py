@@ -2,7 +2,6 @@
 
 import binascii
 import json
-import re
 import secrets
 import uuid
 import warnings
@@ -13,8 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kling_cli.sandbox.store import CLIP, Store, StoredTask
-from kling_cli.sandbox.trouble import TROUBLES, RefusalError, authorize
+from kling_cli.sandbox.store import Store, StoredTask
+from kling_cli.sandbox.trouble import TOKENS, RefusalError, authorize
 from kling_cli.scenes import PAIR, Scene, catalogue
 
 if TYPE_CHECKING:
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 # A request for this host never left the process; its videos are files, not web addresses.
 HOST = "sandbox.invalid"
 _ROUTE = "/v1/videos/effects"
+CLIP = Path(__file__).with_name("clip.mp4")
 LARGEST_PICTURE = 10 * 1024 * 1024
-_SHORTEST_SIDE = 300
-# Milliseconds after acceptance.
-_PROCESSING_AFTER = 1_000
-_ENDED_AFTER = 3_000
-_HOUR = 3_600_000
-_DEFAULTS = {"model_name": "kling-v1", "mode": "std"}
+_PROCESSING_AFTER = 1_000  # milliseconds after acceptance
 
 
 class Sandbox:
@@ -62,11 +57,7 @@ class Sandbox:
             content, content_type = answer, "video/mp4"
         else:
             content = json.dumps(answer).encode()
-        headers = [
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(content))),
-            ("X-Kling-Sandbox", "1"),
-        ]
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
         start_response(f"{status.value} {status.phrase}", headers)
         return [content]
 
@@ -76,27 +67,21 @@ class Sandbox:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         # The route may stand behind a base path, as it does at a gateway (/kling).
         _, route, rest = path.partition(_ROUTE)
-        if method == "GET" and not route and path.endswith(f"/{CLIP.name}"):
+        if method == "GET" and path == "/clip.mp4":
             return CLIP.read_bytes()
         is_create = method == "POST" and route and not rest
-        is_look = method == "GET" and route and rest.startswith("/") and rest != "/"
+        is_look = method == "GET" and rest.startswith("/")
         if not is_create and not is_look:
             raise RefusalError(1202, "the requested method or path does not exist")
         account = authorize(environ.get("HTTP_AUTHORIZATION", ""))
-        if is_look:
-            task = self._look(account, rest[1:], environ)
-        else:
-            content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-            if content_type != "application/json":
-                raise RefusalError(1200, "Content-Type must be application/json")
-            task = self._create(account, body)
+        task = self._look(account, rest[1:], environ) if is_look else self._create(account, body)
         request_id = str(uuid.uuid4())
         return {"code": 0, "message": "SUCCEED", "request_id": request_id, "data": task}
 
     def _create(self, account: str, body: bytes) -> dict[str, object]:
         external_task_id, duration, pictures_fit = _check_request(body)
         now = round(self._now() * 1000)
-        if code := TROUBLES.get(account):
+        if code := TOKENS[account]:
             raise RefusalError(code)
         failure = None
         if account == "sandbox-failed":
@@ -110,7 +95,7 @@ class Sandbox:
             external_task_id=external_task_id,
             duration=duration,
             created_at=now,
-            ends_after=_HOUR if account == "sandbox-slow" else _ENDED_AFTER,
+            ends_after=3_600_000 if account == "sandbox-slow" else 3_000,
             failure=failure,
         )
         if not self._store.add(account, task):
@@ -124,8 +109,17 @@ class Sandbox:
         if task is None or (account == "sandbox-no-lookup" and name != task.task_id):
             raise RefusalError(1203, "task not found")
         is_embedded = environ["SERVER_NAME"] == HOST
-        url = self._store.copy_clip() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
+        url = self._copy_clip() if is_embedded else f"http://{environ['HTTP_HOST']}/clip.mp4"
         return _show_task(task, at=now, url=url)
+
+    def _copy_clip(self) -> str:
+        """Return the URL of the clip beside the store, which outlives any installation."""
+        clip = self._store.path.absolute().with_name("sandbox.mp4")
+        if not clip.exists():
+            part = clip.with_name(f".{uuid.uuid4().hex}.part")
+            part.write_bytes(CLIP.read_bytes())
+            part.replace(clip)
+        return clip.as_uri()
 
 
 def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
@@ -156,21 +150,25 @@ def _check_request(body: bytes) -> tuple[str | None, str, bool]:
         request = json.loads(body)
     if not isinstance(request, dict):
         raise RefusalError(1200, "the body must be a JSON object")
-    _refuse_others(request, "effect_scene", "input", "callback_url", "external_task_id")
-    name = _read_text(request, "effect_scene")
-    scene = next((scene for scene in catalogue() if scene.name == name), None)
+    fields = request.pop("input", None)
+    _refuse_others(request, "effect_scene", "callback_url", "external_task_id")
+    for name, value in request.items():
+        if not isinstance(value, str) or not value:
+            raise RefusalError(1201, f"{name} must be a string that is not empty")
+    wanted = request.get("effect_scene")
+    scene = next((scene for scene in catalogue() if scene.name == wanted), None)
     if scene is None:
-        raise RefusalError(1201, f"effect_scene {name[:80]!a} is not supported")
-    fields = request.get("input")
+        raise RefusalError(1201, f"effect_scene {wanted!a:.80} is not supported")
     if not isinstance(fields, dict):
         raise RefusalError(1201, "input is required and must be an object")
-    if "callback_url" in request and not _is_web_url(_read_text(request, "callback_url")):
+    if not _is_web_url(request.get("callback_url", "https://")):
         raise RefusalError(1201, "callback_url must be an http or https URL")
-    is_named = "external_task_id" in request
-    external_task_id = _read_text(request, "external_task_id") if is_named else None
     _check_choices(fields, scene)
-    fit = [_check_picture(picture) for picture in _list_pictures(fields, scene)]
-    return external_task_id, str(fields.get("duration", "5")), all(fit)
+    pictures: Any = fields.get("images") if scene.pictures == PAIR else [fields.get("image")]
+    if not isinstance(pictures, list) or len(pictures) != scene.pictures:
+        raise RefusalError(1201, "input.images must be an array of exactly 2 strings")
+    fit = [_check_picture(picture) for picture in pictures]
+    return request.get("external_task_id"), str(fields.get("duration", "5")), all(fit)
 
 
 def _refuse_others(fields: Mapping[str, object], *allowed: str, where: str = "") -> None:
@@ -179,37 +177,23 @@ def _refuse_others(fields: Mapping[str, object], *allowed: str, where: str = "")
             raise RefusalError(1201, f"{where}{name} is not a parameter of this request")
 
 
-def _read_text(fields: Mapping[str, object], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
-        raise RefusalError(1201, f"{name} must be a string that is not empty")
-    return value
-
-
 def _check_choices(fields: Mapping[str, object], scene: Scene) -> None:
     is_pair = scene.pictures == PAIR
     every = {"model_name": scene.models, "duration": scene.durations, "mode": scene.modes}
     choices = {name: values for name, values in every.items() if values}
     _refuse_others(fields, "images" if is_pair else "image", *choices, where="input.")
     # Only a pair's model and mode have defaults in the documents; a duration has none anywhere.
-    defaults = _DEFAULTS if is_pair else {}
+    defaults = {"model_name": "kling-v1", "mode": "std"} if is_pair else {}
     for name, values in choices.items():
         if fields.get(name, defaults.get(name)) not in values:
             listed = ", ".join(f'"{choice}"' for choice in values)
             raise RefusalError(1201, f"input.{name} must be one of {listed}, as a string")
 
 
-def _list_pictures(fields: Mapping[str, object], scene: Scene) -> list[str]:
-    pictures: Any = fields.get("images") if scene.pictures == PAIR else [fields.get("image")]
-    if not isinstance(pictures, list) or len(pictures) != scene.pictures:
-        raise RefusalError(1201, "input.images must be an array of exactly 2 strings")
-    if not all(isinstance(picture, str) for picture in pictures):
-        raise RefusalError(1201, "a picture must be a string: base64, or a URL")
-    return pictures
-
-
-def _check_picture(text: str) -> bool:
+def _check_picture(text: object) -> bool:
     """Check a picture, and return whether its sides fit; a URL is not fetched."""
+    if not isinstance(text, str):
+        raise RefusalError(1201, "a picture must be a string: base64, or a URL")
     if _is_web_url(text):
         return True
     content = b""
@@ -227,8 +211,8 @@ def _check_picture(text: str) -> bool:
     except (OSError, ValueError, Image.DecompressionBombError):
         raise RefusalError(1201, "the picture is neither .jpg, .jpeg nor .png") from None
     shorter, longer = sorted((width, height))
-    return shorter >= _SHORTEST_SIDE and longer * 2 <= shorter * 5
+    return shorter >= 300 and longer * 2 <= shorter * 5
 
 
 def _is_web_url(text: str) -> bool:
-    return re.fullmatch(r"https?://[^\s/?#]+\S*", text, re.IGNORECASE) is not None
+    return text.lower().startswith(("http://", "https://"))

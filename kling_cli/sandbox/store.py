@@ -22,9 +22,6 @@ CREATE TABLE IF NOT EXISTS tasks (
     UNIQUE (token, external_task_id)
 );
 """
-CLIP = Path(__file__).with_name("clip.mp4")
-# Seconds to wait for another process; each statement takes milliseconds.
-_BUSY_TIMEOUT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +68,6 @@ class Store:
             ).fetchone()
         return StoredTask(*row[2:]) if row else None
 
-    def copy_clip(self) -> str:
-        """Return the URL of the clip beside the store, which outlives any installation."""
-        clip = self.path.absolute().with_name("sandbox.mp4")
-        with self.open():
-            if not clip.exists():
-                part = clip.with_name(f".{clip.name}.{os.urandom(8).hex()}")
-                part.write_bytes(CLIP.read_bytes())
-                part.replace(clip)
-        return clip.as_uri()
-
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """Open the file for one statement, which is atomic; make it where it is missing."""
@@ -88,7 +75,7 @@ class Store:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Before SQLite sees it, because SQLite would leave it readable by others.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            opened = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
+            opened = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             with closing(opened) as connection:
                 # Nothing here is worth a wait for the disk: no task of the sandbox cost anything.
                 connection.execute("PRAGMA synchronous = OFF")

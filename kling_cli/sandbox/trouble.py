@@ -2,8 +2,6 @@
 
 import uuid
 
-PLAIN = "sandbox"
-
 # The service's own codes, by the HTTP status that comes with each. HTTP 429 alone does not mean
 # "later": four of its codes are about the account, not about speed.
 _STATUSES = {
@@ -18,12 +16,9 @@ _STATUSES = {
 }
 CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
-# The code that each asks for, 0 where it is none; `kling sandbox --help` says what each does.
-TROUBLES = {
-    **dict.fromkeys(("sandbox-failed", "sandbox-slow"), 0),
-    **dict.fromkeys(("sandbox-lost-reply", "sandbox-no-lookup"), 0),
-    **{f"sandbox-{code}": code for code in CODES},
-}
+_NO_CODE = ("sandbox", "sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup")
+# The code that each asks for, or None; `kling sandbox --help` says what each does.
+TOKENS = dict.fromkeys(_NO_CODE) | {f"sandbox-{code}": code for code in CODES}
 
 
 class RefusalError(Exception):
@@ -37,14 +32,13 @@ class RefusalError(Exception):
 
 def authorize(authorization: str) -> str:
     """Read the token of a call, and refuse those whose trouble is about the token itself."""
-    scheme, _, token = authorization.strip().partition(" ")
-    token = token.strip()
-    if not scheme:
+    if not authorization:
         raise RefusalError(1001, "authorization is empty")
-    if scheme.lower() != "bearer" or token not in (PLAIN, *TROUBLES):
-        message = f"authorization is invalid: the sandbox accepts the tokens {PLAIN}, "
-        raise RefusalError(1002, message + ", ".join(TROUBLES))
-    code = TROUBLES.get(token)
-    if code and CODES[code] in (401, 403):  # they are about the token
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or token not in TOKENS:
+        message = f"authorization is invalid: the sandbox accepts the tokens {', '.join(TOKENS)}"
+        raise RefusalError(1002, message)
+    code = TOKENS[token]
+    if code and CODES[code] in (401, 403):
         raise RefusalError(code)
     return token

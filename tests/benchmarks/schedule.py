@@ -11,16 +11,17 @@ from measuring import Figure
 from kling_cli.clock import Clock
 from kling_cli.console import Console
 from kling_cli.journal import Journal
-from kling_cli.models import Purchase, Stage, Task, TaskStatus, Video
+from kling_cli.models import Purchase, Stage, Task, Video
 from kling_cli.poll import Poll, Schedule, learn
+from kling_cli.purchase import Resume
 
 _MEDIANS = (45.0, 90.0, 164.0, 320.0)
 _FIXED_SECONDS = 5.0
 _SPREAD = 0.35
 _TASKS = 500
 _LEARNED = 30
-_DONE = Task(task_id="t", status=TaskStatus.SUCCEED, videos=(Video(url="https://h/v.mp4"),))
-_RUNNING = Task(task_id="t", status=TaskStatus.PROCESSING)
+_DONE = Task(task_id="t", status=Stage.SUCCEED, videos=(Video(url="https://h/v.mp4"),))
+_RUNNING = Task(task_id="t", status=Stage.PROCESSING)
 _SUBMITTED = Purchase(
     external_task_id="e",
     fingerprint="f",
@@ -100,6 +101,7 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
         deadline=math.inf,
         schedule=schedule,
         row=Console(io.StringIO(), environ={}, clock=clock).start("t"),
+        resume=Resume(),
     ).wait(is_new=True)
     journal.close()
     return clock.monotonic() - seconds, looks
