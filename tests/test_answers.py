@@ -6,27 +6,17 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.replies import Reply
+from support.replies import Reply, wrap
 from support.run import PHOTO, Program
 from support.service import LoopbackService
 
-from kling_cli.api.parse import (
-    collect_ids,
-    is_known_word,
-    is_result_url,
-    is_safe_id,
-    parse_task,
-)
+from kling_cli.api.parse import collect_ids, is_known_word, is_result_url, is_safe_id, parse_task
 from kling_cli.models import Stage, Task
 
 CLIP = "https://clips.example/a.mp4"
 COPY = "https://relay.example/copy.mp4"
 MILLISECONDS = 1727338013674
 SECONDS = 1727338013.674
-
-
-def wrap(data: object) -> dict[str, object]:
-    return {"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}
 
 
 def finish(task_id: object = "8602", **more: object) -> dict[str, object]:

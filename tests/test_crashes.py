@@ -197,15 +197,8 @@ def test_killed_batches(tmp_path: Path, number: signal.Signals, code: int, *, sa
     """Faults 87 to 90: killed twice at random moments and run again, each photo is bought once."""
     many = 24
     photos, clips = make_photos(tmp_path / "photos", many), tmp_path / "clips"
-    argv = (
-        "effect",
-        "squish",
-        *photos,
-        "--jobs",
-        "6",
-        "--json",
-        *(("-o", f"{clips}/") if saves else ()),
-    )
+    options = ("-o", f"{clips}/") if saves else ()
+    argv = ("effect", "squish", *photos, "--jobs", "6", "--json", *options)
     chance = random.Random()
     moments = list[int]()
     # Even a service that sells everything twice is asked once.

@@ -3,14 +3,7 @@
 import stat
 
 import pytest
-from support.purchases import (
-    break_journal,
-    find_video,
-    full_at,
-    journal_path,
-    list_stages,
-    show,
-)
+from support.purchases import break_journal, find_video, full_at, journal_path, list_stages, show
 from support.replies import RESET, Reply, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService

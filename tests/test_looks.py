@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from support.replies import Reply
+from support.replies import Reply, wrap
 from support.run import Program
 from support.service import LoopbackService
 
@@ -19,10 +19,6 @@ NATIVE: dict[str, Any] = {
     "created_at": 1795305600000,
     "updated_at": 1795305690000,
 }
-
-
-def wrap(data: object, **more: object) -> dict[str, object]:
-    return {"code": 0, "message": "SUCCEED", "request_id": "request-9", "data": data, **more}
 
 
 def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
