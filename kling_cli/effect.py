@@ -285,7 +285,7 @@ class _Effect:
         if poll:
             purchase = poll.purchase
         elif submission and error:
-            purchase = submission.find_doubtful()
+            purchase = submission.stop()
         return TaskResult(
             purchase=purchase,
             error=error,

@@ -149,7 +149,7 @@ class Key:
     name: str
     description: str
     parse: Callable[[str], object]
-    default_text: str = ""
+    default: str | None = None
 
     @property
     def environment(self) -> str:
@@ -173,18 +173,21 @@ BASE_URL = Key(
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
-TIMEOUT = Key(
-    "timeout", "how long to wait for each task: 90s, 20m, 1h; 0 is no limit", _parse_timeout, "30m"
+# Each is a field of Settings; the token is read where it is needed, and not before.
+_FIELDS = (
+    BASE_URL,
+    Key("model", "the model that makes the video; the scene's own where none is set", str.strip),
+    Key(
+        "timeout",
+        "how long to wait for each task: 90s, 20m, 1h; 0 is no limit",
+        _parse_timeout,
+        "30m",
+    ),
+    # The smallest account may have five tasks under way; one place is left for something else.
+    Key("jobs", f"how many tasks may be under way at once, 1 to {_MOST_JOBS}", _parse_jobs, "4"),
+    Key("output", "where videos are saved: a file, a directory, or - for standard output", str),
 )
-_MODEL = Key(
-    "model", "the model that makes the video; the scene's own where none is set", str.strip
-)
-_OUTPUT = Key(
-    "output", "where videos are saved: a file, a directory, or - for standard output", str
-)
-# The smallest account may have five tasks under way; one place is left for something else.
-_JOBS = Key("jobs", f"how many tasks may be under way at once, 1 to {_MOST_JOBS}", _parse_jobs, "4")
-KEYS = (TOKEN, BASE_URL, _MODEL, TIMEOUT, _JOBS, _OUTPUT)
+KEYS = (TOKEN, *_FIELDS)
 
 
 def find_key(name: str) -> Key:
@@ -246,10 +249,8 @@ class Settings:
             return _read_token_file(Path(token_file))
         if TOKEN.name in self.stored:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
-        variables = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
-        hint = (
-            f"Set {variables}, or run kling config set token ({self.file}). --sandbox needs none."
-        )
+        ways = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
+        hint = f"Set {ways}, or run kling config set token ({self.file}). --sandbox needs none."
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
@@ -272,19 +273,17 @@ def load(
         warn(f"Other users have access to {file}. Close it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
         warn(f"{TOKEN.environment} is empty, so it counts as not set.")
-    others = [key for key in KEYS if key is not TOKEN]
-    values: dict[str, Any] = dict.fromkeys(key.name for key in others)
-    sources = dict.fromkeys(values, "default")
-    for key in others:
-        for text, source in (
+    values, sources = dict[str, Any](), dict[str, str]()
+    for key in _FIELDS:
+        places = [
             (flags.get(key.name), key.flag),
             (environ.get(key.environment, "").strip() or None, key.environment),
             (stored.get(key.name), file),
-            (key.default_text or None, "default"),
-        ):
-            if text is not None:
-                values[key.name], sources[key.name] = _parse(key, text, source), source
-                break
+            (key.default, "default"),
+        ]
+        text, source = next((each for each in places if each[0] is not None), places[-1])
+        values[key.name] = None if text is None else _parse(key, text, source)
+        sources[key.name] = source
     return Settings(
         **values,
         sources=sources,

@@ -158,7 +158,7 @@ class Submission:
                 return purchase
 
     def stop(self) -> Purchase | None:
-        """Update the row when the run is stopped; what is provably unsent is dropped.
+        """Update the row when nothing more is sent; what is provably unsent is dropped.
 
         Returns:
             What is or may be bought; None if nothing was sent.
@@ -166,7 +166,8 @@ class Submission:
         if self.purchase is None:
             return None
         self._drop(self.purchase)
-        return self._apply(self.purchase, Event.AMBIGUOUS)
+        left = self._apply(self.purchase, Event.AMBIGUOUS)
+        return left if left and left.stage is not Stage.CLAIMED else None
 
     def was_refused(self) -> bool:
         """Tell whether it was sent, and not taken so far."""
@@ -176,11 +177,6 @@ class Submission:
         """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
         had_slot, self._has_slot = self._has_slot, False
         return had_slot and self.limit.release(refused=refused)
-
-    def find_doubtful(self) -> Purchase | None:
-        """Find what may have been bought although no task was seen."""
-        row = self.purchase and self._recall(self.purchase)
-        return row if row is not None and row.stage is not Stage.CLAIMED else None
 
     # Claim
 
@@ -206,6 +202,7 @@ class Submission:
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
+        """Claim the request under an id, in place of an earlier purchase if there is one."""
         request, now = self.request, self.clock.time()
         wanted = Purchase(
             external_task_id=name,

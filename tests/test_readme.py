@@ -173,7 +173,7 @@ def test_the_settings_are_the_programs_own(kling: Program) -> None:
     usage = kling("effect", "--help").out
     rows = [line for line in text.splitlines() if "| `KLING_" in line]
     assert rows == [f"| {key.name} | `{key.environment}` | {key.description} |" for key in KEYS]
-    assert all(f"`{key.default_text}`" in text for key in KEYS if key.default_text)
+    assert all(f"`{key.default}`" in text for key in KEYS if key.default)
     options = {key.flag for key in KEYS if key.flag and key.flag in usage}
     assert set(re.findall(r"`(--[a-z-]+)`", text)) == options
 

@@ -109,14 +109,14 @@ def test_another_machines_dead_task_is_bought_once_more(
 
 
 def test_without_a_durable_step_nothing_is_sent(kling: Program, service: LoopbackService) -> None:
-    """Faults 94 and 96: the POST does not begin, and the next run sends what is provably unsent."""
+    """Faults 94 and 96: the POST does not begin, the claim is dropped, and the next run sends it."""
     break_journal(full_at(Stage.SENDING))
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, service.count("POST")) == (11, 0)
     error = run.json["error"]
     assert (error["code"], error["charged"]) == ("journal_write_failed", "no")
     assert "Nothing was sent." in run.err
-    assert list_stages() == [Stage.CLAIMED]
+    assert list_stages() == []
     break_journal("DROP TRIGGER full_sending")
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
     assert len(service.ledger) == 1

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
@@ -120,12 +119,8 @@ def _call(argv: Sequence[str], context: Context) -> int:
         del os.environ[_NO_STYLE]
     command = typer.main.get_command(app)
     try:
-        return (
-            command.main(args=list(argv), prog_name="kling", standalone_mode=False, obj=context)
-            or 0
-        )
-    except typer.Abort:
-        raise Interrupted(signal.SIGINT) from None
+        code: int | None = command.main(list(argv), "kling", standalone_mode=False, obj=context)
+        return code or 0
     except SystemExit as end:
         # Typer turns a broken pipe into exit code 1; without a cause it has answered a shell.
         if end.__context__ is None:

@@ -114,7 +114,7 @@ def _render_environment() -> str:
     order = "option, environment variable, settings file\n(kling config set KEY), default."
     lines = [f"Settings, the first that is set: {order}", ""]
     for key in KEYS:
-        default = f"; default {key.default_text}" if key.default_text else ""
+        default = f"; default {key.default}" if key.default else ""
         sources = " or ".join(filter(None, (key.environment, key.flag)))
         lines += _render_item(f"{sources} (key {key.name})", key.description + default)
     lines += ["", "Other variables:", ""]
