@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +31,7 @@ _NAMED = {
 
 # Who measures coverage measures the processes of these alone: what they run no other test reaches,
 # and measuring makes each process take half as long again.
-_MEASURED_PROCESSES = frozenset(
-    f"test_{name}.py"
-    for name in ("app", "confirm", "environment", "main", "sandbox", "saving", "screen", "signals")
-)
+_MEASURED = "app backoff confirm environment sandbox saving screen signals"
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +42,7 @@ def _clean_environment(
     for name in list(os.environ):
         if name.startswith(_CLEARED) or name.upper() in _NAMED:
             monkeypatch.delenv(name)
-    if request.path.name not in _MEASURED_PROCESSES:
+    if request.path.stem.removeprefix("test_") not in _MEASURED.split():
         for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
             monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -59,9 +57,20 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
+def today(clock: VirtualClock) -> None:
+    """Set the clock to the real date, where processes go on with what this one has bought."""
+    clock.shift_date(time.time() - clock.time())
+
+
+@pytest.fixture
 def kling(clock: VirtualClock) -> Program:
     """The program, run inside this process on a clock that costs no time."""
     return Program(clock=clock)
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_TOKEN", TOKEN)
 
 
 @pytest.fixture

@@ -6,17 +6,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.replies import Reply
+from support.replies import Reply, wrap
 from support.run import PHOTO, Program
 from support.service import LoopbackService
 
-from kling_cli.api.parse import (
-    collect_ids,
-    is_known_word,
-    is_result_url,
-    is_safe_id,
-    parse_task,
-)
+from kling_cli.api.parse import collect_ids, is_known_word, is_result_url, is_safe_id, parse_task
 from kling_cli.models import Stage, Task
 
 CLIP = "https://clips.example/a.mp4"
@@ -25,13 +19,7 @@ MILLISECONDS = 1727338013674
 SECONDS = 1727338013.674
 
 
-def wrap(data: object) -> dict[str, object]:
-    """Put a task into the service's own envelope."""
-    return {"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}
-
-
 def finish(task_id: object = "8602", **more: object) -> dict[str, object]:
-    """Make a finished task with one video, as the service tells it."""
     videos = [{"id": "v-1", "url": CLIP, "duration": "5.041"}]
     return {
         "task_id": task_id,
@@ -43,13 +31,11 @@ def finish(task_id: object = "8602", **more: object) -> dict[str, object]:
 
 
 def relay(status: str, data: object = None, **more: object) -> dict[str, object]:
-    """Put what the service said into a relay's envelope."""
     told = {"task_id": "task_7", "status": status, "data": data, **more}
     return {"code": "success", "message": "", "data": told}
 
 
 def read(body: object) -> Task:
-    """Read a body that has a task."""
     task = parse_task(body)
     assert task is not None
     return task
@@ -92,17 +78,9 @@ def test_synonyms_are_understood(words: str, status: Stage) -> None:
         ("UNKNOWN", {"task_id": "1", "task_status": "processing"}, Stage.PROCESSING),
     ],
 )
-def test_relay_and_service_may_disagree(
-    outer: str, inner: dict[str, object], status: Stage
-) -> None:
+def test_relay_against_service(outer: str, inner: dict[str, object], status: Stage) -> None:
     """The service's verdict counts; the relay's failure ends what the service has running."""
     assert read(relay(outer, inner)).status is status
-
-
-@pytest.mark.parametrize("task_id", [815336894036197446, "CjNQ+w==", "task_Ab-9", "a" * 128])
-def test_ids_of_any_make_are_kept(task_id: object) -> None:
-    """Digits, also as a number, base64, UUIDs and a relay's ids lose no character (fault 36)."""
-    assert read(wrap({"task_id": task_id})).task_id == str(task_id)
 
 
 @pytest.mark.parametrize(
@@ -117,19 +95,6 @@ def test_an_unsafe_id_is_no_id(task_id: object) -> None:
     body = wrap({"task_id": task_id, "task_status": "submitted"})
     assert parse_task(body) is None
     assert collect_ids(body) == frozenset()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        None, 1.5, '{"task_id": "1"}', [{"task_id": "1"}], {"data": None}, {"id": "chatcmpl-1"},
-        {"code": 0, "data": "not JSON"}, wrap([{"task_id": "1"}, {"task_id": "2"}]),
-        wrap('{"task_id": "1", "task_id": "2"}'), wrap("\ud800"), wrap("[" * 100_000),
-    ],
-)  # fmt: skip
-def test_what_tells_of_no_single_task_is_none(body: object) -> None:
-    """Without one task that has an id there is none (faults 34, 36)."""
-    assert parse_task(body) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +122,6 @@ def test_each_video_of_a_finished_task_is_delivered_once(body: object, urls: lis
     ],
 )  # fmt: skip
 def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -> None:
-    """A duration comes as a string of seconds; what is none is left out."""
     videos = [{"url": CLIP, "duration": told}]
     assert read(wrap(finish(task_result={"videos": videos}))).videos[0].duration == seconds
 
@@ -170,7 +134,6 @@ def test_a_duration_is_seconds_or_nothing(told: object, seconds: float | None) -
     ],
 )  # fmt: skip
 def test_times_are_told_apart_by_size(told: object, seconds: float | None) -> None:
-    """Milliseconds and seconds both come out as seconds; nonsense as nothing."""
     assert read({"task_id": "1", "created_at": told}).created_at == seconds
     # A relay's own times stand in for the service's.
     assert read(relay("SUCCESS", submit_time=told)).created_at == seconds
@@ -218,7 +181,6 @@ BODIES = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(BODIES)
 def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
-    """Whatever JSON arrives, reading it ends, and every text and id in the result is sound."""
     task = parse_task(body)
     if task is not None:
         assert task.task_id or task.external_task_id
@@ -229,8 +191,6 @@ def test_any_json_at_all_is_read_without_a_fall(body: object) -> None:
         assert all(time is None or 0 <= time < float("inf") for time in times)
     assert all(is_safe_id(one) for one in collect_ids(body))
 
-
-# --- through the program ------------------------------------------------------------------------
 
 TOKEN = "sk-test-0123456789abcdef"
 DONE, FAILED = f"task_7\tsucceed\t{CLIP}", "task_7\tfailed\tImage bad"
@@ -248,9 +208,7 @@ RELAYED = relay("SUCCESS", wrap(finish()))
         (wrap([{"id": "task_7", "status": "failed", "message": "Image bad"}]), FAILED),
     ],
 )
-def test_an_end_is_read_in_the_rarer_shapes_too(
-    kling: Program, service: LoopbackService, body: object, row: str
-) -> None:
+def test_the_rarer_shapes(kling: Program, service: LoopbackService, body: object, row: str) -> None:
     """Relays within relays, errors in odd places; test_looks has the usual shapes (fault 41)."""
     service.on_look(Reply(json=body))
     assert kling("status", "task_7").lines == [row]
@@ -279,9 +237,7 @@ QUOTES = {
 
 @pytest.mark.parametrize("body", QUOTES.values(), ids=QUOTES)
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_quoted_token_is_hidden(
-    kling: Program, service: LoopbackService, status: int, body: str
-) -> None:
+def test_quoted_tokens(kling: Program, service: LoopbackService, status: int, body: str) -> None:
     """However an answer spells the token, and wherever its text is cut (fault 76)."""
     service.on_create(Reply(status=status, body=body.encode()))
     run = kling("effect", "squish", PHOTO, "--json")
@@ -290,9 +246,7 @@ def test_a_quoted_token_is_hidden(
     assert not any(part in shown for part in ("u0073", "%73", "&#115", "&#x73"))
 
 
-def test_an_answer_with_the_external_id_alone_is_looked_up(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_an_external_id_alone_is_looked_up(kling: Program, service: LoopbackService) -> None:
     """A task without an id of its own is accepted, but cannot be followed (fault 36)."""
     service.on_create(Reply(json=wrap({"external_id": "e"})), purchase=True)
     run = kling("effect", "squish", PHOTO, "--no-wait")

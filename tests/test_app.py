@@ -22,7 +22,6 @@ TOKEN = "sk-test-0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let streams be buffered, as they are for users."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
@@ -47,7 +46,6 @@ def test_every_command_explains_itself(
 
 @pytest.mark.parametrize("path", [(), ("config",)], ids=" ".join)
 def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
-    """In the list of commands each says what it does, in full."""
     _, *commands, _ = kling(*path, "--help").out.partition("─ Commands ─")[2].strip().splitlines()
     assert len(commands) >= 6
     for line in commands:
@@ -55,7 +53,6 @@ def test_no_summary_is_cut(kling: Program, path: tuple[str, ...]) -> None:
 
 
 def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
-    """Who leaves out the command gets the help, which begins with what to try, and exit code 2."""
     run = kling()
     assert (run.code, run.out) == (2, "")
     for words in ("--sandbox", "kling config set token", "kling effect squish", "kling help"):
@@ -66,7 +63,6 @@ def test_the_bare_program_shows_how_to_start(kling: Program) -> None:
 
 
 def test_the_version_has_its_option(kling: Program) -> None:
-    """`--version` is answered also where other words stand with it."""
     run = kling("--version", "scenes")
     assert (run.code, run.out) == (0, f"kling {__version__}\n")
 
@@ -87,9 +83,7 @@ def test_the_version_has_its_option(kling: Program) -> None:
         (("\x1b[31m",), r"\x1b[31m", "kling --help"),
     ],
 )
-def test_a_wrong_command_is_put_right(
-    kling: Program, argv: tuple[str, ...], words: str, hint: str
-) -> None:
+def test_slips_are_put_right(kling: Program, argv: tuple[str, ...], words: str, hint: str) -> None:
     """A usage error is one clear line and a hint, with exit code 2, and an object under --json."""
     run = kling(*argv)
     assert run.code == 2
@@ -103,7 +97,6 @@ def test_a_wrong_command_is_put_right(
 
 
 def test_a_usage_error_in_the_sandbox_says_so(kling: Program) -> None:
-    """A failure before any task tells whether it was the sandbox that was asked for."""
     assert kling("status", "--sandbox", "--json", "a b").json["sandbox"] is True
     assert kling("status", "--json", "a b").json["sandbox"] is False
 
@@ -123,7 +116,6 @@ sys.exit(app.main(sys.argv[1:]))
 
 
 def crash(error: str, *argv: str) -> Run:
-    """Run a command that has a fault of ours in it."""
     script = BUG.replace("ERROR", error)
     done = subprocess.run(
         [sys.executable, "-c", script, "crash", *argv], capture_output=True, check=False
@@ -186,9 +178,7 @@ def test_a_reader_that_left_costs_nothing(service: LoopbackService) -> None:
 @pytest.mark.parametrize(
     ("redirection", "code", "posts"), [(">&-", 11, 0), ("2>&-", 0, 1), ("<&-", 0, 1)]
 )
-def test_streams_closed_from_the_start(
-    service: LoopbackService, redirection: str, code: int, posts: int
-) -> None:
+def test_closed_streams(service: LoopbackService, redirection: str, code: int, posts: int) -> None:
     """Fault 86: without standard output nothing is sent; without the others all goes its way."""
     shell = ["sh", "-c", f'exec "$0" "$@" {redirection}']
     argv = [*shell, *command("effect", "squish", PHOTO, "--no-wait")]
@@ -196,3 +186,59 @@ def test_streams_closed_from_the_start(
     assert (done.returncode, service.count("POST")) == (code, posts)
     assert posts or b"Nothing was sent" in done.stderr
     assert done.stdout.decode() == "".join(f"{sold.task_id}\n" for sold in service.ledger)
+
+
+def test_the_module_is_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kling_cli", "effekt"], capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"Did you mean 'effect'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "redirection", "code"),
+    [
+        ("--version", ">/dev/full", 11),
+        ("--help", ">/dev/full", 11),
+        ("scenes", ">&-", 11),
+        ("scenes", "2>/dev/full", 0),
+        ("scenes", "2>&-", 0),
+        ("efect", "2>&-", 2),
+        ("", "2>&-", 2),
+    ],
+)
+def test_streams_that_cannot_be_used(argv: str, redirection: str, code: int) -> None:
+    """Faults 84 and 86: whatever becomes of a stream, the exit code tells it, and no traceback."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" {argv} {redirection}', *command()],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    if code == 11:
+        assert done.stderr.startswith(b"error: ")
+
+
+@pytest.mark.parametrize("argv", ["--version", "--help", "scenes", "effect --help"])
+def test_a_reader_that_leaves_is_no_trouble(argv: str) -> None:
+    """Fault 85: when the reader has gone, the program ends quietly with the shell's own code."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command(*argv.split()), stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_ctrl_c_while_the_program_is_being_loaded(tmp_path: Path) -> None:
+    """Fault 87: who is quicker than the program itself gets one line, not a traceback."""
+    (tmp_path / "typer.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    run = run_installed("scenes", environ={"PYTHONPATH": path})
+    assert (run.code, run.out) == (130, "")
+    assert run.err == "Stopped. Nothing was sent.\n"

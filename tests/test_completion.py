@@ -17,7 +17,6 @@ every_shell = pytest.mark.parametrize("shell", SHELLS)
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A directory with photographs, one of which has a space in its name."""
     desk = tmp_path / "desk"
     (desk / "clips").mkdir(parents=True)
     for name in ("photo.jpg", "my photo.jpg"):
@@ -46,14 +45,12 @@ def desk(tmp_path: Path) -> Path:
     ],
 )
 def test_what_is_offered(shell: str, line: str, words: list[str], desk: Path) -> None:
-    """Commands, scenes, titles, settings and files are offered where they can stand."""
     offered = [word.removeprefix("--output=") for word in list_words(shell, line, desk)]
     assert sorted(offered) == words
 
 
 @every_shell
 def test_every_option_is_offered(shell: str, desk: Path) -> None:
-    """All options of a command are offered, but for those that stand there already."""
     effect = typer.main.get_command(app).commands["effect"]  # type: ignore[attr-defined] # a group
     options = {name for param in effect.params for name in param.opts if name[0] == "-"}
     offered = set(list_words(shell, "kling effect --new -", desk))
@@ -62,7 +59,6 @@ def test_every_option_is_offered(shell: str, desk: Path) -> None:
 
 @every_shell
 def test_the_tasks_of_this_machine_are_offered(shell: str, kling: Program, desk: Path) -> None:
-    """Their ids come from the journal; those that stand there are left out."""
     for photo in (PHOTO, OTHER_PHOTO):
         kling("effect", "squish", photo, "--sandbox", "--no-wait")
     first, second = (line.split("\t")[0] for line in kling("tasks", "--sandbox").lines)
@@ -83,12 +79,10 @@ def test_the_tasks_of_this_machine_are_offered(shell: str, kling: Program, desk:
     ],
 )
 def test_the_tab_key(shell: str, typed: str, completed: str, desk: Path) -> None:
-    """A Tab completes the line, quoted for the shell, and a directory without a space."""
     assert type_keys(shell, typed, desk) == completed
 
 
 def test_scenes_and_tasks_are_described(kling: Program, desk: Path) -> None:
-    """Beside a scene stands its title, beside a task its scene and status."""
     task_id = kling("effect", "squish", PHOTO, "--sandbox", "--no-wait").out.strip()
     assert ask_fish("kling effect squis", desk) == ["squish\t捏捏乐"]
     assert ask_fish("kling wait ", desk) == [f"{task_id}\tsquish, submitted"]
@@ -136,7 +130,6 @@ LINES = {
 
 @every_shell
 def test_the_lines_of_the_help_work(shell: str, kling: Program, desk: Path) -> None:
-    """What the help shows for a shell's own settings file completes from then on."""
     assert LINES[shell].partition("; ")[2] in kling("completion", "--help").out
     words = list_words(shell, "kling completion po", desk, profile=LINES[shell])
     assert words == ["powershell"]
@@ -147,14 +140,12 @@ NAMES = {"bash": "kling.bash", "zsh": "_kling", "fish": "kling.fish", "powershel
 
 @pytest.mark.parametrize("shell", NAMES)
 def test_the_program_prints_the_script(shell: str, kling: Program) -> None:
-    """The script that is installed is what the program prints."""
     run = kling("completion", shell)
     script = (SCRIPTS / NAMES[shell]).read_text(encoding="utf-8")
     assert (run.code, run.out, run.err) == (0, script, "")
 
 
 def test_another_shell_is_refused(kling: Program) -> None:
-    """A shell without a script is a wrong argument; the message names those that have one."""
     run = kling("completion", "\x1bcsh")
     assert (run.code, run.out) == (2, "")
     assert "'bash', 'zsh', 'fish', 'powershell'" in run.err

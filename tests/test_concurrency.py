@@ -1,15 +1,19 @@
 """What the account allows: the service's limit slows a batch down, and trouble ends it in order."""
 
+import itertools
+import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.photos import make_photos
 from support.purchases import list_stages
-from support.replies import DROP, RESET, Reply, refuse
+from support.quick import QuickClock
+from support.replies import DROP, Reply, accept, describe, refuse, wrap
 from support.run import Program, Run
 from support.service import LoopbackService
-from support.shop import Rules
+from support.shop import Purchase, Rules
 
 TOO_MANY = refuse(429, 1303, "parallel task over resource pack limit")
 NO_SLOT = "Waiting for a running task to end."
@@ -17,26 +21,17 @@ NO_SLOT = "Waiting for a running task to end."
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """A dozen photos."""
     return make_photos(tmp_path / "photos", 12)
 
 
 def list_codes(run: Run) -> dict[str, int]:
-    """Give the exit code of each input, by its name."""
     return {Path(one["images"][0]["source"]).name: one["exit_code"] for one in run.records}
-
-
-# The limit of tasks under way at once
 
 
 def test_the_limit_slows_a_batch_down_and_fails_nothing(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """Fault 19: twelve photos through three places are twelve purchases and few refusals.
-
-    Each refused try has sent a whole picture, so who is refused waits for one of the run's own
-    tasks to end.
-    """
+    """Fault 19: twelve photos through three places are twelve purchases and few refusals."""
     service.shop.rules = Rules(concurrency_limit=3, task_seconds=40)
     run = kling("effect", "squish", *photos, "--jobs", "6", "--json")
     assert run.code == 0
@@ -47,23 +42,7 @@ def test_the_limit_slows_a_batch_down_and_fails_nothing(
     assert NO_SLOT in run.err
 
 
-def test_places_that_earlier_runs_tasks_hold_are_counted(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """A rerun that resumes three tasks waits for their end before it sends more."""
-    service.shop.rules = Rules(concurrency_limit=3, task_seconds=600)
-    for photo in photos[:3]:
-        assert kling("effect", "squish", photo, "--no-wait").code == 0
-    run = kling("effect", "squish", *photos[:6], "--jobs", "6")
-    assert (run.code, len(service.ledger)) == (0, 6)
-    # Once a minute it asks whether there is a place more, for another program's tasks end too.
-    assert service.count("POST") - 6 <= 3 + 600 / 60
-    assert NO_SLOT in run.err
-
-
-def test_a_limit_that_was_lifted_is_found_out(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
+def test_a_limit_is_lifted(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     """Places come back when another program's tasks end: one more is tried each minute."""
     service.shop.rules = Rules(task_seconds=900)
     service.on_create(TOO_MANY, times=3)
@@ -74,23 +53,7 @@ def test_a_limit_that_was_lifted_is_found_out(
     assert max(sale.bought_at - first for sale in service.ledger) < 600
 
 
-def test_the_services_own_pause_is_kept(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """Fault 19: Retry-After is obeyed also where tasks of this run are under way."""
-    service.shop.rules = Rules(task_seconds=500)
-    assert kling("effect", "squish", photos[0], "--no-wait").code == 0
-    told = {"code": 1303, "message": "parallel task over resource pack limit"}
-    service.on_create(Reply(status=429, headers={"Retry-After": "33"}, json=told))
-    run = kling("effect", "squish", *photos[:2], "--jobs", "2")
-    assert (run.code, service.count("POST")) == (0, 3)
-    assert "Retrying in 33 s." in run.err
-    assert NO_SLOT not in run.err
-
-
-def test_the_timeout_ends_the_wait_for_a_place(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
+def test_no_place_in_time(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
     """Who finds no place in time ends with 7 and without a claim; a rerun buys it."""
     service.shop.rules = Rules(concurrency_limit=1, task_seconds=300)
     run = kling("effect", "squish", *photos[:2], "--jobs", "2", "--timeout", "50s", "--json")
@@ -102,15 +65,6 @@ def test_the_timeout_ends_the_wait_for_a_place(
     assert len(list_stages()) == len(service.ledger) == 1
     assert kling("effect", "squish", *photos[:2], "--timeout", "20m").code == 0
     assert len(service.ledger) == 2
-
-
-def test_a_batch_that_does_not_wait_gets_in_one_by_one(
-    kling: Program, service: LoopbackService, photos: list[Path]
-) -> None:
-    """With --no-wait no task of ours is watched, so the clock decides; all are accepted."""
-    service.shop.rules = Rules(concurrency_limit=2, task_seconds=30)
-    run = kling("effect", "squish", *photos[:6], "--no-wait", "--jobs", "3")
-    assert (run.code, len(run.lines), len(service.ledger)) == (0, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +82,12 @@ def test_a_place_is_given_back_after_every_end(
     rules: Rules,
     ending: tuple[Reply | None, list[int]],
 ) -> None:
-    """However one ends, the next gets its place: with one place and two workers all are done."""
     reply, codes = ending
     service.shop.rules = replace(rules, concurrency_limit=1, task_seconds=20)
     if reply is not None:
         service.on_create(reply)
     run = kling("effect", "squish", *photos[:5], "--jobs", "2", "--json")
     assert sorted(list_codes(run).values()) == codes
-
-
-# Trouble with the account itself
 
 
 @pytest.mark.parametrize(
@@ -149,14 +99,8 @@ def test_a_place_is_given_back_after_every_end(
     ],
 )
 def test_trouble_with_the_account_stops_new_submissions(
-    kling: Program,
-    service: LoopbackService,
-    photos: list[Path],
-    *,
-    reply: Reply,
-    code: int,
+    kling: Program, service: LoopbackService, photos: list[Path], *, reply: Reply, code: int
 ) -> None:
-    """What runs finishes, nothing more is sent, and each input has its one result."""
     service.shop.rules = Rules(task_seconds=60)
     for photo in photos[:2]:
         assert kling("effect", "squish", photo, "--no-wait").code == 0
@@ -177,11 +121,89 @@ def test_trouble_with_the_account_stops_new_submissions(
     assert len(later) >= 7
 
 
-def test_one_bad_request_is_no_trouble_with_the_account(
+SQUISH = ("effect", "squish")
+NEVER = Rules(looks_until_done=1_000_000)
+BATCH = ("--jobs", "2", "--timeout", "3s")
+
+
+@pytest.fixture
+def stuck(service: LoopbackService) -> LoopbackService:
+    both = threading.Barrier(2, timeout=30)
+
+    def accept_together(sale: Purchase | None) -> object:
+        both.wait()
+        return accept(sale)
+
+    service.shop.rules = NEVER
+    service.on_create(Reply(json=accept_together), purchase=True, times=2)
+    return service
+
+
+def count_codes(run: Run) -> Counter[tuple[int, str]]:
+    return Counter((one["exit_code"], (one["error"] or {}).get("code", "")) for one in run.records)
+
+
+def test_a_timeout_ends_buying(kling: Program, stuck: LoopbackService, photos: list[Path]) -> None:
+    """Two of eight tasks run into the timeout: two purchases, and 8; a rerun buys the rest once."""
+    run = kling(*SQUISH, *photos[:8], *BATCH, "--json")
+    assert (run.code, len(stuck.ledger), stuck.count("POST")) == (8, 2, 2)
+    assert count_codes(run) == {(8, "pending"): 2, (7, "not_started"): 6}
+    left = [one for one in run.records if one["exit_code"] == 7]
+    assert {(one["error"]["charged"], one["task_id"], one["reused"]) for one in left} == {
+        ("no", None, False)
+    }
+    assert "6 not started" in run.err
+    # Two errors name the tasks that go on; one speaks for the six others.
+    errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
+    assert (len(errors), sum("timed out" in line for line in errors)) == (3, 1)
+    assert all(sale.task_id in run.err for sale in stuck.ledger)
+    assert {one["images"][0]["source"] for one in run.records} == set(map(str, photos[:8]))
+    stuck.shop.rules = Rules()
+    run = kling(*SQUISH, *photos[:8])
+    assert (run.code, len(run.lines), len(stuck.ledger)) == (0, 8, 8)
+    assert len({sale.images for sale in stuck.ledger}) == 8
+
+
+def test_earlier_ones_are_told(
     kling: Program, service: LoopbackService, photos: list[Path]
 ) -> None:
-    """A refused picture, a service that is down for one, a cut line: the others go on."""
-    service.on_create(refuse(400, 1301, "risk control"))
-    service.on_create(RESET)
-    run = kling("effect", "squish", *photos[:4], "--jobs", "1", "--json")
-    assert (run.code, sorted(list_codes(run).values())) == (9, [0, 0, 6, 9])
+    """A task of an earlier run costs nothing, so it is looked at, and its URL is printed."""
+    assert kling(*SQUISH, photos[6]).code == 0
+    service.shop.rules = NEVER
+    assert kling(*SQUISH, photos[7], "--no-wait").code == 0
+    run = kling(*SQUISH, *photos[:8], "--jobs", "1", "--timeout", "3s", "--json")
+    assert (run.code, len(service.ledger)) == (8, 3)
+    assert count_codes(run) == {(0, ""): 1, (8, "pending"): 2, (7, "not_started"): 5}
+
+
+def test_waiting_for_a_place_is_not_sent(service: LoopbackService, photos: list[Path]) -> None:
+    """The place of the task that has run into the timeout stays empty.
+
+    The first task ends in the midst of the second's time; the third finds the account full, and
+    would have time left when the second's is over.
+    """
+    looks = itertools.count(1)
+
+    def tell(sale: Purchase | None) -> object:
+        assert sale is not None
+        if sale != service.ledger[0] or next(looks) < 2:
+            return wrap(describe(sale, "processing"))
+        return wrap(service.describe(sale, "succeed"))
+
+    service.on_create(Reply(json=accept), purchase=True, times=2)
+    service.on_create(refuse(429, 1303, "parallel task over resource pack limit"))
+    service.on_look(Reply(json=tell), times=100)
+    kling = Program(clock=QuickClock(speed=15))
+    run = kling(*SQUISH, *photos[:3], "--jobs", "2", "--timeout", "40s", "--json")
+    service.forget_scripts()
+    assert (run.code, len(service.ledger), service.count("POST")) == (8, 2, 3)
+    assert count_codes(run) == {(0, ""): 1, (8, "pending"): 1, (7, "not_started"): 1}
+
+
+def test_a_busy_service_is_not_asked_for_each_photo(
+    kling: Program, service: LoopbackService, photos: list[Path]
+) -> None:
+    service.shop.rules = Rules(concurrency_limit=0)
+    run = kling(*SQUISH, *photos[:8], "--jobs", "1", "--timeout", "20s", "--json")
+    assert (run.code, service.ledger) == (7, [])
+    assert count_codes(run) == {(7, "concurrency_limit"): 1, (7, "not_started"): 7}

@@ -28,7 +28,6 @@ _TESTS = Path(__file__).parent
 def start(
     service: LoopbackService, state: Path, *argv: str | Path, speed: int = 40
 ) -> "subprocess.Popen[str]":
-    """Start `kling` on a machine of its own, where each second counts as many."""
     environ = {
         "PYTHONPATH": str(_TESTS),
         "KLING_STATE_DIR": str(state),
@@ -44,8 +43,6 @@ def start(
         env={**os.environ, **environ},
     )
 
-
-# --- histories of troubles ----------------------------------------------------------------------
 
 _PAGE = Reply(status=502, body=b"<html>Bad Gateway</html>", headers={"Content-Type": "text/html"})
 # What can become of a submission: the reply, and whether the task was made all the same.
@@ -72,8 +69,6 @@ _KILLS = ("at submission, made", "at submission, not made", "at a look", "at no 
 
 
 class Shopping(RuleBasedStateMachine):
-    """The same command again and again, under every trouble, until it has been delivered once."""
-
     @initialize(deduplicate=st.sampled_from(["refuse", "replay", "ignore"]), looks_up=st.booleans())
     def open_shop(self, deduplicate: str, looks_up: bool) -> None:
         self.directory = tempfile.TemporaryDirectory()
@@ -153,13 +148,8 @@ def test_no_history_of_troubles_buys_twice_or_loses(request: pytest.FixtureReque
     Shopping.TestCase("runTest").runTest()
 
 
-# --- kills at random moments --------------------------------------------------------------------
-
-
 @pytest.mark.timeout(1200)
-def test_kills_at_random_moments_buy_each_request_once(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_random_kills_buy_each_request_once(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     many = 200 if request.config.getoption("--every-call") else 8
     chance = random.Random(20261122)
     moments = [chance.uniform(0.05, 3.0) for _ in range(many)]
@@ -203,21 +193,12 @@ def wait_for_sales(service: LoopbackService, count: int) -> None:
         pytest.param(signal.SIGKILL, -signal.SIGKILL, True, id="SIGKILL, files"),
     ],
 )
-def test_a_killed_batch_goes_on(
-    tmp_path: Path, number: signal.Signals, code: int, *, saves: bool
-) -> None:
+def test_killed_batches(tmp_path: Path, number: signal.Signals, code: int, *, saves: bool) -> None:
     """Faults 87 to 90: killed twice at random moments and run again, each photo is bought once."""
     many = 24
     photos, clips = make_photos(tmp_path / "photos", many), tmp_path / "clips"
-    argv = (
-        "effect",
-        "squish",
-        *photos,
-        "--jobs",
-        "6",
-        "--json",
-        *(("-o", f"{clips}/") if saves else ()),
-    )
+    options = ("-o", f"{clips}/") if saves else ()
+    argv = ("effect", "squish", *photos, "--jobs", "6", "--json", *options)
     chance = random.Random()
     moments = list[int]()
     # Even a service that sells everything twice is asked once.
@@ -252,19 +233,15 @@ def test_a_killed_batch_goes_on(
         assert len(list(clips.glob("*.mp4"))) == len(sold)
 
 
+@pytest.mark.usefixtures("today")
 @pytest.mark.parametrize("kilobytes", [120_000, 160_000, 200_000])
-def test_too_little_memory_loses_nothing(kilobytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_loses_nothing(kilobytes: int, service: LoopbackService) -> None:
     """Fault 93: out of memory at any place ends in one line; the rerun has the task, once."""
-    line = command("effect", "squish", PHOTO, "--timeout", "9s")
+    service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
     limit = f'ulimit -v {kilobytes}; exec "$@"'
-    with LoopbackService(Rules(deduplicate="ignore", looks_until_done=0)) as service:
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        monkeypatch.setenv("KLING_TOKEN", "sk-little-memory")
-        limited = subprocess.run(
-            ["sh", "-c", limit, "sh", *line], capture_output=True, timeout=60, check=False
-        )
-        assert limited.returncode in {0, 1}
-        assert b"Traceback" not in limited.stderr
-        again = run_installed("effect", "squish", PHOTO)
-        assert again.code == 0, again.err
-        assert len(service.ledger) == 1
+    line = ["sh", "-c", limit, "sh", *command("effect", "squish", PHOTO, "--timeout", "9s")]
+    limited = subprocess.run(line, capture_output=True, timeout=60, check=False)
+    assert limited.returncode in {0, 1}
+    assert b"Traceback" not in limited.stderr
+    again = run_installed("effect", "squish", PHOTO)
+    assert (again.code, len(service.ledger)) == (0, 1), again.err

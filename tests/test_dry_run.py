@@ -6,7 +6,7 @@ import json
 import pytest
 from conftest import TOKEN
 from support.pictures import save
-from support.replies import DROP, Reply
+from support.replies import DROP
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
@@ -17,7 +17,6 @@ SQUISH = ("effect", "squish", PHOTO)
 
 
 def test_it_shows_the_request_and_sends_nothing(kling: Program, service: LoopbackService) -> None:
-    """The picture stands there by its size and hash, and the real run has the very same id."""
     planned = kling(*SQUISH, "--dry-run", "--json").json
     assert (planned["ok"], planned["plan"], planned["task_id"]) == (True, "buy", None)
     assert planned["reused"] is False
@@ -41,7 +40,6 @@ def test_it_shows_the_request_and_sends_nothing(kling: Program, service: Loopbac
 
 
 def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> None:
-    """One line for each task, tabs between; stderr says that it is no real run."""
     run = kling(*SQUISH, OTHER_PHOTO, "--dry-run")
     rows = [line.split("\t") for line in run.lines]
     assert {(row[0], row[3]) for row in rows} == {("buy", str(PHOTO)), ("buy", str(OTHER_PHOTO))}
@@ -51,44 +49,36 @@ def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> 
 
 
 @pytest.mark.parametrize(
-    ("rules", "reply", "before", "more", "plan"),
+    ("rules", "before", "more", "plan"),
     [
-        pytest.param(Rules(), None, (), (), "reuse", id="a finished task"),
-        pytest.param(Rules(), None, ("--no-wait",), (), "resume", id="a running task"),
-        pytest.param(Rules(lookup_by_external_id=False), DROP, (), (), "look", id="a doubt"),
-        pytest.param(Rules(failure="blocked"), None, (), (), "buy", id="a failed task"),
-        pytest.param(Rules(), None, (), ("--new",), "buy", id="--new"),
+        pytest.param(Rules(), "", "", "reuse", id="a finished task"),
+        pytest.param(Rules(), "--no-wait", "", "resume", id="a running task"),
+        pytest.param(Rules(lookup_by_external_id=False), "", "", "look", id="a doubt"),
+        pytest.param(Rules(failure="blocked"), "", "", "buy", id="a failed task"),
+        pytest.param(Rules(), "", "--new", "buy", id="--new"),
     ],
 )
-def test_the_journal_decides_what_would_be_done(
-    kling: Program,
-    service: LoopbackService,
-    *,
-    rules: Rules,
-    reply: Reply | None,
-    before: tuple[str, ...],
-    more: tuple[str, ...],
-    plan: str,
+def test_the_journal_decides(
+    kling: Program, service: LoopbackService, rules: Rules, before: str, more: str, plan: str
 ) -> None:
     """The service is not asked; what is bought once more gets its random id when it is bought."""
     service.shop.rules = rules
-    if reply is not None:
-        service.on_create(reply)
-    kling(*SQUISH, *before)
+    if plan == "look":
+        service.on_create(DROP)
+    kling(*SQUISH, *before.split())
     visits, is_known = len(service.visits), plan != "buy"
-    planned = kling(*SQUISH, "--dry-run", "--json", *more).json
+    planned = kling(*SQUISH, "--dry-run", "--json", *more.split()).json
     assert (planned["plan"], planned["reused"], planned["exit_code"]) == (plan, is_known, 0)
     assert (planned["external_task_id"] is not None) == is_known
     bought = service.ledger[0].task_id if service.ledger else None
     assert planned["task_id"] == (bought if is_known else None)
-    (row,) = kling(*SQUISH, "--dry-run", *more).lines
+    (row,) = kling(*SQUISH, "--dry-run", *more.split()).lines
     assert row.startswith(f"{plan}\t{planned['external_task_id'] or '-'}\t")
     assert len(service.visits) == visits
 
 
 @pytest.mark.usefixtures("service")
 def test_an_own_id_is_kept(kling: Program) -> None:
-    """First it would be sent under the user's id, then its task would be used again."""
     argv = (*SQUISH, "--external-task-id", "mine", "--json")
     first = kling(*argv, "--dry-run").json
     assert (first["plan"], first["external_task_id"]) == ("buy", "mine")
@@ -110,9 +100,7 @@ def test_secrets_of_addresses_are_not_shown(kling: Program) -> None:
     assert "SECRET" not in run.out + run.err
 
 
-def test_a_repaired_picture_is_known_by_its_original(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_repair_is_known_by_its_original(kling: Program, service: LoopbackService) -> None:
     """A rerun with --fix finds its task, whatever bytes the repair makes of the picture."""
     gif = save("GIF", "P", size=(400, 300))
     planned = kling("effect", "squish", "-", "--fix", "--dry-run", "--json", stdin=gif).json

@@ -1,23 +1,13 @@
 """What a user gets for one command line: several pictures, streams, and what Ctrl-C leaves."""
 
-import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 from support.photos import make_photos
 from support.pictures import save
-from support.purchases import (
-    UNREADABLE,
-    HookClock,
-    break_journal,
-    find_video,
-    journal_path,
-    list_stages,
-)
+from support.purchases import find_video, journal_path, list_stages
 from support.replies import DROP, Reply, accept, refuse
-from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program, Run
+from support.run import OTHER_PHOTO, PHOTO, PHOTOS, Program
 from support.service import LoopbackService
 from support.shop import Purchase, Rules
 
@@ -28,7 +18,7 @@ BAD = PHOTOS / "README.md"
 
 
 @pytest.mark.parametrize("more", [(), ("--any-scene",)])
-def test_a_pair_of_a_scene_for_one_is_refused(
+def test_a_pair_for_one_person(
     kling: Program, service: LoopbackService, more: tuple[str, ...]
 ) -> None:
     """--pair never turns into two tasks without a word: that would be paid twice."""
@@ -44,11 +34,7 @@ def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:
     assert "-photo.jpg" in run.err
 
 
-# --- several pictures ---------------------------------------------------------------------------
-
-
 def test_each_picture_has_a_line_with_its_name(kling: Program, service: LoopbackService) -> None:
-    """Task id or URL, tab, input: a script can tell them apart in whatever order they come."""
     inputs = {str(PHOTO), str(OTHER_PHOTO)}
     accepted = [line.split("\t") for line in kling(*SQUISH, *inputs, "--no-wait").lines]
     delivered = [line.split("\t") for line in kling(*SQUISH, *inputs).lines]
@@ -57,31 +43,12 @@ def test_each_picture_has_a_line_with_its_name(kling: Program, service: Loopback
     assert {url for url, _ in delivered} == {find_video(service, 0), find_video(service, 1)}
 
 
-def test_a_bad_one_does_not_stop_the_good_ones(kling: Program, service: LoopbackService) -> None:
-    """It is reported first, and each object has the exit code of its own task."""
-    run = kling(*SQUISH, PHOTO, BAD, OTHER_PHOTO, "--json")
-    codes = {one["images"][0]["source"]: one["exit_code"] for one in run.records}
-    assert codes == {str(PHOTO): 0, str(BAD): 3, str(OTHER_PHOTO): 0}
-    assert "README.md" in run.err.splitlines()[0]
-    assert (run.code, len(service.ledger)) == (3, 2)
-
-
-def test_the_costliest_end_is_the_exit_code(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_costliest_end_is_the_exit_code(kling: Program, service: LoopbackService) -> None:
     """A request that may have been bought outweighs a failed one, and that one a bad picture."""
-    monkeypatch.setenv("KLING_JOBS", "1")
     service.shop.rules = Rules(failure="blocked")
     service.on_create(DROP)
-    assert kling(*SQUISH, BAD, PHOTO, OTHER_PHOTO).code == 9
+    assert kling(*SQUISH, BAD, PHOTO, OTHER_PHOTO, KLING_JOBS="1").code == 9
     assert list_stages() == [Stage.UNKNOWN, Stage.FAILED]
-
-
-def test_the_same_picture_twice_is_bought_once(kling: Program, service: LoopbackService) -> None:
-    run = kling(*SQUISH, PHOTO, PHOTO, "--json")
-    assert sorted(one["reused"] for one in run.records) == [False, True]
-    assert {one["task_id"] for one in run.records} == {service.ledger[0].task_id}
-    assert (run.code, len(service.ledger)) == (0, 1)
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 8, None])
@@ -104,23 +71,11 @@ def test_so_many_tasks_at_once_and_no_more(
     assert min(most, 2) <= max(counts) <= most
 
 
-def test_standard_input_goes_together_with_files(kling: Program, service: LoopbackService) -> None:
-    """It can be read only once, so its bytes are kept until its turn."""
-    run = kling(*SQUISH, PHOTO, "-", "--json", stdin=OTHER_PHOTO.read_bytes())
-    kinds = {one["images"][0]["source"]: one["images"][0]["kind"] for one in run.records}
-    assert (run.code, kinds) == (0, {str(PHOTO): "file", "-": "stdin"})
-    assert len(service.ledger) == 2
-
-
 def test_standard_input_can_be_one_of_two_people(kling: Program, service: LoopbackService) -> None:
-    """The pair is one task, its pictures in the order of the command line."""
     hug = ("effect", "hug")
     assert kling(*hug, "-", OTHER_PHOTO, "--pair", stdin=PHOTO.read_bytes()).code == 0
     assert kling(*hug, PHOTO, OTHER_PHOTO).lines == [find_video(service)]
     assert len(service.ledger) == 1
-
-
-# --- streams ------------------------------------------------------------------------------------
 
 
 def test_quiet_still_shows_errors(kling: Program, service: LoopbackService) -> None:
@@ -145,57 +100,3 @@ def test_a_signed_url_is_kept_without_its_query(kling: Program, service: Loopbac
     assert service.ledger[0].images == (url,)
     assert "secret" not in run.out + run.err
     assert (b"photos.example" in written, b"secret" in written) == (True, False)
-
-
-def test_a_journal_that_breaks_does_not_hide_an_id(
-    kling: Program, service: LoopbackService
-) -> None:
-    """Fault 79: where its rows cannot be read, nothing is sent, and so nothing is bought again."""
-    argv = (*SQUISH, PHOTO, "--external-task-id", "order-66")
-    assert kling(*argv).code == 0
-    break_journal(*UNREADABLE)
-    run = kling(*argv)
-    assert (run.code, run.lines, service.count("POST")) == (11, [], 1)
-
-
-# --- Ctrl-C while a request is under way --------------------------------------------------------
-
-
-def interrupt() -> Run:
-    over = threading.Event()
-
-    def press() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        over.wait(10)
-
-    run = Program(clock=HookClock(press))(*SQUISH, PHOTO)
-    over.set()
-    return run
-
-
-def test_ctrl_c_before_the_send_leaves_nothing(service: LoopbackService) -> None:
-    """The claim of a request that was not taken is dropped, and it says so."""
-    service.on_create(refuse(429, 1302, "slow down"))
-    run = interrupt()
-    assert (run.code, run.out, list_stages()) == (130, "", [])
-    assert "Nothing was accepted." in run.err
-
-
-def test_ctrl_c_after_the_send_names_the_id(service: LoopbackService) -> None:
-    """Fault 88: it may have been accepted; the rerun looks, finds, and buys nothing."""
-    service.on_create(DROP, purchase=True)
-    run = interrupt()
-    assert (run.code, list_stages()) == (130, [Stage.UNKNOWN])
-    assert str(service.ledger[0].external_task_id) in run.err
-    assert "may have been accepted" in run.err
-    assert Program()(*SQUISH, PHOTO).lines == [find_video(service)]
-    assert service.count("POST") == 1
-
-
-def test_ctrl_c_while_waiting_names_the_task(service: LoopbackService) -> None:
-    """Fault 89: the id and kling wait are named; the rerun goes on with the task."""
-    run = interrupt()
-    assert run.code == 130
-    assert f"kling wait {service.ledger[0].task_id}" in run.err
-    assert Program()(*SQUISH, PHOTO).lines == [find_video(service)]
-    assert service.count("POST") == 1

@@ -3,15 +3,7 @@
 import stat
 
 import pytest
-from support.purchases import (
-    break_journal,
-    find_video,
-    full_at,
-    journal_path,
-    list_stages,
-    make_journal,
-    show,
-)
+from support.purchases import break_journal, find_video, full_at, journal_path, list_stages, show
 from support.replies import RESET, Reply, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
@@ -24,11 +16,7 @@ NAMED = (*PLAIN, "--external-task-id", "order-66")
 
 
 def move_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go on where the journal knows nothing of what was bought."""
     monkeypatch.setenv("KLING_STATE_DIR", f"{journal_path().parent}-of-another-machine")
-
-
-# --- the user's own id --------------------------------------------------------------------------
 
 
 def test_it_is_looked_up_and_then_sent(kling: Program, service: LoopbackService) -> None:
@@ -41,7 +29,7 @@ def test_it_is_looked_up_and_then_sent(kling: Program, service: LoopbackService)
     assert service.count("POST") == 1
 
 
-def test_the_task_of_another_machine_is_taken_up(
+def test_a_task_of_another_machine(
     service: LoopbackService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What another machine has bought under this id is waited for: no POST from this one."""
@@ -87,9 +75,7 @@ def test_new_under_the_same_id_buys_nothing(kling: Program, service: LoopbackSer
     assert "use --new with another --external-task-id." in run.err
 
 
-def test_new_looks_a_fresh_id_up_too(
-    service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_looks_an_id_up_too(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --new, what another machine has bought under the id is not bought again."""
     assert Program()(*NAMED).code == 0
     move_to_another_machine(monkeypatch)
@@ -98,12 +84,10 @@ def test_new_looks_a_fresh_id_up_too(
     assert [sale.external_task_id == "order-66" for sale in service.ledger] == [True, False]
 
 
-def test_a_claim_under_the_derived_id_is_not_looked_up(
-    kling: Program, service: LoopbackService
-) -> None:
+def test_a_claim_by_derived_id_needs_no_look(kling: Program, service: LoopbackService) -> None:
     """Of a request that another run has claimed but not sent, the service cannot know."""
-    make_journal()
     break_journal(full_at(Stage.SENDING))
+    break_journal("CREATE TRIGGER kept BEFORE DELETE ON purchases BEGIN SELECT RAISE(IGNORE); END")
     assert kling(*PLAIN).code == 11
     assert list_stages() == [Stage.CLAIMED]
     break_journal("DROP TRIGGER full_sending")
@@ -117,34 +101,24 @@ def test_a_look_that_fails_is_repeated(kling: Program, service: LoopbackService)
 
 
 @pytest.mark.parametrize(
-    ("reply", "looks", "code", "error", "words"),
+    ("reply", "looks", "code", "words"),
     [
-        pytest.param(Reply(status=500), 3, 10, "not_sent", "Nothing was sent.", id="no answer"),
-        pytest.param(refuse(401, 1002, "?"), 1, 4, "token_refused", "from KLING_TOKEN", id="17"),
+        pytest.param(Reply(status=500), 3, 10, "Nothing was sent.", id="no answer"),
+        pytest.param(refuse(401, 1002, "?"), 1, 4, "from KLING_TOKEN", id="17"),
     ],
 )
 def test_without_an_answer_nothing_is_sent(
-    kling: Program,
-    service: LoopbackService,
-    *,
-    reply: Reply,
-    looks: int,
-    code: int,
-    error: str,
-    words: str,
+    kling: Program, service: LoopbackService, reply: Reply, looks: int, code: int, words: str
 ) -> None:
     """Whether the id is free must be known first, else no claim stays; fault 17 ends the look."""
     service.on_look(reply, times=looks)
     run = kling(*NAMED, "--json")
     assert (run.code, service.count("POST"), list_stages()) == (code, 0, [])
-    assert (run.json["error"]["code"], run.json["error"]["charged"]) == (error, "no")
-    assert words in run.err
+    assert (run.json["error"]["charged"], words in run.err) == ("no", True)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "\x1b[2J", "x" * 129])
-def test_an_id_that_no_url_can_carry_is_refused(
-    kling: Program, service: LoopbackService, name: str
-) -> None:
+def test_an_unsafe_id_is_refused(kling: Program, service: LoopbackService, name: str) -> None:
     """Fault 36: an id that could not be looked up is refused before anything starts."""
     run = kling(*PLAIN, "--external-task-id", name)
     several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
@@ -152,9 +126,6 @@ def test_an_id_that_no_url_can_carry_is_refused(
     assert "1 to 128 characters: A-Z" in run.err
     assert "is for one task, but this command makes 2" in several.err
     assert "\x1b" not in run.err + several.err
-
-
-# --- --new, and the journal's file --------------------------------------------------------------
 
 
 def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) -> None:
@@ -169,7 +140,7 @@ def test_new_buys_under_a_random_id(kling: Program, service: LoopbackService) ->
 
 
 @pytest.mark.usefixtures("service")
-def test_the_journal_is_its_owners_alone(kling: Program) -> None:
+def test_the_journal_is_its_owners(kling: Program) -> None:
     assert kling(*PLAIN).code == 0
     for path in journal_path().parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

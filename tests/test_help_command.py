@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.run import Program, run_installed
+from support.run import SCHEMA, Program, run_installed
 
 from kling_cli.errors import ExitCode
 from kling_cli.settings import CONFIG_VARIABLE, KEYS, STATE_VARIABLE, TOKEN_FILE_VARIABLE
@@ -13,14 +13,12 @@ from kling_cli.settings import CONFIG_VARIABLE, KEYS, STATE_VARIABLE, TOKEN_FILE
     "words", [(), ("effect",), ("config",), ("config", "set"), ("help",)], ids=" ".join
 )
 def test_help_of_a_command_is_what_its_option_shows(kling: Program, words: tuple[str, ...]) -> None:
-    """`kling help COMMAND` is `kling COMMAND --help`."""
     run = kling("help", *words)
     assert (run.code, run.err) == (0, "")
     assert run.out.rstrip() == kling(*words, "--help").out.rstrip()
 
 
 def test_every_exit_code_is_explained(kling: Program) -> None:
-    """The table has each code, what it means, and what the same command would do."""
     run = kling("help", "exit-codes")
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
@@ -33,7 +31,6 @@ def test_every_exit_code_is_explained(kling: Program) -> None:
 
 
 def test_every_variable_is_explained(kling: Program) -> None:
-    """Each setting is told with its variable, option and default, and the other variables."""
     run = kling("help", "environment")
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
@@ -49,7 +46,6 @@ def test_every_variable_is_explained(kling: Program) -> None:
 
 
 def test_an_unknown_topic_is_put_right(kling: Program) -> None:
-    """What there is no help about is a usage error that names the nearest command."""
     for words, guess in ((("efect",), "'effect'"), (("config", "lst"), "'list'")):
         run = kling("help", *words)
         assert (run.code, run.out) == (2, "")
@@ -58,7 +54,25 @@ def test_an_unknown_topic_is_put_right(kling: Program) -> None:
 
 
 def test_help_needs_nothing_that_may_be_broken(tmp_path: os.PathLike[str]) -> None:
-    """Help is there for a user whose settings, home and variables are all wrong."""
     environ = {"KLING_JOBS": "many", "KLING_CONFIG_DIR": "here", "HOME": str(tmp_path)}
     for topic in ((), ("environment",), ("config", "set")):
         assert run_installed("help", *topic, environ=environ).code == 0
+
+
+# What is documented stays; more may be added.
+DOCUMENTED = {
+    "result": "schema ok exit_code sandbox task_id external_task_id effect_scene task_status "
+    "task_status_msg created_at updated_at elapsed reused plan request cost images videos error "
+    "warnings",
+    "error": "code message hint charged http_status service_code request_id",
+    "image": "source kind format width height bytes sha256 fixes",
+    "video": "id url duration file",
+}
+
+
+@pytest.mark.parametrize("definition", DOCUMENTED)
+def test_the_schema_has_the_documented_keys(definition: str) -> None:
+    shape = SCHEMA["$defs"][definition]
+    assert set(DOCUMENTED[definition].split()) <= set(shape["required"])
+    assert shape["required"] == list(shape["properties"])
+    assert shape["additionalProperties"] is False

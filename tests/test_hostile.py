@@ -39,7 +39,6 @@ COMMAND = re.compile(r"\s*(?:::|##|\[)")
 
 
 def assert_harmless(run: Run, *, is_json: bool = False) -> None:
-    """Hold every byte that a run has written against the rules of terminals and CI logs."""
     for text in (run.out, run.err):
         assert text.replace("\n", "").replace("\t", "").isprintable()
     assert "\t" not in run.err
@@ -61,7 +60,6 @@ def refuse_with(status: int) -> Callable[[LoopbackService, str], None]:
 
 
 def show_page(service: LoopbackService, attack: str) -> None:
-    """Redirect the request, and look like a proxy to a look."""
     page = f"<html><title>{attack}</title>{attack}</html>".encode()
     host = re.sub(r"[\r\n\0]|[^\x00-\xff]", "", attack)
     headers = {"Location": f"https://{host}/", "Retry-After": host, "Set-Cookie": host}
@@ -70,7 +68,6 @@ def show_page(service: LoopbackService, attack: str) -> None:
 
 
 def end(purchase: Purchase | None, status: str, attack: str, url: str) -> dict[str, Any]:
-    """Make a look's answer about a task that ends, with an attack in all that is free."""
     assert purchase is not None
     told: dict[str, Any] = describe(purchase, status, message=attack, video_url=url)
     told["task_result"]["videos"][0]["id"] = attack
@@ -81,7 +78,6 @@ def end(purchase: Purchase | None, status: str, attack: str, url: str) -> dict[s
 def end_as(
     status: str | None, url: str = "https://v.example/1.mp4"
 ) -> Callable[[LoopbackService, str], None]:
-    """End the task with this status, or with an attack in its place."""
 
     def script(service: LoopbackService, attack: str) -> None:
         place = url.replace("ATTACK", attack)
@@ -108,19 +104,14 @@ TRICKS: dict[str, tuple[Callable[[LoopbackService, str], None], int]] = {
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
-@pytest.mark.parametrize(("script", "code"), TRICKS.values(), ids=list(TRICKS))
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("option", ["-v", "--json"])
 def test_no_answer_harms_anybody(
-    kling: Program,
-    service: LoopbackService,
-    *,
-    attack: str,
-    script: Callable[[LoopbackService, str], None],
-    code: int,
-    option: str,
+    kling: Program, service: LoopbackService, attack: str, trick: str, option: str
 ) -> None:
     """What the service says is shown as text, and bought once at most (faults 101, 102, 103)."""
+    script, code = TRICKS[trick]
     is_bought, is_json = code in (0, 5, 6), option == "--json"
     script(service, attack)
     run = kling("effect", "squish", PHOTO, "--timeout", "2m" if is_bought else "1", option)

@@ -45,7 +45,6 @@ _AT_ONCE = 6
 
 
 def fingerprint(base_url: str, photo: Path) -> str:
-    """Spell a request for this photo as version 0.1.0 did."""
     image = f"sha256:{hashlib.sha256(photo.read_bytes()).hexdigest()}"
     content = {"model_name": "kling-v1-6", "image": image, "duration": "5"}
     told = {"base_url": base_url, "effect_scene": "squish", "input": content}
@@ -53,13 +52,7 @@ def fingerprint(base_url: str, photo: Path) -> str:
 
 
 def write_old(path: Path, base_url: str, *, is_killed: bool = False) -> None:
-    """Write a journal of version 0.1.0: one task runs, one may have been accepted, one is saved.
-
-    Args:
-        path: the file.
-        base_url: where all was bought.
-        is_killed: leave the last steps in the `-wal` file, as a killed run does.
-    """
+    """Write a journal of version 0.1.0: one task runs, one may have been accepted, one is saved."""
     path.parent.mkdir(parents=True)
     video = json.dumps([{"url": f"{base_url}/v.mp4", "id": "v", "duration": 5.0}])
     rows = [
@@ -115,7 +108,6 @@ def test_what_was_bought_before_is_gone_on_with(
 
 
 def test_many_processes_upgrade_once(path: Path) -> None:
-    """Each of several that meet an old journal at once works with the new one; no row changes."""
     write_old(path, "https://h.example", is_killed=True)
     _, before = read(path)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -131,7 +123,6 @@ def test_many_processes_upgrade_once(path: Path) -> None:
 def test_a_kill_at_any_call_of_the_upgrade_loses_nothing(
     tmp_path: Path, request: pytest.FixtureRequest, is_killed: bool
 ) -> None:
-    """SIGKILL at each call that changes one of the journal's files; the next run has it all."""
 
     def begin(name: str) -> Path:
         path = tmp_path / name / "journal.sqlite3"

@@ -35,8 +35,6 @@ OBSTACLES = {
 
 
 class Machine:
-    """A user's machine on which a task was bought; it meets a service that never deduplicates."""
-
     def __init__(self, directory: Path, resources: ExitStack) -> None:
         self.service = resources.enter_context(LoopbackService())
         self.set_rules(RUNNING)
@@ -57,7 +55,6 @@ class Machine:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """What lies in the state directory, without what SQLite keeps in shared memory."""
         paths = [path for path in self.state.iterdir() if path.suffix != ".sqlite3-shm"]
         return {path.name: path.read_bytes() for path in paths}
 
@@ -66,7 +63,6 @@ class Machine:
         return self.service.count("POST")
 
     def set_rules(self, rules: Rules, *, looks_up: bool = False) -> None:
-        """Let the service follow these rules, and buy again whatever it is sent again."""
         rules = replace(rules, deduplicate="ignore", lookup_by_external_id=looks_up)
         self.service.shop.rules = rules
 
@@ -80,7 +76,6 @@ class Machine:
         return run_ordinary(*argv, environ=self.environ, prefix=self.prefix)
 
     def buy(self, end: str = "clean") -> str:
-        """Buy in a run that ends cleanly, or is killed while it waits; give the task's id."""
         if end == "clean":
             assert self.run(*SQUISH, PHOTO, "--no-wait").code == 0
         else:
@@ -117,9 +112,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.mark.parametrize("end", ["clean", "killed"])
 @pytest.mark.parametrize("obstacle", OBSTACLES)
-def test_what_it_knows_is_answered_and_nothing_new_is_bought(
-    machine: Machine, obstacle: str, end: str
-) -> None:
+def test_it_answers_and_buys_nothing(machine: Machine, obstacle: str, end: str) -> None:
     """Faults 77 and 112: tasks are listed, looked at, waited for and reused, and bought once."""
     if (obstacle, end) == ("a directory that may not be changed", "killed"):
         pytest.skip(reason="SQLite's files are there already, so the journal can be written")
@@ -165,9 +158,7 @@ def test_what_it_knows_is_answered_and_nothing_new_is_bought(
 
 
 @pytest.mark.parametrize("obstacle", ["a full disk", "a file that may not be changed"])
-def test_what_may_be_bought_is_looked_up_and_not_sent_again(
-    machine: Machine, obstacle: str
-) -> None:
+def test_what_may_be_bought_is_not_sent_again(machine: Machine, obstacle: str) -> None:
     """Fault 77: a request of an unknown fate stays one where the journal cannot be written."""
     if "disk" in obstacle:
         machine.use_own_disk()
@@ -248,9 +239,7 @@ def test_one_that_cannot_be_understood_stops_all(machine: Machine, kind: str) ->
         ("openat", "EDQUOT", "clean"),
     ],
 )
-def test_what_the_system_refuses_is_named_soon(
-    machine: Machine, call: str, error: str, end: str
-) -> None:
+def test_the_systems_reason_is_named(machine: Machine, call: str, error: str, end: str) -> None:
     """Faults 77 and 99: it is the reason that is named, not a program that holds the file."""
     task_id = machine.buy(end)
     machine.finish_tasks()

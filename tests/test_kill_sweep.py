@@ -56,7 +56,6 @@ def sweep(
     *,
     is_full: bool,
 ) -> list[str]:
-    """Try every fault at every point, or a sample of them; tell how each ended."""
     pairs = list(product(points, faults))
     if not is_full:
         pairs = pairs[:: max(len(pairs) // len(_SAMPLE), 1)]
@@ -67,7 +66,6 @@ def sweep(
 
 
 def rerun(bench: Bench, after: str) -> str:
-    """Run once more without any fault, and judge; tell how it ended."""
     again = bench.buy()
     assert bench.purchases <= 1, f"bought twice after {after}"
     if again.code == 0:
@@ -96,7 +94,6 @@ def test_a_fault_at_any_call_loses_nothing_and_buys_nothing_twice(
     deduplicate: Literal["ignore", "refuse"],
     codes: set[int],
 ) -> None:
-    """A kill at each call on files and sockets, or a failure of each write, then one rerun."""
     shop.shop.rules = Rules(deduplicate=deduplicate, looks_until_done=0)
     points = find_points(tmp_path, shop) if is_full else _SAMPLE
     if faults is not KILL:

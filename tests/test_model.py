@@ -20,13 +20,7 @@ from support.explorer import Choices, Interleaving, enumerate_ways
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Console
-from kling_cli.errors import (
-    KlingError,
-    LaterError,
-    RefusedError,
-    UnknownError,
-    UnreachableError,
-)
+from kling_cli.errors import KlingError, LaterError, RefusedError, UnknownError, UnreachableError
 from kling_cli.journal import Journal
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task
 from kling_cli.purchase import Event, Resume
@@ -53,24 +47,13 @@ class CrashError(BaseException):
 
 @dataclass(kw_only=True)
 class Rules:
-    """What the service promises: how it takes a repeated id, and whether it looks up by one."""
-
     repeated: str = "buys"
     looks_up: bool = True
 
 
 @dataclass(kw_only=True)
 class World:
-    """The service and what may still go wrong, shared by all processes of one way.
-
-    Attributes:
-        choices: decides what happens.
-        rules: what the service promises.
-        faults: how many things may still go wrong.
-        bought: the external id of each purchase.
-        late: ids of requests that are on their way and arrive when the service is next asked.
-        crash_points: how many places a crash was possible at.
-    """
+    """The service and what may still go wrong, shared by all processes of one way."""
 
     choices: Choices
     rules: Rules
@@ -87,7 +70,6 @@ class World:
             self.interleaving.pause()
 
     def go_wrong(self, kinds: int) -> int:
-        """Choose what goes wrong: 0 is nothing."""
         if self.faults <= 0:
             return 0
         kind = self.choices.choose(kinds + 1)
@@ -96,14 +78,12 @@ class World:
         return kind
 
     def step(self) -> None:
-        """Come to a place where a process may be put aside or killed."""
         self.pause()
         self.crash_points += self.faults > 0
         if self.go_wrong(1):
             raise CrashError
 
     def arrive(self, name: str) -> bool:
-        """Let a request arrive; tell whether it was refused as a repeated one."""
         if name in self.bought and self.rules.repeated == "is refused":
             return True
         if name not in self.bought or self.rules.repeated == "buys":
@@ -127,8 +107,6 @@ class World:
 
 
 class PlayedService:
-    """The service as the network lets a client see it."""
-
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -181,13 +159,10 @@ class PlayedService:
 
 
 class SteppedJournal(Journal):
-    """The product's journal, with a place for a kill before and after each of its steps."""
-
     world: World
 
     @property
     def is_kept(self) -> bool:
-        """It outlives the processes of a way, so that nothing need be looked up before a send."""
         return True
 
     def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
@@ -242,7 +217,6 @@ def open_journal(world: World) -> SteppedJournal:
 
 
 def judge(world: World, journal: SteppedJournal) -> None:
-    """Run the command once more without any fault: bought once and there, or listed as unknown."""
     world.faults, world.interleaving = 0, None
     end = run(world, journal)
     rows = journal.list_purchases(unfinished=True)
@@ -264,7 +238,6 @@ RULES = [
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_one_process_buys_once(rules: Rules, request: pytest.FixtureRequest) -> None:
-    """Whatever goes wrong in two runs, the next has the task, or says that it is open."""
     faults = 3 if request.config.getoption("--every-call") else 2
     ways = crash_points = 0
     for choices in enumerate_ways():
@@ -292,7 +265,6 @@ def test_one_process_buys_once(rules: Rules, request: pytest.FixtureRequest) -> 
     ids=str,
 )
 def test_two_runs_buy_once(rules: Rules, machines: int, request: pytest.FixtureRequest) -> None:
-    """Two runs at the same time, put aside and killed anywhere, buy once between them."""
     switches = 2 if request.config.getoption("--every-call") else 1
     ways = 0
     for choices in enumerate_ways():

@@ -2,13 +2,12 @@
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.clock import VirtualClock
+from support.purchases import break_journal
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
@@ -24,20 +23,13 @@ def other(clock: VirtualClock) -> Iterator[LoopbackService]:
         yield loopback
 
 
-def buy(kling: Program, *options: str, photo: Path = PHOTO) -> str:
-    run = kling("effect", "squish", photo, "--no-wait", *options)
+def buy(kling: Program, *options: str, photo: Path = PHOTO, token: str = OWN_TOKEN) -> str:
+    run = kling("effect", "squish", photo, "--no-wait", *options, KLING_TOKEN=token)
     assert run.code == 0, run.err
     return run.out.strip()
 
 
-def open_journal(tmp_path: Path) -> "closing[sqlite3.Connection]":
-    return closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite3", isolation_level=None))
-
-
-def test_the_hint_can_be_pasted(
-    kling: Program, service: LoopbackService, other: LoopbackService
-) -> None:
-    """What a run with --base-url prints as the way on can be pasted, and costs nothing."""
+def test_paste_the_hint(kling: Program, service: LoopbackService, other: LoopbackService) -> None:
     other.shop.rules = Rules(task_seconds=60)
     run = kling("effect", "squish", PHOTO, "--base-url", other.base_url, "--timeout", "5s")
     (hint,) = re.findall(r"hint: kling (wait \d+)$", run.err, re.MULTILINE)
@@ -50,16 +42,9 @@ def test_the_hint_can_be_pasted(
 
 @COMMANDS
 def test_a_token_that_did_not_buy_is_not_sent(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
+    kling: Program, service: LoopbackService, other: LoopbackService, command: str
 ) -> None:
-    """A task bought with one token elsewhere is no reason to show that host another one."""
-    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
-    task_id = buy(kling, "--base-url", other.base_url)
-    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
+    task_id = buy(kling, "--base-url", other.base_url, token=OTHER_TOKEN)
     before = len(other.visits)
     run = kling(command, task_id, "--json")
     error = run.json["error"]
@@ -75,17 +60,12 @@ def test_a_token_that_did_not_buy_is_not_sent(
 
 @COMMANDS
 def test_where_the_buyer_is_unknown_no_token_is_sent(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    tmp_path: Path,
-    command: str,
+    kling: Program, service: LoopbackService, other: LoopbackService, command: str
 ) -> None:
     """A task of version 0.1.0 elsewhere waits for the user's word; the own service's does not."""
     buy(kling, "--base-url", other.base_url)
     buy(kling, photo=OTHER_PHOTO)
-    with open_journal(tmp_path) as journal:  # as version 0.1.0 left it
-        journal.execute("UPDATE purchases SET tag = NULL")
+    break_journal("UPDATE purchases SET tag = NULL")  # as version 0.1.0 left it
     near, away = (str(each.ledger[0].external_task_id) for each in (service, other))
     before = len(other.visits)
     run = kling(command, away)
@@ -97,67 +77,47 @@ def test_where_the_buyer_is_unknown_no_token_is_sent(
 
 
 def test_the_stored_token_goes_back_to_where_it_bought(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
+    kling: Program, service: LoopbackService, other: LoopbackService
 ) -> None:
     """A stored token follows its own task, and no variable makes it follow anybody else's."""
-    monkeypatch.delenv("KLING_TOKEN")
-    monkeypatch.delenv("KLING_BASE_URL")
     assert kling("config", "set", "base_url", other.base_url).code == 0
-    assert kling("config", "set", "token", stdin=OTHER_TOKEN.encode()).code == 0
-    task_id = buy(kling)
-    monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-    assert kling("wait", task_id).code == 0
+    assert kling("config", "set", "token", stdin=OTHER_TOKEN).code == 0
+    task_id = buy(kling, "--base-url", other.base_url, token="")
+    assert kling("wait", task_id, KLING_TOKEN="").code == 0
     assert {visit.token for visit in other.visits} == {OTHER_TOKEN}
-    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
     before = len(other.visits)
     assert kling("wait", task_id).code == 4
     assert (len(other.visits), service.visits) == (before, [])
 
 
 def test_who_sends_is_who_bought(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    kling: Program, service: LoopbackService, other: LoopbackService
 ) -> None:
     """What one token claimed and never sent belongs to the one that sends it."""
     buy(kling, "--base-url", other.base_url)
-    with open_journal(tmp_path) as journal:  # as a run leaves it that was killed before the send
-        journal.execute("UPDATE purchases SET stage = 'claimed', task_id = NULL")
+    # As a run leaves it that was killed before the send.
+    break_journal("UPDATE purchases SET stage = 'claimed', task_id = NULL")
     other.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
-    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
-    task_id = buy(kling, "--base-url", other.base_url)
+    task_id = buy(kling, "--base-url", other.base_url, token=OTHER_TOKEN)
     assert len(other.ledger) == 2
-    monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
     assert kling("status", task_id).code == 4
-    monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
-    assert kling("status", task_id).code == 0
+    assert kling("status", task_id, KLING_TOKEN=OTHER_TOKEN).code == 0
     assert service.visits == []
 
 
 @COMMANDS
 def test_without_task(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
+    kling: Program, service: LoopbackService, other: LoopbackService, command: str
 ) -> None:
-    """All that this token bought is taken, wherever; the rest is named once and left alone."""
     service.shop.rules = Rules(looks_until_done=0)
     with LoopbackService() as third:
         buy(kling)
         buy(kling, "--base-url", other.base_url)
         buy(kling, "--sandbox")
-        monkeypatch.setenv("KLING_TOKEN", OTHER_TOKEN)
         strange = [
-            buy(kling, "--base-url", third.base_url, photo=photo) for photo in (PHOTO, OTHER_PHOTO)
+            buy(kling, "--base-url", third.base_url, photo=photo, token=OTHER_TOKEN)
+            for photo in (PHOTO, OTHER_PHOTO)
         ]
-        monkeypatch.setenv("KLING_TOKEN", OWN_TOKEN)
         run = kling(command, "--json")
         assert run.code == 0, run.err
         urls = [record["videos"][0]["url"] for record in run.records]
@@ -173,10 +133,7 @@ def test_without_task(
 
 
 def test_a_token_from_a_pipe_is_read_once(
-    kling: Program,
-    service: LoopbackService,
-    other: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
+    kling: Program, service: LoopbackService, other: LoopbackService
 ) -> None:
     """KLING_TOKEN_FILE=<(...) serves tasks of two base URLs, although a pipe is read only once."""
     service.shop.rules = Rules(looks_until_done=0)
@@ -185,19 +142,14 @@ def test_a_token_from_a_pipe_is_read_once(
     reading, writing = os.pipe()
     os.write(writing, OWN_TOKEN.encode())
     os.close(writing)
-    monkeypatch.delenv("KLING_TOKEN")
-    monkeypatch.setenv("KLING_TOKEN_FILE", f"/dev/fd/{reading}")
-    run = kling("status")
+    run = kling("status", KLING_TOKEN="", KLING_TOKEN_FILE=f"/dev/fd/{reading}")
     os.close(reading)
     assert (run.code, len(run.lines)) == (0, 2), run.err
 
 
-def test_the_sandbox(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sandbox(kling: Program, service: LoopbackService) -> None:
     """Whoever has set the sandbox as base URL shows no host a token, not even its own task's."""
     task_id = buy(kling)
-    monkeypatch.setenv("KLING_BASE_URL", "sandbox")
-    assert kling("status", task_id).code == 4
-    assert (kling("status").code, kling("status").out) == (0, "")
-    assert service.count("GET") == 0
+    assert kling("status", task_id, KLING_BASE_URL="sandbox").code == 4
+    run = kling("status", KLING_BASE_URL="sandbox")
+    assert (run.code, run.out, service.count("GET")) == (0, "", 0)

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 from support.photos import make_photos
-from support.replies import Reply, describe, wrap
+from support.purchases import show
 from support.run import OTHER_PHOTO, PHOTO, Program, command
 from support.service import VIDEO, LoopbackService
-from support.shop import Purchase
 
 SQUISH = ("effect", "squish")
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A photo of the user's own, of which there is no other copy."""
     return Path(shutil.copy(PHOTO, tmp_path / "me.jpg"))
 
 
@@ -39,23 +37,19 @@ def link_hard(photo: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "more"),
     [
-        (name_same, ("--force",)),
-        (link_softly, ("--force", "--new")),
-        (link_hard, ("--force", "--dry-run")),
-        (link_hard, ()),
+        (name_same, "--force"),
+        (link_softly, "--force --new"),
+        (link_hard, "--force --dry-run"),
+        (link_hard, ""),
     ],
 )
 def test_the_photo_itself_is_no_output(
-    kling: Program,
-    service: LoopbackService,
-    photo: Path,
-    name: Callable[[Path], Path],
-    options: tuple[str, ...],
+    kling: Program, service: LoopbackService, photo: Path, name: Callable[[Path], Path], more: str
 ) -> None:
     output = name(photo)
-    run = kling(*SQUISH, photo, "-o", output, "--json", *options)
+    run = kling(*SQUISH, photo, "-o", output, "--json", *more.split())
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (3, "output_is_an_input", "no")
     assert output.name in error["message"]
@@ -90,9 +84,7 @@ def test_every_input_is_kept(
     assert service.visits == []
 
 
-def test_the_output_directory_is_kept(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_an_output_directory_is_kept(kling: Program, service: LoopbackService, photo: Path) -> None:
     """The photo whose video would replace another input is refused; the others are made."""
     other, second = make_photos(photo.parent / "clips", 2)
     other = other.rename(other.with_name("me-squish.mp4"))
@@ -113,22 +105,16 @@ def test_what_standard_input_reads_is_kept(service: LoopbackService, photo: Path
     assert (photo.read_bytes(), service.visits) == (PHOTO.read_bytes(), [])
 
 
-def test_a_second_video_replaces_none(
-    kling: Program, service: LoopbackService, photo: Path
-) -> None:
+def test_second_videos_replace_none(kling: Program, service: LoopbackService, photo: Path) -> None:
     """A further video of the same task gets a number in its name, which may be the photo's name."""
     photo = photo.rename(photo.with_name("c.2.mp4"))
 
-    def tell_two(sale: Purchase | None) -> object:
-        assert sale is not None
-        url = f"{service.url}/videos/{sale.task_id}.mp4?"
-        videos = [{"id": name, "url": url + name, "duration": "5"} for name in "ab"]
-        return wrap({**describe(sale, "succeed"), "task_result": {"videos": videos}})
-
-    service.on_look(Reply(json=tell_two))
+    url = service.publish("/v.mp4", VIDEO, media_type="video/mp4")
+    videos = [{"id": name, "url": f"{url}?{name}"} for name in "ab"]
+    service.on_look(show("succeed", task_result={"videos": videos}))
     run = kling(*SQUISH, photo, "-o", photo.with_name("c.mp4"), "--force")
     assert (run.code, photo.read_bytes()) == (11, PHOTO.read_bytes())
-    assert f"{service.url}/videos/" in run.err
+    assert url in run.err
 
 
 def test_our_own_clip_as_an_input(kling: Program, service: LoopbackService, photo: Path) -> None:

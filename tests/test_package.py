@@ -62,7 +62,6 @@ def test_an_installation_puts_everything_in_its_place(wheel: Path, tmp_path: Pat
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
-    """Version, Python, licence and the five packages are right; its description stands alone."""
     with ZipFile(wheel) as file:
         metadata = Parser().parsestr(file.read(f"{INFO}/METADATA").decode())
     assert metadata["Version"] == __version__

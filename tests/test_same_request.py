@@ -7,13 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.fault_server import FaultServer
-from support.purchases import (
-    HookClock,
-    break_journal,
-    find_video,
-    journal_path,
-    list_stages,
-)
+from support.purchases import HookClock, break_journal, find_video, journal_path, list_stages
 from support.replies import Reply, accept, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program, Run
 from support.service import LoopbackService

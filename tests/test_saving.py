@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from support.photos import make_photos
 from support.process import Process
-from support.purchases import break_journal, find_video
-from support.replies import RESET, Reply, describe, refuse, wrap
+from support.purchases import break_journal, find_video, show
+from support.replies import RESET, Reply, refuse
 from support.run import OTHER_PHOTO, PHOTO, Program, command, run_installed
 from support.service import VIDEO, LoopbackService
-from support.shop import Purchase, Rules
+from support.shop import Rules
 from support.terminal import Terminal
 
 SQUISH = ("effect", "squish")
@@ -42,29 +42,21 @@ FAULTS = {
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A directory that is there."""
     directory = tmp_path / "clips"
     directory.mkdir()
     return directory
 
 
 def count_downloads(service: LoopbackService) -> int:
-    """Count the requests for videos."""
     return sum("/videos/8" in visit.path for visit in service.visits)
 
 
 def list_files(directory: Path) -> list[str]:
-    """List what lies in a directory, hidden files too."""
     return sorted(path.name for path in directory.iterdir())
 
 
-# Where a clip comes to lie
-
-
 @pytest.mark.parametrize("place", ["clips/a clip.mp4", "new/dir/", "clips"])
-def test_a_clip_becomes_a_file(
-    kling: Program, service: LoopbackService, clips: Path, place: str
-) -> None:
+def test_a_clip_is_saved(kling: Program, service: LoopbackService, clips: Path, place: str) -> None:
     """Fault 83: its path is printed; a directory gets our own name, whatever the server says."""
     output = f"{clips.parent}/{place}"
     path = Path(output) if output.endswith("mp4") else Path(output, CLIP)
@@ -78,7 +70,6 @@ def test_a_clip_becomes_a_file(
 def test_the_setting_saves_too(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KLING_OUTPUT is -o for effect and wait; --no-wait does not stay for it."""
     monkeypatch.setenv("KLING_OUTPUT", str(clips))
     run = kling(*SQUISH, PHOTO, "--no-wait")
     assert (run.code, list_files(clips)) == (0, [])
@@ -96,15 +87,14 @@ def test_the_sandbox_saves_its_clip(kling: Program, clips: Path) -> None:
 
 
 def test_a_long_name_is_cut(kling: Program, service: LoopbackService, clips: Path) -> None:
-    """A photo's name may be as long as the file system allows."""
     photo = clips.parent / ("火" * 83 + "a.jpg")
     photo.write_bytes(PHOTO.read_bytes())
     run = kling(*SQUISH, photo, "-o", clips)
     assert (run.code, run.out.endswith("火-squish.mp4\n"), len(service.ledger)) == (0, True, 1)
 
 
+@pytest.mark.usefixtures("today")
 def test_a_stream_is_the_clip_and_nothing_else(kling: Program, service: LoopbackService) -> None:
-    """-o - writes the bytes as they are, of effect and wait; the talk is on standard error."""
     service.shop.rules = Rules(looks_until_done=0)
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     for argv in ((*SQUISH, PHOTO), ("wait", task_id)):
@@ -112,26 +102,16 @@ def test_a_stream_is_the_clip_and_nothing_else(kling: Program, service: Loopback
         assert (run.code, run.out.encode()) == (0, VIDEO)
 
 
-def test_a_second_clip_of_a_task_gets_a_number(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_a_second_clip_has_a_number(kling: Program, service: LoopbackService, clips: Path) -> None:
     """A task with two videos makes two files, two lines, and two names in JSON (fault 39)."""
-
-    def tell_two(sale: Purchase | None) -> object:
-        assert sale is not None
-        url = f"{service.url}/videos/{sale.task_id}.mp4?"
-        videos = [{"id": name, "url": url + name, "duration": "5"} for name in "ab"]
-        return wrap({**describe(sale, "succeed"), "task_result": {"videos": videos}})
-
-    service.on_look(Reply(json=tell_two))
+    url = service.publish("/v.mp4", VIDEO, media_type="video/mp4")
+    videos = [{"id": name, "url": f"{url}?{name}"} for name in "ab"]
+    service.on_look(show("succeed", task_result={"videos": videos}))
     path = clips / "c.mp4"
     assert kling(*SQUISH, PHOTO, "-o", path).lines == [str(path), f"{clips}/c.2.mp4"]
     again = kling(*SQUISH, PHOTO, "-o", path, "--json").json
     assert [one["file"] for one in again["videos"]] == [str(path), f"{clips}/c.2.mp4"]
-    assert count_downloads(service) == 2
-
-
-# What is refused before anything is sent
+    assert service.requests["GET", "/v.mp4?a"] == service.requests["GET", "/v.mp4?b"] == 1
 
 
 @pytest.mark.parametrize(
@@ -147,7 +127,6 @@ def test_a_second_clip_of_a_task_gets_a_number(
 def test_a_place_that_cannot_be_is_refused_before_sending(
     kling: Program, service: LoopbackService, clips: Path, *, place: str, fault: str, words: str
 ) -> None:
-    """Nothing is bought whose clip could not be saved; what is there is not touched."""
     (clips / "there.mp4").write_text("mine")
     subprocess.run(["mkfifo", clips / "pipe"], check=True)
     run = kling(*SQUISH, PHOTO, "-o", f"{clips}/{place}" if place[0] != "/" else place, "--json")
@@ -169,23 +148,19 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
 def test_options_that_contradict_each_other_are_usage_errors(
     kling: Program, service: LoopbackService, argv: tuple[str | Path, ...], words: str
 ) -> None:
-    """They end with 2, and nothing is sent."""
     run = kling(*SQUISH, *argv)
     assert (run.code, run.out if "--json" not in argv else "", service.visits) == (2, "", [])
     assert words in run.err
 
 
 def test_a_terminal_is_spared(service: LoopbackService) -> None:
-    """-o - to a terminal is refused: a clip would garble it."""
     with Terminal(*SQUISH, PHOTO, "-o", "-") as terminal:
         assert terminal.finish() == 2
         assert "mpv" in "".join(terminal.lines)
     assert service.visits == []
 
 
-def test_one_that_cannot_be_saved_does_not_stop_the_others(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_a_file_in_the_way_stops_one(kling: Program, service: LoopbackService, clips: Path) -> None:
     """In a batch a file that is in the way refuses its own input alone, and first."""
     (clips / CLIP).write_text("mine")
     run = kling(*SQUISH, OTHER_PHOTO, PHOTO, "-o", clips, "--json")
@@ -196,16 +171,12 @@ def test_one_that_cannot_be_saved_does_not_stop_the_others(
 
 
 def test_a_rehearsal_makes_nothing(kling: Program, service: LoopbackService, clips: Path) -> None:
-    """--dry-run tells what would be refused, and leaves the disk as it is."""
     for photos in ((PHOTO,), (PHOTO, OTHER_PHOTO)):
         assert kling(*SQUISH, *photos, "-o", f"{clips.parent}/new/", "--dry-run").code == 0
     assert not (clips.parent / "new").exists()
     (clips / CLIP).write_text("mine")
     assert kling(*SQUISH, PHOTO, "-o", clips, "--dry-run").code == 3
     assert (list_files(clips), service.visits) == ([CLIP], [])
-
-
-# The same again
 
 
 def test_a_rerun_finds_its_files(kling: Program, service: LoopbackService, clips: Path) -> None:
@@ -222,9 +193,7 @@ def test_a_rerun_finds_its_files(kling: Program, service: LoopbackService, clips
     assert (len(service.ledger), count_downloads(service)) == (2, 2)
 
 
-def test_a_file_that_is_another_is_left_alone(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_another_file_is_left_alone(kling: Program, service: LoopbackService, clips: Path) -> None:
     """Neither a clip that the user has cut since, nor that of an earlier task, is replaced."""
     assert kling(*SQUISH, PHOTO, "-o", clips).code == 0
     assert kling(*SQUISH, PHOTO, "-o", clips, "--new").code == 3
@@ -236,9 +205,7 @@ def test_a_file_that_is_another_is_left_alone(
     assert ((clips / CLIP).read_bytes(), len(service.ledger)) == (VIDEO, 2)
 
 
-def test_two_inputs_of_one_name_do_not_meet(
-    kling: Program, service: LoopbackService, tmp_path: Path
-) -> None:
+def test_inputs_of_one_name(kling: Program, service: LoopbackService, tmp_path: Path) -> None:
     """a/p00.jpg and b/p00.jpg get a file each, and keep them in a rerun."""
     first, *_ = make_photos(tmp_path / "a", 1)
     _, second = make_photos(tmp_path / "b", 2)
@@ -253,9 +220,7 @@ def test_two_inputs_of_one_name_do_not_meet(
     assert (len(service.ledger), count_downloads(service)) == (2, 2)
 
 
-def test_the_same_picture_is_one_task(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_one_picture_is_one_task(kling: Program, service: LoopbackService, clips: Path) -> None:
     """Named twice it is saved once and printed twice; each name has its file, also in a rerun."""
     copy = clips.parent / "copy.jpg"
     copy.write_bytes(PHOTO.read_bytes())
@@ -265,19 +230,6 @@ def test_the_same_picture_is_one_task(
         assert kling(*SQUISH, PHOTO, copy, "-o", clips).code == 0
         assert list_files(clips) == [CLIP, "copy-squish.mp4"]
     assert len(service.ledger) == 1
-
-
-# kling wait
-
-
-def test_wait_saves_what_it_waited_for(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
-    """For all that are unfinished, in a directory, under the same names."""
-    for photo in (PHOTO, OTHER_PHOTO):
-        assert kling(*SQUISH, photo, "--no-wait").code == 0
-    assert kling("wait", "-o", f"{clips}/").code == 0
-    assert (list_files(clips), len(service.ledger)) == ([CLIP, OTHER_CLIP], 2)
 
 
 def test_the_hint_saves_where_the_run_would_have(
@@ -296,7 +248,6 @@ def test_the_hint_saves_where_the_run_would_have(
 def test_wait_names_the_clip_of_a_strange_task_by_its_id(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a task of another machine nothing but the id is known."""
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     monkeypatch.setenv("KLING_STATE_DIR", str(clips.parent / "elsewhere"))
     for _ in range(2):
@@ -304,9 +255,7 @@ def test_wait_names_the_clip_of_a_strange_task_by_its_id(
     assert count_downloads(service) == 1
 
 
-def test_wait_refuses_a_place_that_is_taken_before_it_waits(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_wait_refuses_a_taken_place(kling: Program, service: LoopbackService, clips: Path) -> None:
     """Nobody should wait for minutes to learn that; --force replaces it."""
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
     (clips / "c.mp4").write_text("mine")
@@ -314,9 +263,6 @@ def test_wait_refuses_a_place_that_is_taken_before_it_waits(
     assert (run.code, run.out, service.count("GET")) == (3, "", 0)
     assert kling("wait", task_id, "-o", clips / "c.mp4", "--force").code == 0
     assert (clips / "c.mp4").read_bytes() == VIDEO
-
-
-# What breaks on the way
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -359,25 +305,20 @@ def test_a_download_that_breaks_goes_on_where_it_broke(
     assert (clips / CLIP).read_bytes() == VIDEO
 
 
-def test_a_full_disk_leaves_nothing(
-    kling: Program, clips: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk(kling: Program, service: LoopbackService, clips: Path) -> None:
     """No room for the clip is exit 11 with its URL, and a rerun with room completes it."""
-    video = VIDEO + bytes(1 << 20)
-    with LoopbackService(video=video) as service:
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        monkeypatch.setenv("KLING_TOKEN", "sk-test-0123456789")
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
-        try:
-            run = kling(*SQUISH, PHOTO, "-o", clips, "--json")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert (run.code, run.json["error"]["code"]) == (11, "output_failed")
-        assert find_video(service) in run.json["error"]["message"]
-        assert list_files(clips) == []
-        assert kling(*SQUISH, PHOTO, "-o", clips).code == 0
-        assert ((clips / CLIP).read_bytes(), len(service.ledger)) == (video, 1)
+    service.video = VIDEO + bytes(1 << 20)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
+    try:
+        run = kling(*SQUISH, PHOTO, "-o", clips, "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (run.code, run.json["error"]["code"]) == (11, "output_failed")
+    assert find_video(service) in run.json["error"]["message"]
+    assert list_files(clips) == []
+    assert kling(*SQUISH, PHOTO, "-o", clips).code == 0
+    assert ((clips / CLIP).read_bytes(), len(service.ledger)) == (service.video, 1)
 
 
 def test_the_same_command_twice_at_once(service: LoopbackService, clips: Path) -> None:
@@ -394,7 +335,6 @@ def test_the_same_command_twice_at_once(service: LoopbackService, clips: Path) -
 def test_a_file_system_without_links_will_do(
     kling: Program, service: LoopbackService, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no link can be made, the clip is renamed."""
 
     def refuse_to_link(*_: object) -> None:
         raise PermissionError
@@ -405,9 +345,7 @@ def test_a_file_system_without_links_will_do(
     assert len(service.ledger) == 1
 
 
-def test_a_place_that_was_taken_meanwhile_is_left_alone(
-    kling: Program, service: LoopbackService, clips: Path
-) -> None:
+def test_a_place_taken_meanwhile(kling: Program, service: LoopbackService, clips: Path) -> None:
     """A file that appears while the task runs is not replaced: 11, and the clip is not lost."""
     path = clips / CLIP
 
@@ -421,6 +359,7 @@ def test_a_place_that_was_taken_meanwhile_is_left_alone(
     assert list_files(clips) == [CLIP]
 
 
+@pytest.mark.usefixtures("today")
 @pytest.mark.parametrize(("name", "number"), [("effect", signal.SIGINT), ("wait", signal.SIGTERM)])
 def test_a_signal_in_a_download_leaves_no_part(
     kling: Program, service: LoopbackService, clips: Path, name: str, number: signal.Signals
@@ -445,35 +384,16 @@ def test_a_signal_in_a_download_leaves_no_part(
     assert (list_files(clips), len(service.ledger)) == (["c.mp4"], 1)
 
 
-def test_a_reader_that_leaves_ends_it_quietly(
-    kling: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("today")
+def test_a_reader_that_left_ends_it(kling: Program, service: LoopbackService) -> None:
     """Fault 85: `kling wait TASK -o - | head -c 1` ends with 141, without a word."""
-    video = VIDEO + bytes(1 << 20)
-    with LoopbackService(Rules(looks_until_done=0), video=video) as service:
-        monkeypatch.setenv("KLING_BASE_URL", service.base_url)
-        monkeypatch.setenv("KLING_TOKEN", "sk-test")
-        task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
-        pipe = ("sh", "-c", '{ "$@"; echo $? >&2; } | head -c 1', "sh")
-        argv = [*pipe, *command("wait", task_id, "-o", "-", "-q")]
-        reader = subprocess.run(argv, capture_output=True, timeout=60, check=True)
-    assert (reader.stdout, reader.stderr) == (video[:1], b"141\n")
-
-
-def test_a_full_standard_output_is_told(kling: Program, service: LoopbackService) -> None:
-    """Fault 84: a stream that cannot be written ends with 11, and tells the URL on stderr."""
+    service.video += bytes(1 << 20)
     service.shop.rules = Rules(looks_until_done=0)
     task_id = kling(*SQUISH, PHOTO, "--no-wait").out.strip()
-    with (
-        Path("/dev/full").open("wb") as full,
-        Process("wait", task_id, "-o", "-", stdout=full.fileno()) as process,
-    ):
-        run = process.finish()
-    assert run.code == 11
-    assert find_video(service) in run.err
-
-
-# The journal behind it
+    pipe = ("sh", "-c", '{ "$@"; echo $? >&2; } | head -c 1', "sh")
+    argv = [*pipe, *command("wait", task_id, "-o", "-", "-q")]
+    reader = subprocess.run(argv, capture_output=True, timeout=60, check=True)
+    assert (reader.stdout, reader.stderr) == (service.video[:1], b"141\n")
 
 
 @pytest.mark.parametrize(

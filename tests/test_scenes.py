@@ -4,7 +4,7 @@ import pytest
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 
-from kling_cli.scenes import PAIR, Scene, catalogue, find
+from kling_cli.scenes import catalogue, find
 
 PAIR_OF_PHOTOS = (PHOTO, OTHER_PHOTO)
 SINGLE = {"model_name": "kling-v1-6", "image": "picture", "duration": "5"}
@@ -12,7 +12,6 @@ DOUBLE = {"model_name": "kling-v1-6", "mode": "std", "images": ["picture"] * 2, 
 
 
 def test_each_scene_can_be_found() -> None:
-    """By its name in any case, by its title, and with an apostrophe as a web page spells it."""
     names = [scene.name for scene in catalogue()]
     assert len(names) == len(set(names))
     for scene in catalogue():
@@ -39,11 +38,6 @@ def test_an_unknown_scene_names_the_nearest(kling: Program, typed: str, guess: s
     assert "--any-scene" in run.err
 
 
-def test_any_scene_takes_a_name_as_it_is() -> None:
-    assert find("Brand_new", any_scene=True, pair=True) == Scene("Brand_new", PAIR)
-    assert find("hug", any_scene=True) is find("hug")
-
-
 @pytest.mark.parametrize("scene", ["", "squish ", "a\x1b[31mb"])
 def test_any_scene_sends_no_broken_name(kling: Program, scene: str) -> None:
     run = kling("effect", scene, PHOTO, "--any-scene", "--dry-run", "--json")
@@ -59,7 +53,6 @@ def test_a_scene_behind_its_picture_is_named(kling: Program) -> None:
 
 
 def test_all_scenes_are_listed(kling: Program) -> None:
-    """Each is one line of seven cells; those that have ended come last, and only with --all."""
     every = kling("scenes", "--all").lines
     present = [scene.name for scene in catalogue() if not scene.ended]
     ended = [scene.name for scene in catalogue() if scene.ended]
@@ -73,7 +66,6 @@ def test_all_scenes_are_listed(kling: Program) -> None:
 
 
 def test_scenes_can_be_found(kling: Program) -> None:
-    """By a part of their name or title in any case, and by the number of their pictures."""
     assert [line.split("\t")[0] for line in kling("scenes", "Y_SQUI").lines] == ["jelly_squish"]
     assert [line.split("\t")[0] for line in kling("scenes", "捏捏").lines] == ["squish"]
     assert {line.split("\t")[1] for line in kling("scenes", "--pair").lines} == {"2"}
@@ -113,15 +105,12 @@ def test_scenes_have_objects(kling: Program) -> None:
 def test_a_scene_is_sent_with_its_fields(
     kling: Program,
     service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
     argv: tuple[str, ...],
     model: str,
     scene: str,
     fields: dict[str, object],
 ) -> None:
-    """What the service's documents say, by the user's wishes; KLING_MODEL where one is taken."""
-    monkeypatch.setenv("KLING_MODEL", model)
-    run = kling("effect", *argv, "--no-wait")
+    run = kling("effect", *argv, "--no-wait", KLING_MODEL=model)
     assert run.code == 0, run.err
     (sale,) = service.ledger
     sent = dict(sale.input)
@@ -130,12 +119,6 @@ def test_a_scene_is_sent_with_its_fields(
     else:
         sent["images"] = ["picture"] * len(sale.images)
     assert (sale.effect_scene, sent) == (scene, fields)
-
-
-def test_a_picture_by_url_stays_a_url(kling: Program, service: LoopbackService) -> None:
-    url = service.publish("/p/photo.jpg?signature=1", PHOTO.read_bytes())
-    assert kling("effect", "squish", url, "--no-check-url").code == 0
-    assert service.ledger[0].images == (url,)
 
 
 def test_the_callback_url_goes_along(kling: Program, service: LoopbackService) -> None:
@@ -177,15 +160,12 @@ def test_a_pair_is_exactly_two(kling: Program, service: LoopbackService, count: 
 def test_a_field_that_the_scene_does_not_take_is_a_usage_error(
     kling: Program,
     service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
     argv: tuple[str, ...],
     model: str,
     code: str,
     words: str,
 ) -> None:
-    """What the scene takes is named, and so is the way to send it all the same."""
-    monkeypatch.setenv("KLING_MODEL", model)
-    run = kling("effect", argv[0], PHOTO, OTHER_PHOTO, *argv[1:], "--json")
+    run = kling("effect", argv[0], PHOTO, OTHER_PHOTO, *argv[1:], "--json", KLING_MODEL=model)
     assert (run.code, run.json["error"]["code"], service.visits) == (2, code, [])
     assert words in run.err
     assert "--any-scene" in run.err

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from support.run import PHOTO, Program, Run, command
+from support.run import PHOTO, Program, command
 from support.service import LoopbackService
 from support.shop import Rules
 
@@ -27,26 +27,17 @@ DEFAULT = "https://api.gpt.ge/kling"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The settings file, which does not exist yet."""
     (tmp_path / "config").mkdir()
     return tmp_path / "config" / "config.toml"
 
 
 def write(file: Path, content: str | bytes, mode: int = 0o600) -> None:
-    """Write the file by hand."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     file.chmod(mode)
 
 
-def rows(run: Run) -> dict[str, tuple[str, str]]:
-    """Read what `config list` prints: value and source, or problem, by key."""
-    cells = [line.split("\t") for line in run.lines]
-    return {key: (value, source) for key, value, source in cells}
-
-
 def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
-    """A fresh machine waits 30 minutes for the provider of the documents, four tasks at once."""
-    assert rows(kling("config", "list")) == {
+    assert kling("config", "list").rows == {
         "token": ("", ""),
         "base_url": (DEFAULT, "default"),
         "model": ("", "default"),
@@ -56,41 +47,30 @@ def test_without_any_setting_the_defaults_hold(kling: Program) -> None:
     }
 
 
-def test_a_flag_beats_the_environment_beats_the_file(
-    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each value comes from the strongest place that has one; an empty variable has none."""
+def test_a_flag_beats_the_environment_beats_the_file(kling: Program, file: Path) -> None:
     write(file, 'timeout = 90\njobs = "8"\nmodel = "of-the-file"\nbase_url = "https://a.example"\n')
-    monkeypatch.setenv("KLING_TIMEOUT", "2m")
-    monkeypatch.setenv("KLING_BASE_URL", "https://b.example")
-    monkeypatch.setenv("KLING_MODEL", " ")
-    shown = rows(kling("config", "list"))
+    environ = {"KLING_TIMEOUT": "2m", "KLING_BASE_URL": "https://b.example", "KLING_MODEL": " "}
+    shown = kling("config", "list", **environ).rows
     assert shown["timeout"] == ("2m", "KLING_TIMEOUT")
     assert shown["jobs"] == ("8", str(file))
     assert shown["model"] == ("of-the-file", str(file))
     assert shown["base_url"] == ("https://b.example", "KLING_BASE_URL")
-    check = kling("config", "check", "--base-url", "sandbox", "--json").json
+    check = kling("config", "check", "--base-url", "sandbox", "--json", **environ).json
     assert (check["base_url"], check["base_url_source"]) == ("sandbox", "--base-url")
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "reason"),
+    ("option", "value"),
     [
-        ("--jobs", "many", "whole number from 1 to 64"),
-        ("--jobs", "65", "whole number from 1 to 64"),
-        ("--jobs", "0", "whole number from 1 to 64"),
-        ("--timeout", "-1", "such as 90s, 20m or 1.5h"),
-        ("--timeout", "9" * 400, "such as 90s, 20m or 1.5h"),
-        ("--timeout", "\x1b[2J", "such as 90s, 20m or 1.5h"),
+        *(("--jobs", value) for value in ("many", "65", "0")),
+        *(("--timeout", value) for value in ("-1", "9" * 400, "\x1b[2J")),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_place(
-    kling: Program, file: Path, option: str, value: str, reason: str
-) -> None:
-    """An option's wrong value is exit 2, the file's is exit 4; both say what is allowed."""
+def test_a_wrong_value_has_its_place(kling: Program, file: Path, option: str, value: str) -> None:
     run = kling("effect", "squish", PHOTO, f"{option}={value}", "--json")
     assert (run.code, run.json["error"]["code"]) == (2, "invalid_setting")
-    assert reason in run.err
+    reason = {"--jobs": "whole number from 1 to 64", "--timeout": "such as 90s, 20m or 1.5h"}
+    assert reason[option] in run.err
     assert "\x1b" not in run.err
     key = option.removeprefix("--")
     write(file, f"{key} = {json.dumps(value)}\n")
@@ -99,39 +79,30 @@ def test_a_wrong_value_is_refused_by_its_place(
     assert run.json["error"]["message"].startswith(f"{file}: {key} must be")
 
 
-def test_a_wrong_value_is_named_and_can_be_mended(
-    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_value_can_be_mended(kling: Program, file: Path) -> None:
     """`config list` says where a value stands that cannot be used; `config set` replaces it."""
     write(file, 'jobs = "many"\n')
     run = kling("config", "list")
-    assert (run.code, run.out) == (4, "")
-    assert f"{file}: jobs must be a whole number from 1 to 64, not 'many'." in run.err
+    assert run.code == 4
+    assert f"{file}: jobs must be a whole number from 1 to 64, not 'many'." in run.out
     assert kling("config", "set", "jobs", "2").code == 0
-    assert rows(kling("config", "list"))["jobs"] == ("2", str(file))
-    monkeypatch.setenv("KLING_BASE_URL", "ftp://u:hunter2@h")
-    run = kling("config", "list")
-    assert "KLING_BASE_URL: base_url must be" in run.err
-    assert "hunter2" not in run.err
+    assert kling("config", "list").rows["jobs"] == ("2", str(file))
+    run = kling("config", "list", KLING_BASE_URL="ftp://u:hunter2@h")
+    assert "KLING_BASE_URL: base_url must be" in run.out
+    assert "hunter2" not in run.out
 
 
-def test_a_duration_is_read_as_people_write_it(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, service: LoopbackService
-) -> None:
-    """90s, 20m, 1.5h and a bare number mean what they say, and are shown as they were set."""
+def test_a_duration_is_read_as_people_write_it(kling: Program, service: LoopbackService) -> None:
     service.shop.rules = Rules(looks_until_done=10**6)
     for text, seconds in (("90s", 90), (" 2 m ", 120), ("0.05h", 180), ("240", 240)):
-        monkeypatch.setenv("KLING_TIMEOUT", text)
-        assert kling("config", "get", "timeout").out == f"{text.strip()}\n"
-        run = kling("effect", "squish", PHOTO, "--json")
-        assert run.code == 8
-        assert seconds - 1 < run.json["elapsed"] < seconds + 5
+        assert kling("config", "get", "timeout", KLING_TIMEOUT=text).out == f"{text.strip()}\n"
+        run = kling("effect", "squish", PHOTO, "--json", KLING_TIMEOUT=text)
+        assert (run.code, seconds - 1 < run.json["elapsed"] < seconds + 5) == (8, True)
 
 
-def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_directory_is_refused(kling: Program) -> None:
     """A journal that changes with the working directory would buy twice."""
-    monkeypatch.setenv("KLING_STATE_DIR", "he\nre")
-    run = kling("effect", "squish", PHOTO, "--sandbox", "--json")
+    run = kling("effect", "squish", PHOTO, "--sandbox", "--json", KLING_STATE_DIR="he\nre")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
     expected = "KLING_STATE_DIR must be an absolute path, not 'he re'."
     assert run.json["error"]["message"] == expected
@@ -149,12 +120,9 @@ def test_a_relative_directory_is_refused(kling: Program, monkeypatch: pytest.Mon
         ("http://127.0.0.2:80", "http://127.0.0.2"),
     ],
 )
-def test_two_spellings_of_one_base_url_come_out_equal(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str, url: str
-) -> None:
+def test_two_spellings_of_one_base_url_come_out_equal(kling: Program, text: str, url: str) -> None:
     """Case, default port, a final slash or the endpoint's path make no other host of a base URL."""
-    monkeypatch.setenv("KLING_BASE_URL", text)
-    assert kling("config", "get", "base_url").out == f"{url}\n"
+    assert kling("config", "get", "base_url", KLING_BASE_URL=text).out == f"{url}\n"
 
 
 @pytest.mark.parametrize(
@@ -171,21 +139,15 @@ def test_two_spellings_of_one_base_url_come_out_equal(
         "https://api.gpt.ge/?key=hunter2",
     ],
 )
-def test_a_base_url_that_must_not_get_the_token_is_refused(
-    kling: Program, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_a_base_url_that_must_not_get_the_token_is_refused(kling: Program, text: str) -> None:
     """Fault 74: the token goes over https to a named host, or to this machine's own loopback."""
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    monkeypatch.setenv("KLING_BASE_URL", text)
-    run = kling("config", "check", "--json")
+    run = kling("config", "check", "--json", KLING_TOKEN=TOKEN, KLING_BASE_URL=text)
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
     assert "KLING_BASE_URL: base_url" in run.err
     assert not re.search("hunter2|\x1b", run.out + run.err)
 
 
-def test_no_token_anywhere_is_answered_with_every_way_to_give_one(
-    kling: Program, file: Path
-) -> None:
+def test_no_token_is_answered_with_every_way_to_give_one(kling: Program, file: Path) -> None:
     """Fault 68: the variables, the file's path, the command and --sandbox are named."""
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "token_missing")
@@ -193,12 +155,9 @@ def test_no_token_anywhere_is_answered_with_every_way_to_give_one(
     assert [way for way in ways if way not in run.json["error"]["hint"]] == []
 
 
-def test_a_token_is_accepted_as_people_paste_it(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_accepted_as_people_paste_it(kling: Program, service: LoopbackService) -> None:
     """Fault 70: a final newline and `Bearer ` in front are no part of a token."""
-    monkeypatch.setenv("KLING_TOKEN", f" bearer   {TOKEN}\r\n")
-    assert kling("config", "check").code == 0
+    assert kling("config", "check", KLING_TOKEN=f" bearer   {TOKEN}\r\n").code == 0
     assert {visit.token for visit in service.visits} == {TOKEN}
 
 
@@ -214,13 +173,12 @@ def test_a_token_is_accepted_as_people_paste_it(
         ("Zq7v" * 250_000, "has 1000000 characters"),
     ],
 )
-def test_a_wrong_token_is_described_and_not_shown(
-    kling: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, text: str, fault: str
+def test_a_wrong_token_is_not_shown(
+    kling: Program, tmp_path: Path, *, text: str, fault: str
 ) -> None:
     """Fault 70: a message names what is wrong with a token and where, and does not show it."""
     (tmp_path / "token").write_bytes(text.encode("utf-8", "surrogateescape"))
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "token"))
-    run = kling("config", "check", "--json")
+    run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "token"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_invalid")
     assert "The token from KLING_TOKEN_FILE" in run.err
     assert fault in run.err
@@ -228,87 +186,73 @@ def test_a_wrong_token_is_described_and_not_shown(
 
 
 def test_the_tokens_order_is_variable_then_named_file_then_settings(
-    kling: Program, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kling: Program, file: Path, tmp_path: Path
 ) -> None:
     """Fault 73: KLING_TOKEN, KLING_TOKEN_FILE, the file; an empty one is unset, with a notice."""
-    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsk-of-the-named-file\r\n")
+    named = tmp_path / "token"
+    named.write_bytes(b"\xef\xbb\xbfsk-of-the-named-file\r\n")
     write(file, f'token = "{TOKEN}"\n')
-    monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable")
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "token"))
-    assert rows(kling("config", "list"))["token"] == ("****able", "KLING_TOKEN")
-    monkeypatch.setenv("KLING_TOKEN", "")
-    assert rows(kling("config", "list"))["token"] == (
-        "****file",
-        f"KLING_TOKEN_FILE ({tmp_path / 'token'})",
-    )
-    assert "KLING_TOKEN is empty and is ignored." in kling("config", "list").err
-    monkeypatch.setenv("KLING_TOKEN_FILE", "")
-    assert rows(kling("config", "list"))["token"] == ("****p2Hd", str(file))
-    monkeypatch.setenv("KLING_TOKEN_FILE", str(tmp_path / "missing"))
-    run = kling("config", "check", "--json")
+    for variable, name, shown in (
+        ("sk-of-the-variable", str(named), ("****able", "KLING_TOKEN")),
+        ("", str(named), ("****file", f"KLING_TOKEN_FILE ({named})")),
+        ("", "", ("****p2Hd", str(file))),
+    ):
+        run = kling("config", "list", KLING_TOKEN=variable, KLING_TOKEN_FILE=name)
+        assert run.rows["token"] == shown
+        assert ("KLING_TOKEN is empty and is ignored." in run.err) == (not variable)
+    run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "missing"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_file_unreadable")
 
 
-@pytest.mark.parametrize(
-    ("home", "place"),
-    [
-        ("https://relay.example/kling", "--base-url"),
-        (None, "KLING_BASE_URL"),
-        ("http://not.valid", "KLING_BASE_URL"),
-    ],
-)
+@pytest.mark.parametrize("home", ["https://relay.example/kling", None, "http://not.valid"])
+@pytest.mark.parametrize("is_option", [False, True])
 def test_the_stored_token_goes_to_the_stored_base_url_alone(
-    kling: Program,
-    file: Path,
-    service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    home: str | None,
-    place: str,
+    kling: Program, file: Path, service: LoopbackService, *, home: str | None, is_option: bool
 ) -> None:
     """Fault 74: another base URL, named for one run, gets a token of its own or none."""
     write(file, f'token = "{TOKEN}"\n' + (f'base_url = "{home}"\n' if home else ""))
-    monkeypatch.delenv("KLING_TOKEN")
-    flags: list[str] = []
-    if place == "--base-url":
-        monkeypatch.delenv("KLING_BASE_URL")
-        flags = [place, service.base_url]
-    run = kling("config", "check", "--json", *flags)
+    argv = ("config", "check", "--json", *(("--base-url", service.base_url) if is_option else ()))
+    run = kling(*argv, KLING_TOKEN="")
     assert (run.code, run.json["error"]["code"]) == (4, "token_not_for_this_host")
     assert service.base_url in run.err
     assert home is None or "not.valid" in home or home in run.err
     assert service.visits == []
-    monkeypatch.setenv("KLING_TOKEN", "sk-another-one-0123")
-    assert kling("config", "check", *flags).code == 0
+    assert kling(*argv, KLING_TOKEN="sk-another-one-0123").code == 0
     assert {visit.token for visit in service.visits} == {"sk-another-one-0123"}
 
 
-def test_the_sandbox_never_sees_a_real_token(
-    kling: Program, file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("", ("****", "sandbox")),
+        (TOKEN, ("****", "sandbox")),
+        ("sandbox-1", ("****1", "KLING_TOKEN")),
+    ],
+)
+def test_no_token_in_the_sandbox(
+    kling: Program, file: Path, token: str, shown: tuple[str, str]
 ) -> None:
     """The sandbox accepts a token that chooses trouble, and no real one."""
     write(file, f'token = "{TOKEN}"\nbase_url = "sandbox"\n')
-    assert rows(kling("config", "list"))["token"] == ("****", "sandbox")
-    monkeypatch.setenv("KLING_TOKEN", TOKEN)
-    assert rows(kling("config", "list"))["token"] == ("****", "sandbox")
-    monkeypatch.setenv("KLING_TOKEN", "sandbox-1303")
-    assert rows(kling("config", "list"))["token"] == ("****1303", "KLING_TOKEN")
+    assert kling("config", "list", KLING_TOKEN=token).rows["token"] == shown
 
 
 BROKEN = {
     "the token": (f'token = "{TOKEN}\njobs = 2\n', " at line 1, column 33."),
     "a token's name": (f"tokn = {TOKEN}\n", " at line 1, column 8."),
     "a token alone": (f"jobs = 2\n  {TOKEN}\n", " at line 2, column 26."),
-    "a URL": ("base_url = https://me:Zq7vTk@h.example/kling\n", " at line 1, column 12."),
+    "a URL": (
+        "base_url = https://me:Zq7vTk@h.example/kling?Zq7vTk\n",
+        " at line 1, column 12: base_url = https://h.example/kling.",
+    ),
+    "a number": ("jobs = 2x\n", " at line 1, column 9: jobs = 2x."),
     "UTF-16": (f'token = "{TOKEN}"\n'.encode("utf-16"), "."),
 }
 
 
 @pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named_with_the_place(
-    kling: Program, file: Path, content: bytes | str, reason: str
-) -> None:
-    """Fault 69: file and line are named; the line is not shown, as it may hold the token."""
+def test_broken_file_named(kling: Program, file: Path, content: bytes | str, reason: str) -> None:
+    """Fault 69: file and line are named; the line is shown where it cannot hold the token."""
     write(file, content)
     run = kling("config", "list", "--json")
     assert (run.code, run.json["error"]["code"]) == (4, "config_invalid")
@@ -322,7 +266,7 @@ def test_a_broken_file_is_named_with_the_place(
 def test_a_file_of_an_editor_counts(kling: Program, file: Path) -> None:
     """Fault 69: a file with a byte-order mark, Windows line ends and bare numbers is read."""
     write(file, b"\xef\xbb\xbf# words\r\ntimeout = 90\r\njobs = 3\r\n")
-    shown = rows(kling("config", "list"))
+    shown = kling("config", "list").rows
     assert (shown["timeout"], shown["jobs"]) == (("90", str(file)), ("3", str(file)))
 
 
@@ -384,7 +328,6 @@ def test_a_link_is_followed_and_stays(kling: Program, file: Path, tmp_path: Path
 
 
 def test_a_write_keeps_the_rest_of_the_file(kling: Program, file: Path) -> None:
-    """`config set` changes one setting, and keeps comments and what this version does not know."""
     write(file, '# mine\nfuture = [1, "b"]\njobs = 2\nmodel="m" # good', 0o644)
     for key, value in (("jobs", " 5 "), ("base-url", f"{DEFAULT}/"), ("timeout", " 20m ")):
         assert kling("config", "set", key, value).code == 0
@@ -396,9 +339,7 @@ def test_a_write_keeps_the_rest_of_the_file(kling: Program, file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["[table]\na = 1\n", 'jobs = """\n2"""\n'])
-def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(
-    kling: Program, file: Path, content: str
-) -> None:
+def test_a_file_of_tables_or_long_texts_is_kept(kling: Program, file: Path, content: str) -> None:
     """Nothing that the user wrote by hand is lost."""
     write(file, content)
     run = kling("config", "set", "jobs", "4")
@@ -410,9 +351,7 @@ def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(output=st.text(), model=st.text())
 @example(output='a\x7f\x1b\r\n\u2028\ufeff"\\', model="\udcff")
-def test_every_text_that_is_stored_is_read_back_the_same(
-    file: Path, output: str, model: str
-) -> None:
+def test_each_stored_text_is_read_back_the_same(file: Path, output: str, model: str) -> None:
     """A path with any character survives the file, or is refused and leaves the file as it was."""
     file.unlink(missing_ok=True)
     expected: dict[str, str | None] = {"output": None, "model": None}
@@ -427,9 +366,7 @@ def test_every_text_that_is_stored_is_read_back_the_same(
     assert {"output": found.output, "model": found.model} == expected
 
 
-def test_the_file_is_created_for_its_owner_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 75: it is 0600 by the very call that creates it, in a directory 0700."""
     file = tmp_path / "new" / "kling" / "config.toml"
     monkeypatch.setenv("KLING_CONFIG_DIR", str(file.parent))

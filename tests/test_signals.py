@@ -3,14 +3,13 @@
 import contextlib
 import os
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.fault_server import FaultServer
 from support.process import Process
+from support.purchases import list_stages
 from support.run import OTHER_PHOTO, PHOTO
 from support.service import LoopbackService
 from support.shop import Rules
@@ -19,30 +18,21 @@ from support.steps import hold, read_request
 from kling_cli.models import Stage
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-TOKEN = {"KLING_TOKEN": "sk-test-0123456789abcdef"}
-
-
-def read_stage(tmp_path: Path) -> Stage:
-    """Read the stage of the one purchase in the journal, also of a mere claim."""
-    path = tmp_path / "state" / "journal.sqlite3"
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        ((stage,),) = connection.execute("SELECT stage FROM purchases")
-    return Stage(stage)
+pytestmark = pytest.mark.usefixtures("token")
 
 
 @pytest.fixture
-def slow_service() -> Iterator[LoopbackService]:
-    with LoopbackService(Rules(task_seconds=3600)) as service:
-        yield service
+def slow_service(service: LoopbackService) -> LoopbackService:
+    service.shop.rules = Rules(task_seconds=3600)
+    return service
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_wait_names_the_task(
-    tmp_path: Path, slow_service: LoopbackService, number: int, code: int
+    slow_service: LoopbackService, number: int, code: int
 ) -> None:
     """Faults 89 and 90: who stops a wait is told the task, and how to go on with it."""
-    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url, "-o", "clip.mp4")
-    with Process(*argv, environ=TOKEN) as process:
+    with Process("effect", "squish", PHOTO, "-o", "clip.mp4") as process:
         process.wait_for("submitted")
         process.kill(number)
         run = process.finish()
@@ -51,14 +41,14 @@ def test_a_signal_during_the_wait_names_the_task(
     assert f"Stopped. Task {bought.task_id} is still running (already paid for).\n" in run.err
     assert f"hint: kling wait {bought.task_id} -o clip.mp4\n" in run.err
     assert run.err.count("Stopped.") == 1
-    assert read_stage(tmp_path) in (Stage.SUBMITTED, Stage.PROCESSING)
+    assert list_stages()[0] in (Stage.SUBMITTED, Stage.PROCESSING)
 
 
-def test_a_signal_during_the_post_is_not_sure(tmp_path: Path) -> None:
+def test_a_signal_during_the_post_is_not_sure() -> None:
     """Fault 88: who stops a request on its way learns that it may be bought, and where to look."""
     with FaultServer((read_request, hold)) as server:
         argv = ("effect", "squish", PHOTO, "--base-url", server.base_url, "--json")
-        with Process(*argv, environ=TOKEN) as process:
+        with Process(*argv) as process:
             while process.is_running and not server.requests:
                 time.sleep(0.01)
             server.wait_until_held()
@@ -66,7 +56,7 @@ def test_a_signal_during_the_post_is_not_sure(tmp_path: Path) -> None:
             run = process.finish()
     name = run.json["external_task_id"]
     error = run.json["error"]
-    assert read_stage(tmp_path) is Stage.UNKNOWN
+    assert list_stages() == [Stage.UNKNOWN]
     assert run.code == run.json["exit_code"] == 130
     assert (error["code"], error["charged"]) == ("interrupted", "maybe")
     assert run.json["task_status"] == "unknown"
@@ -81,7 +71,7 @@ def test_a_signal_before_anything_was_sent(tmp_path: Path) -> None:
     os.mkfifo(names)
     argv = ("effect", "squish", "--from", names, "--base-url", "http://127.0.0.1:9", "--json")
     # The second opens as soon as the program reads it.
-    with Process(*argv, environ=TOKEN) as process, names.open("wb"):
+    with Process(*argv) as process, names.open("wb"):
         process.kill(signal.SIGTERM)
         run = process.finish()
     assert (run.code, run.json["exit_code"], run.json["error"]["charged"]) == (143, 143, "no")
@@ -92,9 +82,7 @@ def test_a_signal_before_anything_was_sent(tmp_path: Path) -> None:
 def test_a_signal_in_a_batch_tells_of_every_input(slow_service: LoopbackService) -> None:
     """Fault 90: in a batch each input has its JSON object, also those that were not begun."""
     photos = (PHOTO, OTHER_PHOTO, PHOTO)
-    environ = {**TOKEN, "KLING_JOBS": "1"}
-    argv = ("effect", "squish", *photos, "--base-url", slow_service.base_url, "--json")
-    with Process(*argv, environ=environ) as process:
+    with Process("effect", "squish", *photos, "--jobs", "1", "--json") as process:
         process.wait_for("submitted")
         process.kill(signal.SIGINT)
         run = process.finish()
@@ -113,8 +101,7 @@ def test_the_second_signal_does_not_wait(slow_service: LoopbackService) -> None:
         while os.write(writer, b"x" * 65536):
             pass
     os.set_blocking(writer, True)
-    argv = ("effect", "squish", PHOTO, "--base-url", slow_service.base_url)
-    with Process(*argv, environ=TOKEN, stdout=writer) as process:
+    with Process("effect", "squish", PHOTO, stdout=writer) as process:
         process.wait_for("succeed")
         time.sleep(0.3)
         process.kill(signal.SIGINT)

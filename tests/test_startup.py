@@ -75,7 +75,6 @@ def test_help_needs_no_more_than_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_look_loads_no_pillow(tmp_path: Path, kling: Program, service: LoopbackService) -> None:
-    """`kling status` loads neither Pillow nor, as nobody watches standard error, rich."""
     kling("effect", "squish", PHOTO, "--no-wait")
     looks = len(service.visits)
     assert heavy(load(tmp_path, "status")) == {"httpx", "ssl"}
@@ -89,13 +88,6 @@ def test_a_look_loads_no_pillow(tmp_path: Path, kling: Program, service: Loopbac
     ids=lambda argv: argv[0],
 )
 def test_no_command_loads_what_is_not_ours(tmp_path: Path, argv: tuple[str | Path, ...]) -> None:
-    """Neither pydantic nor click comes with a command, nor rich into a log."""
     modules = load(tmp_path, *argv)
     assert "kling_cli.context" in modules
     assert heavy(modules) <= {"PIL", "httpx", "ssl"}
-
-
-def test_the_sandbox_server_loads_no_client(tmp_path: Path, service: LoopbackService) -> None:
-    """`kling sandbox` serves without the client's code; Python's own HTTP server brings ssl."""
-    port = service.base_url.rsplit(":", 1)[1].split("/")[0]
-    assert heavy(load(tmp_path, "sandbox", "--port", port)) <= {"ssl"}

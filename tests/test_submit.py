@@ -32,7 +32,6 @@ TAKEN = "external_task_id already exists"
 
 
 def test_the_id_is_told_before_any_waiting(kling: Program, service: LoopbackService) -> None:
-    """Both ids are on stderr when the task is accepted; stdout has the URL alone."""
     run = kling("effect", "squish", PHOTO)
     sale = service.ledger[0]
     assert (run.code, run.out) == (0, find_video(service) + "\n")
@@ -53,58 +52,35 @@ def test_the_same_request_has_the_same_id_on_every_machine(
 
 
 @pytest.mark.parametrize(
-    ("reply", "exit_code", "code", "words"),
+    ("reply", "words"),
     [
         # Rows of faults 16, 17, 18, 23 and 27; all the answers are with the network's.
-        (refuse(400, 1201, "bad model"), 6, "bad_parameter", "bad model"),
-        (refuse(400, 1301, "risk control"), 6, "content_refused", "risk control"),
-        *((refuse(401, code, "?"), 4, "token_refused", SOURCE) for code in (1001, 1002, 1003)),
-        (refuse(429, 1101, "arrears"), 7, "balance_exhausted", "balance or resource pack"),
-        (Reply(status=413, headers=HTML), 6, "request_too_large", "too large for the service"),
-        (Reply(status=404, headers=HTML), 6, "no_effects_route", "no effects endpoint"),
+        (refuse(400, 1201, "bad model"), "bad model"),
+        *((refuse(401, code, "?"), SOURCE) for code in (1001, 1002, 1003)),
+        (refuse(429, 1101, "arrears"), "balance or resource pack"),
+        (Reply(status=413, headers=HTML), "too large for the service"),
+        (Reply(status=404, headers=HTML), "no effects endpoint"),
     ],
 )
 def test_a_refusal_ends_the_run_and_leaves_nothing(
-    kling: Program,
-    clock: VirtualClock,
-    service: LoopbackService,
-    reply: Reply,
-    exit_code: int,
-    code: str,
-    words: str,
+    kling: Program, clock: VirtualClock, service: LoopbackService, reply: Reply, words: str
 ) -> None:
-    """It says what and what next, asks nothing again, and the rerun is a fresh request."""
     service.on_create(reply)
     run = kling("effect", "squish", PHOTO, "--json")
-    error = run.json["error"]
-    assert (run.code, error["code"], error["charged"]) == (exit_code, code, "no")
-    assert words in run.err
-    assert error["hint"]
+    assert (run.json["error"]["charged"], words in run.err) == ("no", True)
     assert (clock.sleeps, service.count("POST"), list_stages()) == ((), 1, [])
     assert (run.json["effect_scene"], len(run.json["images"])) == ("squish", 1)
     assert TOKEN not in run.out + run.err
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
 
-def test_an_early_refusal_is_read_although_the_upload_broke(
-    kling: Program, service: LoopbackService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_early_refusal_ends_the_upload(kling: Program, service: LoopbackService) -> None:
     """Fault 23: a 413 that comes while the picture is still going out is the answer."""
     early = (read_head, answer(Reply(status=413, ending="keep")), drain)
     with FaultServer(early, service=service) as server:
-        monkeypatch.setenv("KLING_BASE_URL", server.base_url)
-        run = kling("effect", "squish", PHOTO)
+        run = kling("effect", "squish", PHOTO, KLING_BASE_URL=server.base_url)
     assert run.code == 6
     assert "too large for the service" in run.err
-
-
-@pytest.mark.parametrize("status", [400, 409])
-def test_a_duplicate_is_a_proof(kling: Program, service: LoopbackService, status: int) -> None:
-    """Fault 22: it is looked up, waited for and printed; this run has bought nothing."""
-    service.on_create(refuse(status, 1201, TAKEN), purchase=True)
-    run = kling("effect", "squish", PHOTO, "--json")
-    assert (run.code, run.json["reused"], service.count("POST")) == (0, True, 1)
-    assert "already exists" in run.err
 
 
 def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: LoopbackService) -> None:
@@ -120,7 +96,6 @@ def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: Loopbac
 def test_another_machines_dead_task_is_bought_once_more(
     kling: Program, clock: VirtualClock, service: LoopbackService, *, is_expired: bool
 ) -> None:
-    """One that failed there, or whose result is deleted, is said and bought anew, once."""
     then = int((clock.time() - 31 * DAY) * 1000)
     service.on_create(refuse(400, 1201, TAKEN), purchase=True)
     service.on_look(show("succeed", updated_at=then) if is_expired else show("failed"))
@@ -134,10 +109,7 @@ def test_another_machines_dead_task_is_bought_once_more(
 
 
 def test_without_a_durable_step_nothing_is_sent(kling: Program, service: LoopbackService) -> None:
-    """Fault 94: where the durable step fails the POST does not begin.
-
-    Fault 96: the claim is provably unsent, so it is dropped, and the next run sends it.
-    """
+    """Faults 94 and 96: no POST begins, the claim is dropped, and the next run sends it."""
     break_journal(full_at(Stage.SENDING))
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, service.count("POST")) == (11, 0)
@@ -173,39 +145,25 @@ def test_a_doubt_that_cannot_be_written_is_kept(kling: Program, service: Loopbac
     ids=["lost reply", "refusal"],
 )
 def test_a_journal_that_vanishes_meanwhile_changes_no_answer(
-    kling: Program,
-    service: LoopbackService,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: tuple[Step, ...],
-    code: int,
+    kling: Program, service: LoopbackService, steps: tuple[Step, ...], code: int
 ) -> None:
-    """What was bought is found by its external id; a refusal is told all the same."""
 
     def lose_journal(_connection: Connection) -> None:
         break_journal("DROP TABLE purchases")
 
     with FaultServer((read_request, lose_journal, *steps), service=service) as server:
-        monkeypatch.setenv("KLING_BASE_URL", server.base_url)
-        run = kling("effect", "squish", PHOTO)
+        run = kling("effect", "squish", PHOTO, KLING_BASE_URL=server.base_url)
     assert run.code == code
     assert run.lines == ([] if code else [find_video(service)])
     assert ("Token refused" in run.err) == bool(code)
 
 
 def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> None:
-    """The same command again asks nobody, says that it costs nothing, and names --new."""
     assert kling("effect", "squish", PHOTO).code == 0
     visits = len(service.visits)
     run = kling("effect", "squish", PHOTO)
     assert (run.code, run.lines, len(service.visits)) == (0, [find_video(service)], visits)
     assert "was bought before, so this run costs nothing. Use --new to buy it again." in run.err
-
-
-def test_a_copy_of_a_picture_is_no_new_request(kling: Program, service: LoopbackService) -> None:
-    """The picture's bytes count, not its name."""
-    assert kling("effect", "squish", PHOTO).code == 0
-    run = kling("effect", "squish", "-", stdin=PHOTO.read_bytes())
-    assert (run.lines, len(service.ledger)) == ([find_video(service)], 1)
 
 
 @pytest.mark.parametrize(("days", "sales"), [(29, 1), (31, 2)])
@@ -231,22 +189,8 @@ def test_a_running_task_is_taken_up(kling: Program, service: LoopbackService) ->
 
 
 def test_no_wait_prints_the_task_id_each_time(kling: Program, service: LoopbackService) -> None:
-    """Nothing is looked at; run again, it prints the same id, of a finished task, too."""
     names = {kling("effect", "squish", PHOTO, "--no-wait").out for _ in range(2)}
     assert service.count("GET") == 0
     assert kling("effect", "squish", PHOTO).code == 0
     names.add(kling("effect", "squish", PHOTO, "--no-wait").out)
     assert names == {service.ledger[0].task_id + "\n"}
-
-
-def test_the_same_command_buys_a_failed_task_anew(kling: Program, service: LoopbackService) -> None:
-    """Fault 42: the reason is shown, nothing is charged, and a rerun buys a new task."""
-    service.shop.rules = Rules(failure="Content policy: blocked")
-    run = kling("effect", "squish", PHOTO, "--json")
-    error = run.json["error"]
-    assert (run.code, error["code"], error["charged"]) == (5, "task_failed", "no")
-    assert "Content policy: blocked" in error["message"]
-    service.shop.rules = Rules()
-    again = kling("effect", "squish", PHOTO)
-    assert (again.lines, len(service.ledger)) == ([find_video(service, 1)], 2)
-    assert "failed; buying a new one." in again.err

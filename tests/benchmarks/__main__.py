@@ -1,13 +1,12 @@
 """All measures in one run: `python tests/benchmarks [NAME...]`, a table of figures and bars.
 
-Names: startup, pipeline, waiting, schedule, batch; all if none is given. `--photos`, `--workers`,
-`--limit` and `--seconds` change the batch. No network is needed, only curl and jq for the pipeline.
+Names: startup, pipeline, waiting, schedule, batch; all if none is given. No network is needed, only
+curl and jq for the pipeline.
 The figures are ratios to what runs beside it where that is possible; quiet machines measure best.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from commands import measure_batch, measure_pipeline, measure_startup, measure_waiting
 from measuring import Figure
@@ -15,7 +14,6 @@ from schedule import measure_schedule
 
 
 def show(figure: Figure) -> str:
-    """Show a figure as a row of a table."""
     value = f"{figure.figure:.2f}{figure.unit}"
     bar = verdict = ""
     if figure.bar is not None:
@@ -26,19 +24,13 @@ def show(figure: Figure) -> str:
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME")
-parser.add_argument("--photos", type=int, default=1000)
-parser.add_argument("--workers", type=int, default=8)
-parser.add_argument("--limit", type=int, default=5)
-parser.add_argument("--seconds", type=float, default=2.0)
-batch = vars(parser.parse_args())
-names = batch.pop("names")
 measures: dict[str, Callable[[], Iterator[Figure]]] = {
     "startup": measure_startup,
     "pipeline": measure_pipeline,
     "waiting": measure_waiting,
     "schedule": measure_schedule,
-    "batch": partial(measure_batch, **batch),
+    "batch": measure_batch,
 }
-for name in names or measures:
+for name in parser.parse_args().names or measures:
     for figure in measures[name]():
         print(show(figure), flush=True)

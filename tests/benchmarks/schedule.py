@@ -33,8 +33,6 @@ _SUBMITTED = Purchase(
 
 
 class _Clock(Clock):
-    """A clock that costs no time."""
-
     def __init__(self, chance: random.Random) -> None:
         self._now = 0.0
         self._chance = chance

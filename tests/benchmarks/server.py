@@ -1,6 +1,6 @@
 """The service as a process of its own, as quick as it gets: `python server.py LIMIT SECONDS`.
 
-It prints its port, sells each external task id once, and answers GET /count with what it has sold.
+It prints its port, and sells each external task id once.
 """
 
 import json
@@ -9,30 +9,22 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_PATH = "/v1/videos/effects"
-
 
 class Shop:
-    """Tasks that are done after so many seconds; at most so many at once."""
-
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
         self._seconds = seconds
         self._lock = threading.Lock()
         self._sold: dict[str, tuple[str, float]] = {}
         self._ends = list[float]()
-        self.refused = 0
-        self.looks = 0
 
     def sell(self, name: str) -> dict[str, object]:
-        """Sell a task, or refuse to."""
         now = time.monotonic()
         with self._lock:
             self._ends = [end for end in self._ends if end > now]
             if name in self._sold:
                 return {"code": 1201, "message": "external_task_id already exists"}
             if len(self._ends) >= self._limit:
-                self.refused += 1
                 return {"code": 1303, "message": "parallel task over resource pack limit"}
             task_id = str(10**17 + len(self._sold))
             self._sold[name] = self._sold[task_id] = (task_id, now + self._seconds)
@@ -41,7 +33,6 @@ class Shop:
 
     def look(self, name: str) -> dict[str, object]:
         with self._lock:
-            self.looks += 1
             if name not in self._sold:
                 return {"code": 1203, "message": "not found"}
             task_id, end = self._sold[name]
@@ -49,10 +40,6 @@ class Shop:
         videos = [{"id": task_id, "url": f"http://127.0.0.1/{task_id}.mp4", "duration": "5.0"}]
         result = {"task_result": {"videos": videos}} if status == "succeed" else {}
         return {"code": 0, "data": {"task_id": task_id, "task_status": status, **result}}
-
-    def count(self) -> dict[str, object]:
-        sold = len({task_id for task_id, _ in self._sold.values()})
-        return {"sold": sold, "refused": self.refused, "looks": self.looks}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
-        self._answer(self.shop.count() if name == "count" else self.shop.look(name))
+        self._answer(self.shop.look(name))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -84,7 +71,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(limit: str, seconds: str) -> None:
-    """Serve until the process is ended."""
     Handler.shop = Shop(int(limit), float(seconds))
     ThreadingHTTPServer.request_queue_size = 128
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

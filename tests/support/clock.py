@@ -51,7 +51,6 @@ class VirtualClock(Clock):
             return self._draws * _GOLDEN % 1.0
 
     def advance(self, seconds: float) -> None:
-        """Let time pass without anybody sleeping, as on a machine that was suspended."""
         with self._lock:
             self._elapsed += seconds
 

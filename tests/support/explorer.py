@@ -35,12 +35,7 @@ def enumerate_ways() -> Iterator[Choices]:
 
 
 class Interleaving:
-    """Several processes of which one runs at a time; who goes on at a pause is a choice.
-
-    Args:
-        choices: decides.
-        switches: how often a process may be put aside although it could go on.
-    """
+    """Several processes of which one runs at a time; who goes on at a pause is a choice."""
 
     def __init__(self, choices: Choices, *, switches: int) -> None:
         self._choices = choices
@@ -51,7 +46,6 @@ class Interleaving:
         self._names = threading.local()
 
     def run(self, bodies: Sequence[Callable[[], object]]) -> None:
-        """Run all to their ends."""
         threads: list[threading.Thread] = []
         for name, body in enumerate(bodies):
             self._turns[name] = threading.Semaphore(0)

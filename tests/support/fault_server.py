@@ -24,11 +24,6 @@ class FaultServer:
 
     On leaving the context it raises AssertionError if a script was left unused, a connection came
     for which there was none, or a complete request broke the OpenAPI document.
-
-    Args:
-        scripts: one sequence of steps for each connection.
-        service: serves the connections that come after the scripts, and shares its ledger.
-        tls: a server's context; connections whose handshake fails take no script.
     """
 
     def __init__(
@@ -90,7 +85,6 @@ class FaultServer:
 
     @property
     def requests(self) -> list[Received]:
-        """Every request that a script has begun to read, by connection."""
         return [request for connection in self._open for request in connection.requests]
 
     def release(self) -> None:

@@ -20,8 +20,6 @@ _PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One request: header names in lower case; connections count from 1."""
-
     method: str
     path: str
     headers: Mapping[str, str]
@@ -55,12 +53,7 @@ def report(breaches: list[str], error: BaseException | None) -> None:
 
 
 class Loopback(ThreadingHTTPServer):
-    """The server around one function that answers each complete request.
-
-    Args:
-        answer: called in the connection's thread with a request and its body.
-        complain: called with whatever a client must never do, and our own errors.
-    """
+    """The server around one function that answers each complete request."""
 
     # With the default of 5, one of many parallel clients waits a second for its connection.
     request_queue_size = 256
@@ -86,7 +79,6 @@ class Loopback(ThreadingHTTPServer):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop: cut every connection, end every delay, wait for the threads."""
         self.stopping.set()
         self.shutdown()
         self._thread.join()

@@ -38,8 +38,6 @@ class Order:
 
 @dataclass(slots=True, kw_only=True)
 class _Request:
-    """A request as openapi-core wants to read it, and to write to it."""
-
     method: str
     path: str
     content_type: str
@@ -55,15 +53,7 @@ def find_path(target: str) -> str | None:
 
 
 def check_request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Order | None:
-    """Check one request, whatever its base URL, against the document.
-
-    Returns:
-        What a create request orders; None for a look.
-
-    Raises:
-        AssertionError: the request breaks the document; the message says how, without the token
-            and without the pictures.
-    """
+    """Check one request, whatever its base URL, against the document; give what a create orders."""
     place = find_path(path)
     if place is None:
         raise AssertionError(f"{method} {path[:_SHOWN]} is no path of the document")
@@ -127,7 +117,6 @@ def _name(image: str) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Explain an error of openapi-core by the complaints that led to it."""
     cause = error.__cause__ or error
     reasons = [str(getattr(each, "message", each)) for each in getattr(cause, "schema_errors", ())]
     return "; ".join(reasons or [str(cause)])[:_SHOWN]

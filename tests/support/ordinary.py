@@ -25,13 +25,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def run_ordinary(
     *argv: str | Path, environ: Mapping[str, str], prefix: tuple[str, ...] = ()
 ) -> Run:
-    """Run `kling`, on a clock that is a hundred times as fast, as an ordinary user would.
-
-    Args:
-        argv: its arguments.
-        environ: further variables.
-        prefix: a program that runs it, with that program's arguments.
-    """
+    """Run `kling`, on a clock that is a hundred times as fast, as an ordinary user would."""
     words = ("-m", "support.quick", "100", *map(str, argv))
     line = [*prefix, sys.executable, "-c", _LOSE_RIGHTS, *words]
     return run_process(line, {**os.environ, **environ, "PYTHONPATH": str(_TESTS)})
@@ -53,7 +47,6 @@ def mount_disk(path: Path) -> Generator[Path]:
 
 
 def fill_disk(path: Path) -> None:
-    """Write until there is no room left."""
     with (path / "filler").open("ab", buffering=0) as filler:
         try:
             while True:

@@ -17,7 +17,6 @@ def _draw(number: int) -> bytes:
 
 
 def make_photos(directory: Path, count: int) -> list[Path]:
-    """Make so many photos in a directory, p00.jpg and so on."""
     directory.mkdir(exist_ok=True)
     paths = [directory / f"p{number:02}.jpg" for number in range(count)]
     for number, path in enumerate(paths):

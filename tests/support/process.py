@@ -12,13 +12,7 @@ _PATIENCE = 20.0
 
 
 class Process:
-    """A run of `kling` that goes on, as a context manager.
-
-    Args:
-        argv: its arguments.
-        environ: further variables.
-        stdout: a descriptor to write to; the default is a pipe that is read at the end.
-    """
+    """A run of `kling` that goes on, as a context manager."""
 
     def __init__(
         self,
@@ -52,11 +46,9 @@ class Process:
         return self._child.poll() is None
 
     def wait_for(self, text: str) -> str:
-        """Wait until standard error says something, and give that line."""
         return self._wait_for(text, self._child.stderr)
 
     def read_line(self) -> str:
-        """Wait for a line on standard output."""
         return self._wait_for("", self._child.stdout)
 
     def kill(self, number: int) -> None:
@@ -65,9 +57,7 @@ class Process:
     def finish(self) -> Run:
         out, err = self._child.communicate(timeout=_PATIENCE)
         return Run(
-            code=self._child.returncode,
-            out=(out or b"").decode(),
-            err=self._said + err.decode(),
+            code=self._child.returncode, out=(out or b"").decode(), err=self._said + err.decode()
         )
 
     def _wait_for(self, text: str, stream: IO[bytes] | None) -> str:

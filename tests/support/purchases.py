@@ -26,7 +26,6 @@ class HookClock(VirtualClock):
         self._hooks = list(hooks)
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass, and then let the next thing happen."""
         super().sleep(seconds)
         if self._hooks:
             self._hooks.pop(0)()
@@ -43,7 +42,6 @@ def show(status: str, **fields: object) -> Reply:
 
 
 def find_video(service: LoopbackService, number: int = 0) -> str:
-    """Spell the URL of the video of a purchase, as standard output tells it."""
     return f"{service.url}/videos/{service.ledger[number].task_id}.mp4"
 
 
@@ -51,13 +49,7 @@ def journal_path() -> Path:
     return Path(os.environ["KLING_STATE_DIR"]) / "journal.sqlite3"
 
 
-def make_journal() -> None:
-    """Let the machine have a journal already, with nothing in it."""
-    Journal(journal_path(), now=lambda: 0.0).close()
-
-
 def list_stages() -> list[Stage]:
-    """List the stages in the journal, oldest first."""
     with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
         # A claim that is still there would be listed nowhere else.
         with closing(sqlite3.connect(journal_path())) as connection:
@@ -70,7 +62,7 @@ def list_stages() -> list[Stage]:
 def break_journal(*statements: str) -> None:
     """Change the journal's file from outside, as a full disk or a fault of it would."""
     if not journal_path().exists():
-        make_journal()
+        Journal(journal_path(), now=lambda: 0.0).close()
     with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -87,9 +79,3 @@ def full_at(stage: Stage) -> str:
         f"CREATE TRIGGER full_{stage} BEFORE UPDATE OF stage ON purchases "
         f"WHEN NEW.stage = '{stage}' {_FULL}"
     )
-
-
-UNREADABLE = (
-    "ALTER TABLE purchases RENAME COLUMN message TO kept",
-    f"ALTER TABLE purchases ADD COLUMN message TEXT AS ({_FAULT})",
-)

@@ -1,5 +1,6 @@
 """Literal answers: what a played server says instead of what the service would say."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -34,7 +35,6 @@ class Reply:
     ending: Literal["keep", "close", "drop", "reset"] = "keep"
 
     def frame(self, purchase: Purchase | None = None) -> bytes:
-        """Write the answer as it goes over the wire."""
         body, headers = self.body, dict(self.headers)
         if self.json is not None:
             value = self.json(purchase) if callable(self.json) else self.json
@@ -114,3 +114,36 @@ def serve_file(content: bytes, *, media_type: str, headers: Mapping[str, str]) -
         return Reply(status=416, headers={**told, "Content-Range": f"bytes */{len(content)}"})
     told["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
     return Reply(status=206, headers=told, body=content[first : last + 1])
+
+
+DONE = wrap({"task_id": "8153", "task_status": "succeed", "url": "https://v2.example.com/clip.mp4"})
+_TEXT = json.dumps(DONE)
+_GZIP = gzip.compress(bytes(1 << 24))
+# Answers that a client must not believe, by the number of the fault.
+UNREADABLE = {
+    "fault 31: 204": Reply(status=204),
+    "fault 32: a page": Reply(body=b"<!DOCTYPE html><html><title>Sign in</title></html>"),
+    "fault 33: empty": Reply(),
+    "fault 33: cut short": Reply(body=_TEXT[:40].encode(), headers={"Content-Length": "400"}),
+    "fault 33: chunk cut": Reply(body=b"40\r\n{", headers={"Transfer-Encoding": "chunked"}),
+    **{f"fault 34: {text}": Reply(body=text.encode()) for text in ("null", "[]", '"ok"', "7")},
+    "fault 34: byte-order mark": Reply(body=b"\xef\xbb\xbf" + _TEXT.encode()),
+    "fault 34: UTF-16": Reply(body=_TEXT.encode("utf-16")),
+    "fault 34: bad UTF-8": Reply(body=_TEXT.encode().replace(b"clip", b"cl\xffip")),
+    "fault 34: lone surrogate": Reply(json={"message": "\ud800"}),
+    "fault 34: NaN": Reply(body=_TEXT.replace("0", "NaN", 1).encode()),
+    "fault 34: a key twice": Reply(body=_TEXT.replace("{", '{"code": 0,', 1).encode()),
+    "fault 34: nested": Reply(body=b"[" * 200_000),
+    "fault 34: a number of 5,000 digits": Reply(body=_TEXT.replace("0", "1" * 5000, 1).encode()),
+    "fault 35: a code unknown here": Reply(json={"code": 4711, "message": "?", "data": None}),
+    "fault 36: data null": Reply(json=wrap(None)),
+    "fault 36: no id": Reply(json=wrap({"task_status": "submitted"})),
+    **{
+        f"fault 36: id {task_id[:8]!r}": Reply(json=wrap({"task_id": task_id}))
+        for task_id in ("x" * 10_000, "a/b", "..", "\x1b[2J", "a?b")
+    },
+    "fault 104: above 1 MiB": Reply(json={**DONE, "more": "x" * 1_100_000}),
+    "fault 105: a bomb": Reply(headers={"Content-Encoding": "gzip"}, body=_GZIP),
+    "fault 106: a header of 300 kB": Reply(headers={"X": "x" * 300_000}),
+    "fault 106: many headers": Reply(headers={f"X-{n}": "b" for n in range(100_000)}),
+}

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jsonschema
 from support.clock import VirtualClock
@@ -28,8 +30,6 @@ _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a run ended, and what it said."""
-
     code: int
     out: str
     err: str
@@ -37,6 +37,12 @@ class Run:
     @property
     def lines(self) -> list[str]:
         return self.out.splitlines()
+
+    @property
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """The cells of each line, by the first of them."""
+        cells = [line.split("\t") for line in self.out.splitlines()]
+        return {key: tuple(more) for key, *more in cells}
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -48,7 +54,6 @@ class Run:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object of standard output."""
         (record,) = self.records
         return record
 
@@ -59,23 +64,25 @@ class Program:
 
     clock: Clock = field(default_factory=VirtualClock)
 
-    def __call__(self, *argv: str | Path, stdin: bytes = b"") -> Run:
-        """Run one command line."""
+    def __call__(self, *argv: str | Path, stdin: str | bytes = b"", **environ: str) -> Run:
+        """Run one command line, with these further variables."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        content = stdin.encode() if isinstance(stdin, str) else stdin
         context = Context(
-            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
+            stdin=io.TextIOWrapper(io.BytesIO(content), "utf-8"),
             stdout=out,
             stderr=err,
             clock=self.clock,
         )
-        code = main([str(argument) for argument in argv], context)
+        # Untouched where there are none: several threads may run at once.
+        with patch.dict(os.environ, environ) if environ else nullcontext():
+            code = main([str(argument) for argument in argv], context)
         return Run(code=code, out=_read(out), err=_read(err))
 
 
 def run_installed(
     *argv: str | Path, stdin: bytes = b"", environ: Mapping[str, str] | None = None
 ) -> Run:
-    """Run `kling` as a process of its own."""
     return run_process(command(*argv), {**os.environ, **(environ or {})}, stdin=stdin)
 
 
@@ -86,21 +93,13 @@ def run_process(
     stdin: bytes = b"",
     directory: Path | None = None,
 ) -> Run:
-    """Run any program to its end, in this environment alone."""
     done = subprocess.run(
-        argv,
-        input=stdin,
-        capture_output=True,
-        env=environ,
-        cwd=directory,
-        timeout=100,
-        check=False,
+        argv, input=stdin, capture_output=True, env=environ, cwd=directory, timeout=100, check=False
     )
     return Run(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
 def command(*argv: str | Path) -> Sequence[str]:
-    """Spell the installed program's command line."""
     return [str(Path(sys.executable).with_name("kling")), *map(str, argv)]
 
 

@@ -28,25 +28,16 @@ class LoopbackService:
     Create and look requests are accepted below any base URL. On leaving the context it raises
     AssertionError if a request broke the OpenAPI document, an unexpected path was called, a token
     went to a file, or a scripted reply was left unused.
-
-    Args:
-        rules: how tasks are sold and how they end.
-        clock: seconds since the epoch.
-        video: the bytes of every video.
     """
 
     def __init__(
-        self,
-        rules: Rules | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
-        video: bytes = VIDEO,
+        self, rules: Rules | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self.shop = Shop(rules or Rules(), clock=clock)
         self.breaches: list[str] = []
         self._created = b""
         self._clock = clock
-        self._video = video
+        self.video = VIDEO
         self._published: dict[str, tuple[bytes, str]] = {}
         self._scripts: defaultdict[str, deque[tuple[Reply, bool]]] = defaultdict(deque)
         self._request_ids = itertools.count(1)
@@ -75,7 +66,6 @@ class LoopbackService:
 
     @property
     def visits(self) -> list[Visit]:
-        """Every request so far, in the order of arrival, also those that were cut off."""
         return self._loopback.visits.copy()
 
     @property
@@ -93,7 +83,6 @@ class LoopbackService:
 
     @property
     def pictures(self) -> list[bytes]:
-        """The pictures of the last create request, decoded."""
         fields = json.loads(self._created)["input"]
         return [base64.b64decode(text) for text in fields.get("images") or [fields["image"]]]
 
@@ -109,11 +98,9 @@ class LoopbackService:
         self._scripts["create"].extend([(reply, purchase)] * times)
 
     def on_look(self, reply: Reply, *, times: int = 1) -> None:
-        """Answer the next looks with this; `json` may be a function of the purchase."""
         self._scripts["look"].extend([(reply, False)] * times)
 
     def on_video(self, reply: Reply, *, times: int = 1) -> None:
-        """Answer the next requests for videos with this."""
         self._scripts["video"].extend([(reply, False)] * times)
 
     def on_path(self, method: str, path: str, reply: Reply, *, times: int = 1) -> None:
@@ -124,7 +111,6 @@ class LoopbackService:
         self._scripts.clear()
 
     def publish(self, path: str, content: bytes, *, media_type: str = "image/jpeg") -> str:
-        """Serve a file under this path, as often as it is asked for; returns its URL."""
         self._published[path] = (content, media_type)
         return self.url + path
 
@@ -132,7 +118,6 @@ class LoopbackService:
         self._loopback.adopt(connection)
 
     def describe(self, purchase: Purchase, status: str) -> dict[str, object]:
-        """Write a task as it stands, with its video where it has one."""
         done, failed = status == "succeed", status == "failed"
         shown = describe(
             purchase,
@@ -199,7 +184,7 @@ class LoopbackService:
             return scripted[0]
         if video is None or self.shop.find(video[1]) is None:
             return refuse(404, 1203, "no such video")
-        return serve_file(self._video, media_type="video/mp4", headers=visit.headers)
+        return serve_file(self.video, media_type="video/mp4", headers=visit.headers)
 
     def _wrap(self, data: object) -> Reply:
         return Reply(json=wrap(data, request_id=f"request-{next(self._request_ids)}"))

@@ -55,20 +55,12 @@ def require(program: str) -> str:
 
 
 def make_environ() -> dict[str, str]:
-    """Make an environment in which the installed program is found, and speaks UTF-8."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 
 
 def list_words(shell: str, line: str, directory: Path, *, profile: str = "") -> list[str]:
-    """List the words that a shell offers for the last word of a line.
-
-    Args:
-        shell: bash, zsh or fish.
-        line: what is typed.
-        directory: where it is typed.
-        profile: a line of the shell's own settings file.
-    """
+    """List the words that a shell offers for the last word of a line."""
     if shell == "fish":
         return [word.partition("\t")[0] for word in ask_fish(line, directory, profile=profile)]
     shown = type_keys(shell, f"{line}{_OFFER}", directory, profile=profile)
@@ -78,7 +70,6 @@ def list_words(shell: str, line: str, directory: Path, *, profile: str = "") -> 
 
 
 def ask_fish(line: str, directory: Path, *, profile: str = "") -> list[str]:
-    """List what fish offers, each word with a tab and its description behind it."""
     quoted = line.replace("\\", "\\\\").replace("'", "\\'")
     done = subprocess.run(
         [

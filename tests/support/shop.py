@@ -14,10 +14,7 @@ _FIRST_ID = 815_336_894_036_197_446
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase(Order):
-    """One line of the ledger: money was spent, at a time in seconds since the epoch.
-
-    A purchase made from a request that was cut off knows only what had arrived.
-    """
+    """One line of the ledger: money was spent, at a time in seconds since the epoch."""
 
     task_id: str
     token: str | None
@@ -49,8 +46,6 @@ class SaleRefusedError(Exception):
 
 
 class Shop:
-    """The tasks of one played service, safe to use from many threads."""
-
     def __init__(self, rules: Rules, *, clock: Callable[[], float] = time.time) -> None:
         self.rules = rules
         self._clock = clock
@@ -64,11 +59,7 @@ class Shop:
             return list(self._ledger)
 
     def sell(self, order: Order, *, token: str | None) -> Purchase:
-        """Create a task by the rules, or hand out the old one where the rules replay.
-
-        Raises:
-            SaleRefusedError: the external id is taken, or too many tasks are running.
-        """
+        """Create a task by the rules, or hand out the old one where the rules replay."""
         with self._lock:
             known = self._find(order.external_task_id)
             if known and self.rules.deduplicate == "replay":
@@ -96,7 +87,6 @@ class Shop:
             return purchase
 
     def find(self, wanted: str) -> Purchase | None:
-        """Find a task by its id, or by its external id where the rules allow that."""
         with self._lock:
             by_id = (one for one in self._ledger if one.task_id == wanted)
             external_id = wanted if self.rules.lookup_by_external_id else None

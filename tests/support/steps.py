@@ -27,7 +27,6 @@ def read_body(count: int | None = None) -> Step:
 
 
 def read_request(connection: Connection) -> None:
-    """Read the next request to its end."""
     connection.read_head()
     connection.read_body()
 
@@ -41,8 +40,6 @@ def sleep(seconds: float) -> Step:
 
 
 def trickle(data: bytes, *, interval: float, size: int = 1) -> Step:
-    """Send bytes in pieces of this size, so many seconds apart."""
-
     def send_pieces(connection: Connection) -> None:
         for start in range(0, len(data), size):
             connection.link.sendall(data[start : start + size])
@@ -52,8 +49,6 @@ def trickle(data: bytes, *, interval: float, size: int = 1) -> Step:
 
 
 def answer(reply: Reply) -> Step:
-    """Send an answer, correctly framed; its `json` may be a function of the purchase."""
-
     def send_reply(connection: Connection) -> None:
         connection.wait(reply.delay)
         if reply.ending in ("keep", "close"):

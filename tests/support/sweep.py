@@ -40,8 +40,6 @@ FILES = ("journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm", "", PH
 
 
 class Bench:
-    """One run's own directory, token and ledger entries at a common service."""
-
     def __init__(self, directory: Path, service: LoopbackService, *, name: str) -> None:
         self.token = f"sk-sweep-{name}"
         self.state = directory / name
@@ -58,15 +56,11 @@ class Bench:
         return sum(purchase.token == self.token for purchase in self._service.ledger)
 
     def begin_journal(self) -> None:
-        """Make the journal, as an earlier run has left it."""
         done = self.run("tasks")
         assert done.code == 0, done.err
 
     def begin_task(self, end: str) -> None:
-        """Make the journal of an earlier run that has bought what the sweep is about.
-
-        That run has ended cleanly, or was killed and has left all it wrote in the log.
-        """
+        """Make the journal of an earlier run that has bought what the sweep is about."""
         self.begin_journal()
         fault = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=KILL:when=1"]
         strace = ["-o", "/dev/null", "-P", str(self.name_file(FILES[0])), *fault]
@@ -76,7 +70,6 @@ class Bench:
         assert (done.code == 0) == (end == "clean"), done.err
 
     def run(self, *argv: str, strace: tuple[str, ...] = ()) -> Run:
-        """Run the program, under strace if there is something for it to do."""
         prefix = [str(STRACE), "-f", *strace] if strace else []
         return run_process([*prefix, *command(*argv)], self._environ)
 
@@ -124,7 +117,6 @@ def select(bench: Bench, file: str | None) -> list[str]:
 
 
 def count_calls(trace: str) -> Counter[str]:
-    """Count the calls of each name in the thread that makes the most of them."""
     counts: Counter[tuple[str, str]] = Counter()
     for line in trace.splitlines():
         if found := _CALL.match(line):

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pexpect
@@ -16,14 +15,7 @@ _GLANCE = 0.05
 
 
 class Terminal:
-    """A terminal in which the program runs, as a context manager.
-
-    Args:
-        argv: the arguments of `kling`.
-        environ: further variables; TERM is xterm unless told otherwise.
-        columns, rows: how large the terminal is.
-        directory: where the program is started.
-    """
+    """A terminal in which the program runs, as a context manager."""
 
     def __init__(
         self,
@@ -51,17 +43,11 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._child.close(force=True)
 
     @property
     def lines(self) -> list[str]:
-        """What stands on the screen, without the empty lines at its end."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip("\n").split("\n")
 
     @property
@@ -69,7 +55,6 @@ class Terminal:
         return self.screen.cursor.hidden
 
     def wait_for(self, text: str) -> str:
-        """Wait until a line of the screen holds a text, and give the line."""
         give_up = time.monotonic() + _PATIENCE
         while time.monotonic() < give_up:
             for line in self.lines:
@@ -82,16 +67,13 @@ class Terminal:
         self._child.send(text)
 
     def kill(self, number: int) -> None:
-        """Send a signal to the program alone."""
         self._child.kill(number)
 
     def resize(self, columns: int) -> None:
-        """Give the terminal another width, as a person does with the mouse."""
         self.screen.resize(columns=columns)
         self._child.setwinsize(24, columns)  # pyright: ignore[reportUnknownMemberType] - no stub
 
     def finish(self) -> int:
-        """Wait for the program's end, and tell its exit code."""
         give_up = time.monotonic() + _PATIENCE
         while self._child.isalive():
             if time.monotonic() > give_up:

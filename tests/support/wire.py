@@ -24,8 +24,6 @@ class StoppedError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Received:
-    """A request, byte by byte as far as it was read."""
-
     head: bytes = b""
     body: bytearray = field(default_factory=bytearray)
     order: Order | None = None
@@ -50,8 +48,6 @@ class Received:
 
 
 class Connection:
-    """An accepted connection on which a script is played."""
-
     def __init__(self, link: socket.socket, server: "FaultServer") -> None:
         self.link = link
         self.requests: list[Received] = []
@@ -104,7 +100,6 @@ class Connection:
             pass
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, until the server is closed."""
         if self._server.stopping.wait(seconds):
             raise StoppedError
 
