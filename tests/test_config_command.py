@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_marked(kling: Program, monkeypatch: pytest.Monke
     run = kling("config", "list")
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in run.lines}
     assert run.code == 4
-    assert rows["jobs"][1].startswith("KLING_JOBS: jobs must be a whole number from 1 to 64.")
+    assert rows["jobs"][1].startswith("KLING_JOBS: jobs must be a whole number from 1 to 64,")
     assert rows["token"][1].startswith("The token from KLING_TOKEN contains character U+0020")
     assert rows["timeout"] == ["30m", "default"]
     problems = {
@@ -227,7 +227,7 @@ def test_the_answer_decides(
     assert (run.code, run.json["exit_code"]) == (code, code)
     assert run.json["accepted"] is {0: True, 4: False, 10: None}[code]
     assert (run.json["error"] or {"code": None})["code"] == error
-    assert f"It is {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
+    assert f"Check the base URL: {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
     shown = kling("config", "check").rows
     assert shown["accepted"] == ({0: "yes", 4: "no", 10: "unknown"}[code], error or "")
 

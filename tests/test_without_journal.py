@@ -134,7 +134,7 @@ def test_without_an_answer_nothing_is_sent(
 
 
 def test_an_unknown_fate_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
-    """Fault 9: no command lists the task, and the same command, which finds nothing, sends again."""
+    """Fault 9: no command lists the task, and the same command finds nothing and sends again."""
     service.on_create(DROP)
     run = kling(*SQUISH, "--json")
     name = run.json["external_task_id"]

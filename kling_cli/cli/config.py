@@ -73,7 +73,8 @@ def list_settings(
 
     In a pipe, each line has key, value and source, separated by tabs. The first
     source that is set wins: option, environment, file, default. Only the last
-    four characters of the token are shown.
+    four characters of the token are shown. An invalid value shows its problem
+    instead of its source, and the exit code is 4.
     """
     from kling_cli.settings import KEYS, load
 
