@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, the program, the loopback service."""
+"""Fixtures for every test: a clean environment, the program, the loopback service."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from support.clock import VirtualClock
 from support.run import Program
 from support.service import LoopbackService
 
-# A busy machine is no fault of the program: what is slow is measured by the benchmarks.
+# A busy machine is not a failure; the benchmarks measure speed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# Who runs the tests in the background of a shell has Ctrl-C ignored; the tests send it.
+# A shell ignores Ctrl-C for background jobs, but the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOKEN = "sk-test-0123456789abcdef"
 _CLEARED = ("KLING_", "XDG_")
-# With the last one every process would compile the program anew, which takes most of its time.
+# With the last one, every process would compile the program again, which is slow.
 _NAMED = {
     "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES",
     "NO_COLOR", "NO_PROGRESS", "TERM", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE",
@@ -29,8 +29,8 @@ _NAMED = {
 }  # fmt: skip
 
 
-# Who measures coverage measures the processes of these alone: what they run no other test reaches,
-# and measuring makes each process take half as long again.
+# Only these measure the coverage of processes, because no other test reaches the same lines, and it
+# makes each process 50 % slower.
 _MEASURED = "app backoff confirm environment sandbox saving screen signals"
 
 
@@ -38,7 +38,7 @@ _MEASURED = "app backoff confirm environment sandbox saving screen signals"
 def _clean_environment(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keep the machine's settings, journal and quirks out of every test."""
+    """Isolate every test from the settings, journal and variables of the machine."""
     for name in list(os.environ):
         if name.startswith(_CLEARED) or name.upper() in _NAMED:
             monkeypatch.delenv(name)
@@ -58,7 +58,7 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def today(clock: VirtualClock) -> None:
-    """Set the clock to the real date, where processes go on with what this one has bought."""
+    """Set the clock to the real date, for processes that resume what this one has bought."""
     clock.shift_date(time.time() - clock.time())
 
 
@@ -83,7 +83,7 @@ def service(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use more workers than there are cores: many tests wait for processes, as users do."""
+    """Use more workers than cores, because many tests wait for processes."""
     return 2 * (os.cpu_count() or 1)
 
 

@@ -2,7 +2,7 @@
 
 Names: startup, pipeline, waiting, schedule, batch; all if none is given. No network is needed, only
 curl and jq for the pipeline.
-The figures are ratios to what runs beside it where that is possible; quiet machines measure best.
+Most figures are ratios to a reference that runs at the same time. A quiet machine measures best.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What commands cost: to start, to send a large picture, to wait, and to work through a batch."""
+"""The cost of commands: start-up, a large picture, a wait, and a batch."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...], float], ...] = (
 )
 _PAIRS = 21
 _RUNS = 7
-# The program looks for the first time two seconds after the task is accepted.
+# The first check is two seconds after the task is accepted.
 _PAUSE_SECONDS = 2.0
 _SECONDS = 30.0
 _FEW, _MANY = 10, 1000
@@ -41,7 +41,7 @@ curl -sS -H "$auth" "$url/$id" | jq -r '.data.task_result.videos[0].url'
 
 
 def measure_startup() -> Iterator[Figure]:
-    """Commands that ask nobody, and one look, in multiples of `python -c pass`."""
+    """Offline commands and one check, in multiples of `python -c pass`."""
     with tempfile.TemporaryDirectory() as name, serve(seconds=3600) as serving:
         environ = name_places(name)
         for what, argv, bar in _COMMANDS:
@@ -52,18 +52,18 @@ def measure_startup() -> Iterator[Figure]:
 
 
 def _compare(argv: Sequence[str], environ: Mapping[str, str]) -> float:
-    """Tell the median ratio of pairs of runs: the machine's moods strike both of a pair."""
+    """Return the median ratio of pairs of runs, because both runs of a pair have the same load."""
     ours = [KLING, *argv]
     measure(ours, environ)  # once for the caches
     return median(measure(ours, environ).wall / measure(_PASS, {}).wall for _ in range(_PAIRS))
 
 
 def measure_pipeline() -> Iterator[Figure]:
-    """A photo of 9.9 MB sent and looked at once, beside the shell's own way."""
+    """A photo of 9.9 MB sent and checked once, compared with a shell script."""
     ours, shell, small = list[Cost](), list[Cost](), list[Cost]()
     with tempfile.TemporaryDirectory() as name, serve() as serving:
         photo = Path(name) / "large.jpg"
-        # Elsewhere: a child is counted with what its parent had in memory.
+        # In another process, because a child inherits its parent's memory.
         subprocess.run([sys.executable, write_large.__code__.co_filename, photo], check=True)
         for number in range(_RUNS):
             environ = {
@@ -89,7 +89,7 @@ def measure_pipeline() -> Iterator[Figure]:
 
 
 def measure_waiting() -> Iterator[Figure]:
-    """Processor time of a task of half a minute beyond one at once."""
+    """Processor time of a task of half a minute, beyond that of an instant one."""
     costs = list[float]()
     for seconds in (0.0, _SECONDS):
         with tempfile.TemporaryDirectory() as name, serve(seconds=seconds) as serving:
@@ -99,7 +99,7 @@ def measure_waiting() -> Iterator[Figure]:
 
 
 def measure_batch() -> Iterator[Figure]:
-    """A batch of many photos beside one of ten."""
+    """A batch of many photos, compared with one of ten."""
     few, many = _run_batch(_FEW), _run_batch(_MANY)
     each = 1000 * (many.cpu - few.cpu) / (_MANY - _FEW)
     yield Figure("batch, wall time", many.wall, unit=" s")

@@ -1,4 +1,4 @@
-"""Commands measured as the system counts them, and the service that they are measured with."""
+"""Measure commands with the system's own counters, and run their service."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ _CLEARED = ("KLING_", "PYTHON", "XDG_", "NO_COLOR", "CI", "FORCE_COLOR")
 
 
 class Figure(NamedTuple):
-    """A measured figure and its bar; None where it is only told."""
+    """A measured figure and its bar, if it has one."""
 
     what: str
     figure: float
@@ -64,7 +64,7 @@ def make_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def name_places(directory: str) -> dict[str, str]:
-    """Name the variables that keep settings and journal of a measurement in a directory."""
+    """Return the variables that keep settings and journal in a directory."""
     return {"KLING_CONFIG_DIR": f"{directory}/config", "KLING_STATE_DIR": f"{directory}/state"}
 
 

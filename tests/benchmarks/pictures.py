@@ -1,4 +1,4 @@
-"""Photos to measure with: small ones, and one of 9.9 MB that has to be decoded as a whole."""
+"""Photos for the measurements: small ones, and one of 9.9 MB."""
 
 import io
 import random
@@ -11,7 +11,7 @@ _BYTES = 9_900_000
 
 
 def write_large(path: Path) -> None:
-    """Write noise, which no encoder can make small, and comments to fill up."""
+    """Write noise, which does not compress, and comments up to the size."""
     from PIL import Image
 
     noise = random.Random(1).randbytes(3 * _SIDE**2)
@@ -30,7 +30,7 @@ def write_large(path: Path) -> None:
 
 
 def write_photos(directory: Path, number: int) -> list[Path]:
-    """Write photos that differ in a comment alone, as small as a service takes them."""
+    """Write photos of the smallest accepted size that differ only in a comment."""
     content = SMALL.read_bytes()
     paths = [directory / f"{each:05}.jpg" for each in range(number)]
     for path in paths:

@@ -1,4 +1,4 @@
-"""The service as a process of its own, as quick as it gets: `python server.py LIMIT SECONDS`.
+"""A fast service in its own process: `python server.py LIMIT SECONDS`.
 
 It prints its port, and sells each external task id once.
 """
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        # The id stands behind the pictures; what is before it need not be parsed.
+        # The id is after the pictures; nothing before it needs to be parsed.
         tail = body[body.rindex(b'"external_task_id"') :]
         self._answer(self.shop.sell(json.loads(b"{" + tail)["external_task_id"]))
 
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self.shop.look(name))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, record: dict[str, object]) -> None:
         body = json.dumps({"message": "SUCCEED", "request_id": "r", **record}).encode()

@@ -1,1 +1,1 @@
-"""What the tests stand on: servers on loopback for service and network, and a clock."""
+"""Support for the tests: loopback servers for service and network, and a clock."""

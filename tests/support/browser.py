@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven over a pipe by its DevTools protocol."""
+"""A real headless Chromium, driven through a pipe with the DevTools protocol."""
 
 import base64
 import json
@@ -15,13 +15,13 @@ _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     "--hide-scrollbars",
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    # As on a desk: a mouse that can point without a click.
+    # Like a desktop: a mouse that can hover.
     "--blink-settings=primaryHoverType=2,availableHoverTypes=2",
 )
 
 
 class Page:
-    """One page, and all that it asked for and complained about."""
+    """One page, with all its requests and errors."""
 
     def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
         self.requests: list[str] = []
@@ -37,7 +37,7 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: object) -> dict[str, Any]:
-        """Send one command and wait for its answer; what happens meanwhile is noted."""
+        """Send one command and wait for its response; record the events meanwhile."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params, **self._session}
         self._commands.write(json.dumps(message).encode() + b"\0")
@@ -57,19 +57,19 @@ class Page:
         self.wait_for("location.protocol === 'file:' && document.readyState === 'complete'")
 
     def resize(self, width: int, height: int) -> None:
-        """Make the window so large, in pixels."""
+        """Resize the window, in pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **size)
 
     def run(self, script: str) -> Any:
-        """Evaluate an expression in the page; a promise is waited for."""
+        """Evaluate an expression in the page, and await a promise."""
         params = {"expression": script, "awaitPromise": True, "returnByValue": True}
         answer = self.send("Runtime.evaluate", userGesture=True, **params)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Wait for up to 20 seconds until a condition holds in the page."""
+        """Wait up to 20 seconds for a condition in the page."""
         for _ in range(200):
             if self.run(f"new Promise(done => setTimeout(() => done({condition}), 100))"):
                 return
@@ -86,7 +86,7 @@ class Page:
         self.send("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + 9, y=box["y"] + 9)
 
     def draw(self, file: Path) -> None:
-        """Save what the window shows as a PNG."""
+        """Save a screenshot as PNG."""
         shot = self.send("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(shot["data"]))
 
@@ -108,7 +108,7 @@ class Page:
 
 @contextmanager
 def open_browser(profile: Path) -> Generator[Page]:
-    """Open a browser with a profile of its own; the test is skipped where there is none."""
+    """Open a browser with its own profile; skip the test if there is no browser."""
     chromium = require("chromium")
     read_commands, commands = os.pipe()
     answers, write_answers = os.pipe()

@@ -1,4 +1,4 @@
-"""Time and chance as parameters: a clock that passes only when somebody sleeps."""
+"""A virtual clock that advances only when someone sleeps."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from kling_cli.clock import Clock
 
 START = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 
-# Its multiples never come near each other modulo 1, so few draws already cover the whole range.
+# Its multiples modulo 1 are spread evenly, so few draws cover the whole range.
 _GOLDEN = 0.6180339887498949
-# Long enough for another thread to be scheduled, short enough to be repeated a thousand times.
+# Long enough to schedule another thread, short enough to repeat a thousand times.
 _BREATH = 0.0002
 
 
 class VirtualClock(Clock):
-    """A clock for one or many threads, on which an hour of waiting takes no time.
+    """A clock for one or more threads, on which an hour takes no time.
 
     Seconds everywhere. `time` starts on 2026-11-22 at midnight UTC, `monotonic` at zero.
     """
@@ -36,7 +36,7 @@ class VirtualClock(Clock):
             return self._date + self._elapsed
 
     def sleep(self, seconds: float) -> None:
-        """Let the seconds pass at once, and other threads run for a moment."""
+        """Advance the clock at once, and let other threads run for a moment."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         self.advance(seconds)
@@ -55,7 +55,7 @@ class VirtualClock(Clock):
             self._elapsed += seconds
 
     def shift_date(self, seconds: float) -> None:
-        """Set the date forward or back, as a user or NTP does; `monotonic` stays."""
+        """Change the date, as a user or NTP does; `monotonic` is unchanged."""
         with self._lock:
             self._date += seconds
 

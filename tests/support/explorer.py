@@ -1,4 +1,4 @@
-"""Every way that a run can go: choices taken in turn until none is left, processes interleaved."""
+"""Explore every path of a run: all combinations of choices, and interleaved processes."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class Choices:
-    """One way through all choices: it follows `path`, then takes the first option each time."""
+    """One path through all choices: follow `path`, then always take the first option."""
 
     path: list[int] = field(default_factory=list)
     trail: list[tuple[int, int]] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Choices:
 
 
 def enumerate_ways() -> Iterator[Choices]:
-    """Yield each way once; the caller runs it to its end before asking for the next."""
+    """Yield each path once; the caller completes it before the next one."""
     path: list[int] = []
     while True:
         ways = Choices(path=path)
@@ -35,7 +35,7 @@ def enumerate_ways() -> Iterator[Choices]:
 
 
 class Interleaving:
-    """Several processes of which one runs at a time; who goes on at a pause is a choice."""
+    """Several processes, of which one runs at a time; each pause is a choice."""
 
     def __init__(self, choices: Choices, *, switches: int) -> None:
         self._choices = choices
@@ -63,7 +63,7 @@ class Interleaving:
             thread.join()
 
     def pause(self) -> None:
-        """Let another process go on, if that is what is chosen."""
+        """Let another process continue, if that is the choice."""
         name = getattr(self._names, "name", None)
         if name is None:
             return
@@ -76,7 +76,7 @@ class Interleaving:
         if running in options:
             if not self._switches:
                 return running
-            # To go on is the first option, so that the ways without a switch come first.
+            # The first option is to continue, so that paths without a switch come first.
             options.sort(key=lambda name: name != running)
         chosen = options[self._choices.choose(len(options))]
         if running in options and chosen != running:

@@ -1,4 +1,4 @@
-"""A server of raw sockets, scripted byte by byte, for the faults of networks."""
+"""A raw socket server, scripted byte by byte, that simulates network faults."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ from support.shop import Purchase, Rules, Shop
 from support.steps import Script, serve
 from support.wire import Connection, Received, StoppedError
 
-# The accepting thread looks this often, in seconds, whether it shall stop.
+# How often the accepting thread checks whether to stop, in seconds.
 _STOP_INTERVAL = 0.02
 _PATIENCE = 5.0
 _BACKLOG = 256
@@ -22,8 +22,8 @@ _BACKLOG = 256
 class FaultServer:
     """Play one script on each accepted connection, in order of arrival, as a context manager.
 
-    On leaving the context it raises AssertionError if a script was left unused, a connection came
-    for which there was none, or a complete request broke the OpenAPI document.
+    At the end of the context it raises AssertionError if a script was not used, a connection had no
+    script, or a complete request violated the OpenAPI document.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FaultServer:
         self._open: list[Connection] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
-        # Still known after the end, for a client that meets nobody there.
+        # Still available after the end, for clients that find no server.
         self.port: int = self._listener.getsockname()[1]
         self._listener.settimeout(_STOP_INTERVAL)
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -100,7 +100,7 @@ class FaultServer:
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection = Connection(link, self)
                 self._open.append(connection)
-                # Without a handshake the order of arrival is known here alone.
+                # Only here is the order of connections known before the handshake.
                 script = None if self._tls else self._take_script()
                 thread = threading.Thread(target=self._play, args=(connection, script), daemon=True)
                 self._threads.append(thread)

@@ -13,7 +13,7 @@ from socketserver import TCPServer
 from support.replies import Reply
 from support.shop import Purchase
 
-# serve_forever looks this often, in seconds, whether it shall stop.
+# How often serve_forever checks whether to stop, in seconds.
 _STOP_INTERVAL = 0.02
 _PATIENCE = 5.0
 
@@ -39,12 +39,12 @@ def find_token(headers: Mapping[str, str]) -> str | None:
 
 
 def reset_on_close(connection: socket.socket) -> None:
-    """Make the coming close send RST instead of FIN."""
+    """Send RST instead of FIN when the connection is closed."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def report(breaches: list[str], error: BaseException | None) -> None:
-    """Fail a test for what a client must never do, beside the error that it may have already."""
+    """Fail the test for something a client must never do, in addition to any other error."""
     faults = "; ".join(breaches)
     if faults and error is None:
         raise AssertionError(faults)
@@ -55,7 +55,7 @@ def report(breaches: list[str], error: BaseException | None) -> None:
 class Loopback(ThreadingHTTPServer):
     """The server around one function that answers each complete request."""
 
-    # With the default of 5, one of many parallel clients waits a second for its connection.
+    # With the default of 5, one of many parallel clients would wait a second.
     request_queue_size = 256
 
     def __init__(self, *, answer: Answer, complain: Callable[[str], None]) -> None:
@@ -86,12 +86,12 @@ class Loopback(ThreadingHTTPServer):
         with self._changed:
             for connection in self._numbers:
                 assert isinstance(connection, socket.socket)
-                with contextlib.suppress(OSError):  # it may be gone already
+                with contextlib.suppress(OSError):  # it may be closed already
                     connection.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._numbers, timeout=_PATIENCE)
 
     def adopt(self, connection: socket.socket) -> None:
-        """Serve a connection that somebody else accepted, in this thread, until it ends."""
+        """Serve a connection that was accepted elsewhere, in this thread, until it ends."""
         self._register(connection)
         self.process_request_thread(connection, connection.getpeername())
 
@@ -100,7 +100,7 @@ class Loopback(ThreadingHTTPServer):
             return self._numbers[connection]
 
     def server_bind(self) -> None:
-        """Leave out what HTTPServer does: to ask the resolver for the name of 127.0.0.1."""
+        """Bind without HTTPServer's lookup of the host name."""
         TCPServer.server_bind(self)
 
     def get_request(self) -> tuple[socket.socket, object]:
@@ -115,7 +115,7 @@ class Loopback(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Complain of our own errors; that a client leaves is nobody's."""
+        """Report our own errors, but not clients that disconnect."""
         del request, client_address
         if not isinstance(error := sys.exception(), OSError):
             self.complain(f"the played server failed: {error!r}")
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Loopback)
         size = int(self.headers.get("Content-Length") or 0)
         body = b""
-        with contextlib.suppress(OSError):  # the client left in the middle
+        with contextlib.suppress(OSError):  # the client disconnected
             body = self.rfile.read(size)
         visit = Visit(
             method=self.command,
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         reply, purchase = self.server.answer(visit, body)
         self.server.stopping.wait(reply.delay)
-        # Chunks were not read, so the next request would begin in their midst.
+        # Unread chunks would be read as the next request.
         self.close_connection |= reply.is_last or "transfer-encoding" in visit.headers
         self.resetting = reply.ending == "reset"
         if reply.ending in ("keep", "close"):
@@ -166,4 +166,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: what was asked is in the visits."""
+        """Log nothing; the requests are in `visits`."""

@@ -1,4 +1,4 @@
-"""Requests checked against the OpenAPI document of the service (effects.openapi.json beside it)."""
+"""Check requests against the service's OpenAPI document (effects.openapi.json)."""
 
 import base64
 import hashlib
@@ -19,8 +19,8 @@ EFFECTS = "/v1/videos/effects"
 
 _API_PATH = re.compile(rf"(?:.*)({EFFECTS}(?:/[^/?]+)?)(\?.*)?", re.DOTALL)
 _URL = ("http://", "https://")
-# Schema checks over 13 MB of base64 are slow and their complaints unreadable: once the whole has
-# been decoded, its beginning stands for it. A multiple of four, so that it is base64 itself.
+# Checking 13 MB of base64 is slow and its errors are unreadable, so only the beginning is checked
+# after decoding the whole. A multiple of four, so that it is valid base64.
 _KEPT = 16
 _SHOWN = 160
 
@@ -47,13 +47,13 @@ class _Request:
 
 
 def find_path(target: str) -> str | None:
-    """Cut the base URL's path and the query off a request target; None outside the API."""
+    """Remove the base path and the query from a request target; None outside the API."""
     matched = _API_PATH.fullmatch(target)
     return matched[1] if matched else None
 
 
 def check_request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Order | None:
-    """Check one request, whatever its base URL, against the document; give what a create orders."""
+    """Check one request with any base URL against the document; return the order of a create."""
     place = find_path(path)
     if place is None:
         raise AssertionError(f"{method} {path[:_SHOWN]} is no path of the document")
@@ -86,7 +86,7 @@ def _document() -> OpenAPI:
 
 
 def _read_order(body: bytes) -> tuple[Order, bytes]:
-    """Read what a create request orders, and its body with the pictures cut short."""
+    """Read the order of a create request, and its body with shortened pictures."""
     try:
         content = json.loads(body)
         given = content["input"]
@@ -112,7 +112,7 @@ def _read_order(body: bytes) -> tuple[Order, bytes]:
 def _name(image: str) -> str:
     if image.startswith(_URL):
         return image
-    # Strict: a line break or a data: prefix is answered with 1201 by the service.
+    # Strict: the service refuses a line break or a data: prefix with 1201.
     return f"sha256:{hashlib.sha256(base64.b64decode(image, validate=True)).hexdigest()}"
 
 

@@ -1,4 +1,4 @@
-"""The program run with no more rights to files than an ordinary user has, and disks that fail."""
+"""Run the program with the file permissions of an ordinary user, and failing disks."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from support.run import Run, run_process
 
 _TESTS = Path(__file__).parents[1]
-# Without them the superuser, too, is bound by the modes of files. Linux numbers them so.
+# Without these capabilities (Linux numbers), file modes apply to the superuser, too.
 _LOSE_RIGHTS = """
 import ctypes, os, sys
 if os.geteuid() == 0:
@@ -25,7 +25,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def run_ordinary(
     *argv: str | Path, environ: Mapping[str, str], prefix: tuple[str, ...] = ()
 ) -> Run:
-    """Run `kling`, on a clock that is a hundred times as fast, as an ordinary user would."""
+    """Run `kling` as an ordinary user, on a clock that is a hundred times faster."""
     words = ("-m", "support.quick", "100", *map(str, argv))
     line = [*prefix, sys.executable, "-c", _LOSE_RIGHTS, *words]
     return run_process(line, {**os.environ, **environ, "PYTHONPATH": str(_TESTS)})
@@ -33,7 +33,7 @@ def run_ordinary(
 
 @contextmanager
 def mount_disk(path: Path) -> Generator[Path]:
-    """Mount a small disk of its own, where this user may."""
+    """Mount a small disk, if this user may."""
     path.mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)]
     try:

@@ -1,4 +1,4 @@
-"""The pages for users: the code blocks in them, and a desk on which these can be run."""
+"""The pages for users: their code blocks, and a directory in which to run them."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def find_blocks(page: str) -> dict[str, str]:
 
 
 def make_desk(directory: Path) -> Path:
-    """Make a directory with the photographs that examples name; two of three are the same."""
+    """Create a directory with the photos of the examples; two of three are identical."""
     desk = directory / "desk"
     desk.mkdir()
     for name, photo in (("photo", PHOTO), ("left", PHOTO), ("right", OTHER_PHOTO)):
@@ -38,7 +38,7 @@ def make_desk(directory: Path) -> Path:
 
 
 def buy_before(desk: Path, *argv: str) -> str:
-    """Buy in the sandbox, a minute ago, what an example would have to wait for; return its id."""
+    """Buy in the sandbox, a minute ago, what an example would wait for; return its id."""
     photos = [str(desk / word) if word.endswith(".jpg") else word for word in argv]
     long_ago = VirtualClock(start=time.time() - 60)
     run = Program(clock=long_ago)("effect", *photos, "--sandbox", "--json")

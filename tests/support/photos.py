@@ -1,4 +1,4 @@
-"""Many small photos, no two of which hold the same bytes."""
+"""Many small photos, each with different bytes."""
 
 import io
 from functools import cache

@@ -1,4 +1,4 @@
-"""Pictures of every kind, good and bad, built where they are needed, each with its verdict."""
+"""Pictures of every kind, good and bad, each with its expected result."""
 
 import io
 import struct
@@ -27,8 +27,8 @@ LARGEST = 10 * 1024 * 1024
 class Sample:
     """A file: its name, perhaps as bytes, its content, and the code of its refusal, if it is bad.
 
-    `note` is a word of what is said of a good one; it is repaired too. `is_fixable` tells of a bad
-    one whether its header promises a repair, `fix_code` how that fails all the same.
+    `note` is a part of the note on a good one, which --fix repairs, too. For a bad one,
+    `is_fixable` tells whether its header promises a repair, `fix_code` how that fails anyway.
     """
 
     name: str | bytes
@@ -42,31 +42,31 @@ class Sample:
 def save(
     kind: str, mode: str = "RGB", size: tuple[int, int] = (320, 300), **options: object
 ) -> bytes:
-    """Let Pillow write a picture of one colour."""
+    """Write a picture of one colour with Pillow."""
     return write(Image.new(mode, size, 7), kind, **options)
 
 
 def write(image: Image.Image, kind: str, **options: object) -> bytes:
-    """Let Pillow write this picture."""
+    """Write this picture with Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def film(width: int = 320) -> dict[str, Any]:
-    """Build the options that save a second picture behind the first."""
+    """Build the options that save a second frame."""
     return {"save_all": True, "append_images": [Image.new("RGB", (width, 300))]}
 
 
 def turn(orientation: int) -> bytes:
-    """Build the EXIF block of a picture that is turned."""
+    """Build the EXIF block of a rotated picture."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif.tobytes()
 
 
 def locate(orientation: int = 1) -> bytes:
-    """Build the EXIF block of a camera that knows where it is."""
+    """Build an EXIF block with a location."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "PRIVATE"
     exif[ExifTags.Base.Orientation] = orientation
@@ -82,14 +82,14 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def build_png(width: int, height: int, pixels: bytes, *, layout: bytes = b"\x08\2\0\0\0") -> bytes:
-    """Build a PNG that says it has these sides, around pixels that may be too few."""
+    """Build a PNG with these sides in its header, and possibly too few pixels."""
     header = struct.pack(">II", width, height) + layout
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, body) for name, body in parts)
 
 
 def build_alpha_bmp(width: int, height: int) -> bytes:
-    """Build a BMP of transparent red pixels, as some editors write it."""
+    """Build a BMP with transparent red pixels, as some editors write it."""
     masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, 0, 0, 0, 0, 0) + masks
     pixels = bytes((0, 0, 255, 0)) * (width * height)
@@ -103,7 +103,7 @@ def build_alpha_bmp(width: int, height: int) -> bytes:
 
 
 def write_heic(image: Image.Image, **options: object) -> bytes:
-    """Write this picture as a phone does; nothing where the library is absent."""
+    """Write this picture as a phone does; empty if the library is missing."""
     return write(image, "HEIF", **options) if HAS_HEIC else b""
 
 
@@ -119,7 +119,7 @@ def build_framed_gif() -> bytes:
 
 
 def resize_frame(content: bytes, width: int, height: int) -> bytes:
-    """Change the size that a JPEG says it has."""
+    """Change the size in the header of a JPEG."""
     frame = content.index(b"\xff\xc0") + 5
     return content[:frame] + struct.pack(">HH", height, width) + content[frame + 4 :]
 
@@ -211,7 +211,7 @@ def build_corpus() -> tuple[Sample, ...]:
         "great-bomb.png": (build_png(2**31 - 1, 2**31 - 1, b""), pixels),
         "bomb.jpg": (resize_frame(photo, 65_000, 65_000), pixels),
     }
-    # More pixels than --fix takes.
+    # More pixels than --fix accepts.
     wall = build_png(20_000, 3300, bytes(2501 * 3300), layout=b"\1\0\0\0\0")
     return (
         *(Sample(name, content, note=note) for name, (content, note) in good.items()),

@@ -1,4 +1,4 @@
-"""The installed program as a process that is watched, and sent signals, while it runs."""
+"""Run the installed program as a process, watch it, and send signals."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ _PATIENCE = 20.0
 
 
 class Process:
-    """A run of `kling` that goes on, as a context manager."""
+    """A running `kling`, as a context manager."""
 
     def __init__(
         self,

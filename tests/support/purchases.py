@@ -1,4 +1,4 @@
-"""What tests of purchases share: a clock that lets things happen, a journal with faults in it."""
+"""Shared by tests of purchases: a clock with hooks, and faults of the journal."""
 
 import os
 import sqlite3
@@ -19,7 +19,7 @@ DAY = 24 * 3600.0
 
 
 class HookClock(VirtualClock):
-    """A clock on which other things happen while somebody sleeps, one at each sleep."""
+    """A clock that runs one hook during each sleep."""
 
     def __init__(self, *hooks: Callable[[], object]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class HookClock(VirtualClock):
 
 
 def show(status: str, **fields: object) -> Reply:
-    """Answer a look with this status, and further fields of the task."""
+    """Answer a check with this status, and more fields of the task."""
 
     def write(sale: Sale | None) -> object:
         assert sale is not None
@@ -51,7 +51,7 @@ def journal_path() -> Path:
 
 def list_stages() -> list[Stage]:
     with closing(Journal(journal_path(), now=lambda: 0.0)) as journal:
-        # A claim that is still there would be listed nowhere else.
+        # A remaining claim would not be listed anywhere else.
         with closing(sqlite3.connect(journal_path())) as connection:
             rows = connection.execute("SELECT external_task_id FROM purchases ORDER BY rowid")
             names = [name for (name,) in rows]
@@ -60,7 +60,7 @@ def list_stages() -> list[Stage]:
 
 
 def break_journal(*statements: str) -> None:
-    """Change the journal's file from outside, as a full disk or a fault of it would."""
+    """Change the journal's file from outside, to simulate a full or failing disk."""
     if not journal_path().exists():
         Journal(journal_path(), now=lambda: 0.0).close()
     with closing(sqlite3.connect(journal_path(), isolation_level=None)) as connection:
@@ -68,13 +68,13 @@ def break_journal(*statements: str) -> None:
             connection.execute(statement)
 
 
-# SQLite tells an overflow as an operational error, which is what a full or failing disk is too.
+# SQLite reports an overflow as an operational error, like a full or failing disk.
 _FAULT = "abs(-9223372036854775807 - 1)"
 _FULL = f"BEGIN SELECT {_FAULT}; END"
 
 
 def full_at(stage: Stage) -> str:
-    """Spell the trigger by which the disk is full when this stage is to be written."""
+    """Build a trigger that simulates a full disk when this stage is written."""
     return (
         f"CREATE TRIGGER full_{stage} BEFORE UPDATE OF stage ON purchases "
         f"WHEN NEW.stage = '{stage}' {_FULL}"

@@ -1,4 +1,4 @@
-"""`kling` as a process whose clock runs faster: python -m support.quick SPEED ARGUMENT..."""
+"""`kling` with a faster clock: python -m support.quick SPEED ARGUMENT..."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from kling_cli.context import open_context
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickClock(Clock):
-    """A clock on which each real second counts as many."""
+    """A clock that is faster than real time."""
 
     speed: float
 

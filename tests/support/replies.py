@@ -1,4 +1,4 @@
-"""Literal answers: what a played server says instead of what the service would say."""
+"""Scripted responses of a simulated server."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ _FRAMING = {"content-length", "transfer-encoding"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One HTTP answer, or how the connection ends in its place.
+    """One HTTP response, or how the connection ends instead.
 
     `json` is any JSON value, or a function that makes one of the purchase (None where nothing was
     bought). A Content-Length or Transfer-Encoding among the headers is sent as it stands, even
@@ -53,7 +53,7 @@ class Reply:
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can follow this answer on its connection."""
+        """Whether the connection ends after this response."""
         return self.ending != "keep" or bool(_FRAMING & set(map(str.lower, self.headers)))
 
 
@@ -96,13 +96,13 @@ def describe(
 
 
 def accept(purchase: Purchase | None) -> dict[str, object]:
-    """Write the answer to a create request, for `Reply(json=accept)` behind a purchase."""
+    """Build the response to a create request, for `Reply(json=accept)` after a purchase."""
     assert purchase is not None
     return wrap(describe(purchase))
 
 
 def serve_file(content: bytes, *, media_type: str, headers: Mapping[str, str]) -> Reply:
-    """Answer a GET for a file with its ETag, in whole or from a byte on, as the headers ask."""
+    """Answer a GET for a file with its ETag, whole or from a byte on, by its headers."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     told = {"Content-Type": media_type, "ETag": tag, "Accept-Ranges": "bytes"}
     asked = _RANGE.fullmatch(headers.get("range", ""))
@@ -119,7 +119,7 @@ def serve_file(content: bytes, *, media_type: str, headers: Mapping[str, str]) -
 DONE = wrap({"task_id": "8153", "task_status": "succeed", "url": "https://v2.example.com/clip.mp4"})
 _TEXT = json.dumps(DONE)
 _GZIP = gzip.compress(bytes(1 << 24))
-# Answers that a client must not believe, by the number of the fault.
+# Responses that a client must not believe, by the number of the fault.
 UNREADABLE = {
     "fault 31: 204": Reply(status=204),
     "fault 32: a page": Reply(body=b"<!DOCTYPE html><html><title>Sign in</title></html>"),

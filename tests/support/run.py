@@ -1,4 +1,4 @@
-"""The program under test, run inside this process or as a user runs it."""
+"""Run the program inside this process, or as a user does."""
 
 import io
 import json
@@ -40,13 +40,13 @@ class Run:
 
     @property
     def rows(self) -> dict[str, tuple[str, ...]]:
-        """The cells of each line, by the first of them."""
+        """The cells of each line, by the first cell."""
         cells = [line.split("\t") for line in self.out.splitlines()]
         return {key: tuple(more) for key, *more in cells}
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The JSON objects of standard output, each held against the shipped schema."""
+        """The JSON objects of standard output, each validated against the schema."""
         records = [json.loads(line) for line in self.out.splitlines()]
         for record in records:
             _VALIDATOR.validate(record)
@@ -60,12 +60,12 @@ class Run:
 
 @dataclass(kw_only=True)
 class Program:
-    """`kling`, with a clock that costs no time; called, it runs a command line in this process."""
+    """Runs `kling` command lines in this process, on a virtual clock."""
 
     clock: Clock = field(default_factory=VirtualClock)
 
     def __call__(self, *argv: str | Path, stdin: str | bytes = b"", **environ: str) -> Run:
-        """Run one command line, with these further variables."""
+        """Run one command line, with these additional variables."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
         content = stdin.encode() if isinstance(stdin, str) else stdin
         context = Context(
@@ -74,7 +74,7 @@ class Program:
             stderr=err,
             clock=self.clock,
         )
-        # Untouched where there are none: several threads may run at once.
+        # Do not touch the environment without need: several threads may run at once.
         with patch.dict(os.environ, environ) if environ else nullcontext():
             code = main([str(argument) for argument in argv], context)
         return Run(code=code, out=_read(out), err=_read(err))

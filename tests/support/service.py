@@ -16,18 +16,18 @@ from support.openapi import EFFECTS, check_request, find_path
 from support.replies import Reply, describe, refuse, serve_file, wrap
 from support.shop import Purchase, Rules, SaleRefusedError, Shop
 
-# A file that a careful downloader takes for a video: it begins with an `ftyp` box.
+# A file that looks like a video: it begins with an `ftyp` box.
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\x08mdat" + bytes(4096)
 
 _VIDEO_PATH = re.compile(r"/videos/([^/?]+)\.mp4")
 
 
 class LoopbackService:
-    """Play the service for a client under test, as a context manager.
+    """Simulate the service, as a context manager.
 
-    Create and look requests are accepted below any base URL. On leaving the context it raises
-    AssertionError if a request broke the OpenAPI document, an unexpected path was called, a token
-    went to a file, or a scripted reply was left unused.
+    Requests are accepted below any base URL. At the end of the context it raises AssertionError if
+    a request violated the OpenAPI document, an unexpected path was called, a token was sent with
+    a file request, or a scripted reply was not used.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LoopbackService:
 
     @property
     def requests(self) -> Counter[tuple[str, str]]:
-        """How often each method and path was called; the API's paths without the base URL."""
+        """The number of calls by method and path; API paths are without the base URL."""
         return Counter((visit.method, find_path(visit.path) or visit.path) for visit in self.visits)
 
     @property
@@ -90,10 +90,10 @@ class LoopbackService:
         return sum(visit.method == method for visit in self.visits)
 
     def on_create(self, reply: Reply, *, purchase: bool = False, times: int = 1) -> None:
-        """Answer the next creates with this.
+        """Answer the next create requests with this.
 
-        With `purchase` the task is created all the same, before any delay and whatever the rules
-        say of duplicates.
+        With `purchase`, the task is created anyway, before any delay and regardless of the rules
+        for duplicates.
         """
         self._scripts["create"].extend([(reply, purchase)] * times)
 
@@ -104,7 +104,7 @@ class LoopbackService:
         self._scripts["video"].extend([(reply, False)] * times)
 
     def on_path(self, method: str, path: str, reply: Reply, *, times: int = 1) -> None:
-        """Expect calls of a path outside the API, and answer them with this."""
+        """Expect calls of a path outside the API, and answer with this."""
         self._scripts[f"{method} {path}"].extend([(reply, False)] * times)
 
     def forget_scripts(self) -> None:

@@ -1,4 +1,4 @@
-"""Real shells that complete: a line is typed as a person types it."""
+"""Test completion in real shells, with lines typed as by a user."""
 
 import os
 import re
@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).parents[2] / "completions"
 SHELLS = ("bash", "zsh", "fish")
 _SECONDS = 30
 _READY = "shell-is-ready"
-# Two keys: one puts every word that is offered into the line, one shows the line between marks.
+# Two keys: one inserts every offered word into the line, one shows the line between marks.
 _OFFER = "\x18a"
 _SHOW = "\x18p"
 _SETUP = {
@@ -90,7 +90,7 @@ def ask_fish(line: str, directory: Path, *, profile: str = "") -> list[str]:
 
 
 def type_keys(shell: str, keys: str, directory: Path, *, profile: str = "") -> str:
-    """Type keys into a new bash or zsh, and read the line that stands there then."""
+    """Type keys into a new bash or zsh, and read the resulting line."""
     argv = ["--norc", "--noprofile", "-i"] if shell == "bash" else ["-f", "-i"]
     start = directory / ".setup"
     start.write_text(f"{_SETUP[shell]}\n{profile}\n", encoding="utf-8")
@@ -107,7 +107,7 @@ def type_keys(shell: str, keys: str, directory: Path, *, profile: str = "") -> s
     try:
         child.sendline(f". {shlex.quote(str(start))}; rm .setup; echo {_READY[:5]}''{_READY[5:]}")
         child.expect_exact(_READY)
-        # Before its prompt a shell does not read keys yet.
+        # A shell reads keys only after its prompt.
         child.expect(r"[%$] ")
         child.send(f"{keys}{_SHOW}")
         child.expect_exact("<<")

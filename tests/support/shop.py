@@ -1,4 +1,4 @@
-"""What the played service sells: tasks, the ledger of purchases, and the rules between them."""
+"""The simulated service's tasks, ledger of purchases, and rules."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ _FIRST_ID = 815_336_894_036_197_446
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase(Order):
-    """One line of the ledger: money was spent, at a time in seconds since the epoch."""
+    """One entry of the ledger; the time is in seconds since the epoch."""
 
     task_id: str
     token: str | None
@@ -42,7 +42,7 @@ class Rules:
 
 
 class SaleRefusedError(Exception):
-    """The shop does not sell: HTTP status, code and message of its answer."""
+    """The shop refuses: HTTP status, code and message of its response."""
 
 
 class Shop:
@@ -59,7 +59,7 @@ class Shop:
             return list(self._ledger)
 
     def sell(self, order: Order, *, token: str | None) -> Purchase:
-        """Create a task by the rules, or hand out the old one where the rules replay."""
+        """Create a task by the rules, or return the old one if the rules say so."""
         with self._lock:
             known = self._find(order.external_task_id)
             if known and self.rules.deduplicate == "replay":

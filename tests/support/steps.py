@@ -1,7 +1,7 @@
-"""What a fault server can do on a connection, step by step.
+"""The steps of a fault server on a connection.
 
 A step is a function of the connection: `read_request`, `buy` and the like as they are, or what
-`send`, `sleep` and the like return. A script is a sequence of steps; behind its last one the
+`send`, `sleep` and the like return. A script is a sequence of steps; after the last one the
 connection is closed.
 """
 

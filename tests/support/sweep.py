@@ -1,4 +1,4 @@
-"""A fault at each system call of one whole run, through strace."""
+"""Inject a fault at each system call of a run, with strace."""
 
 import os
 import re
@@ -15,7 +15,7 @@ STRACE = shutil.which("strace")
 _FILES = "%file,%desc,ftruncate,fsync,fdatasync"
 _SOCKETS = "%network"
 _CALL = re.compile(r"^(\d+) +(\w+)\(")
-# Deadlines of a run whose request never arrived: long enough for the looks that can succeed.
+# Timeouts for a run whose request never arrived: long enough for checks that can succeed.
 _TIMEOUT = "9s"
 
 
@@ -60,7 +60,7 @@ class Bench:
         assert done.code == 0, done.err
 
     def begin_task(self, end: str) -> None:
-        """Make the journal of an earlier run that has bought what the sweep is about."""
+        """Create the journal of an earlier run that bought the same task."""
         self.begin_journal()
         fault = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=KILL:when=1"]
         strace = ["-o", "/dev/null", "-P", str(self.name_file(FILES[0])), *fault]
@@ -83,7 +83,7 @@ class Bench:
 def find_points(
     directory: Path, service: LoopbackService, *, task: str | None = None
 ) -> list[Point]:
-    """Find every call on our files and sockets in one whole run, the first ever and a later one.
+    """Find every call on our files and sockets, in a first and in a later run.
 
     With `task`, only in a run that meets the task of an earlier one; how that ended is its value.
     """
@@ -128,7 +128,7 @@ def count_calls(trace: str) -> Counter[str]:
 
 
 def inject(bench: Bench, point: Point, *, what: str, is_lasting: bool = False) -> list[str]:
-    """Spell the fault at a point, or from it on, for strace."""
+    """Format the fault at a point, or from there on, for strace."""
     fault = f"inject={point.call}:{what}:when={point.number}{'+' if is_lasting else ''}"
     selected = select(bench, point.file)
     return ["-o", "/dev/null", *selected[:-1], f"trace={point.call}", "-e", fault]

@@ -1,4 +1,4 @@
-"""A pseudo-terminal around the installed program: what a person sees, and can type."""
+"""A pseudo-terminal for the installed program: shows its screen and types keys."""
 
 import os
 import time
@@ -15,7 +15,7 @@ _GLANCE = 0.05
 
 
 class Terminal:
-    """A terminal in which the program runs, as a context manager."""
+    """A terminal that runs the program, as a context manager."""
 
     def __init__(
         self,

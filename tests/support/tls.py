@@ -1,4 +1,4 @@
-"""Certificates for a played server: a good one, and ones that a client must refuse."""
+"""Certificates for a simulated server: a valid one, and ones that a client must refuse."""
 
 import ssl
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _HOSTS = ("127.0.0.1", "localhost")
 
 
 def make_context(flaw: Flaw | None = None) -> ssl.SSLContext:
-    """Make the context of a server on 127.0.0.1 whose certificate has this flaw, or none."""
+    """Create the context of a server on 127.0.0.1 whose certificate has this flaw, if any."""
     authority = trustme.CA() if flaw == "unknown authority" else _authority()
     if flaw == "expired":
         certificate = authority.issue_cert(
@@ -32,7 +32,7 @@ def make_context(flaw: Flaw | None = None) -> ssl.SSLContext:
 
 
 def write_authority(directory: Path) -> Path:
-    """Write the certificate that a client has to trust, for SSL_CERT_FILE; returns the file."""
+    """Write the certificate authority for SSL_CERT_FILE, and return the file."""
     path = directory / "authority.pem"
     _authority().cert_pem.write_to_path(str(path))
     return path

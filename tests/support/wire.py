@@ -1,4 +1,4 @@
-"""One connection of the fault server: what was read of it, and what can be done to it."""
+"""One connection of the fault server: the data read from it, and its actions."""
 
 import re
 import socket
@@ -65,7 +65,7 @@ class Connection:
         del self._buffer[:end]
 
     def read_body(self, count: int | None = None) -> None:
-        """Read so many more bytes of the body; without a count, all that is missing."""
+        """Read more bytes of the body; without a count, the rest."""
         received = self.requests[-1]
         length = int(received.headers.get("content-length", "0"))
         missing = length - len(received.body)
@@ -78,7 +78,7 @@ class Connection:
             self._check(received)
 
     def buy(self) -> None:
-        """Create a task from the request as far as it was read."""
+        """Create a task from the request that was read so far."""
         received = self.requests[-1]
         if (order := received.order) is None:
             scene, own_id = _SCENE.search(received.body), _EXTERNAL_ID.search(received.body)
@@ -92,9 +92,9 @@ class Connection:
         self.purchase = self._server.shop.note(order, token=received.token)
 
     def drain(self) -> None:
-        """Read and forget until the client leaves.
+        """Read and discard until the client disconnects.
 
-        Behind an early answer: closing on unread bytes sends RST, which can overtake the answer.
+        Needed after an early response: closing with unread bytes sends RST, which can overtake it.
         """
         while self.link.recv(_CHUNK):
             pass
@@ -113,7 +113,7 @@ class Connection:
         self.link.close()
 
     def reset(self) -> None:
-        """End the connection with RST; the script goes on without it."""
+        """End the connection with RST; the script continues without it."""
         reset_on_close(self.link)
         self.link.close()
 
