@@ -14,7 +14,7 @@ from support.shells import make_environ, require
 
 ROOT = Path(__file__).parents[2]
 # The sandbox's clip, in whichever state directory a test has.
-CLIP = "file:///sandbox/clip.mp4"
+CLIP = "file:///state/sandbox.mp4"
 _BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -87,7 +87,7 @@ def run_script(
 
 
 def name_clip(text: str) -> str:
-    return re.sub(r"file:///[^\s\"]*/sandbox/clip\.mp4", CLIP, text)
+    return re.sub(r"file:///[^\s\"]*/sandbox\.mp4", CLIP, text)
 
 
 def lint_script(script: str) -> str:
