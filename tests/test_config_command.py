@@ -1,5 +1,6 @@
 """The commands `kling config ...`, and the check of a token that costs nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,7 @@ def test_a_question_can_be_left(file: Path, setting: str, key: str) -> None:
     """Fault 75: who leaves the question has changed nothing, reads so below it, and exit is 130."""
     with Terminal("config", "set", setting) as terminal:
         terminal.wait_for(f"{setting}:")
+        time.sleep(0.2)  # a person is slower; a signal just before the read would not end it
         terminal.type(key)
         assert terminal.finish() == 130
         question, *others = terminal.lines
