@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kling_cli.errors import LocalError, SetupError, UsageError
+from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
 from kling_cli.text import clean, parse_duration, without_query
 
 CONFIG_VARIABLE = "KLING_CONFIG_DIR"
@@ -32,6 +32,7 @@ _LONGEST_TOKEN = 4096
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9\-._~+/:=]|=(?!=*$)")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _SELF_SIGNED = {"iss", "exp", "nbf", "iat"}
+_HARMLESS_LINE = re.compile(r"\s*(base_url|model|timeout|jobs|output)\b")
 _BEARER = re.compile(r"\Abearer(\s+|$)", re.IGNORECASE)
 _URL = re.compile(
     r"https?://([a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(:[0-9]+)?(/[\w\-.~/!$&'()*+,;=:%]*)?",
@@ -255,12 +256,20 @@ class Settings:
 
 
 def load(
-    environ: Mapping[str, str], *, flags: Mapping[str, Any], warn: Callable[[str], None]
+    environ: Mapping[str, str],
+    *,
+    flags: Mapping[str, Any],
+    warn: Callable[[str], None],
+    problems: dict[str, KlingError] | None = None,
 ) -> Settings:
     """Resolve every setting but the token; a flag that was not given is None.
 
-    Raises:
-        KlingError: one of them cannot be used, wherever it comes from.
+    Args:
+        environ: the environment.
+        flags: values of the command line, by the names of their settings.
+        warn: is told of what may be wrong.
+        problems: takes what cannot be used, by the names of the settings; without it, that is an
+            error at once.
     """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None
@@ -282,8 +291,14 @@ def load(
             (key.default, "default"),
         ]
         text, source = next((each for each in places if each[0] is not None), places[-1])
-        values[key.name] = None if text is None else _parse(key, text, source)
-        sources[key.name] = source
+        values[key.name], sources[key.name] = None, source
+        try:
+            if text is not None:
+                values[key.name] = _parse(key, text, source)
+        except KlingError as error:
+            if problems is None:
+                raise
+            problems[key.name] = error
     return Settings(
         **values,
         sources=sources,
@@ -404,10 +419,13 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text), mode
     except ValueError as error:
-        place = re.search(r"at line \d+, column \d+", str(error))
-        # The line itself may hold the token, and so may the error's own words.
-        reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}"
-        raise _refuse(file, reason.rstrip()) from None
+        place = re.search(r"at line (\d+), column \d+", str(error))
+        reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}".rstrip()
+        line = text.split("\n")[int(place[1]) - 1] if place else ""
+        # Any other line may hold the token, and so may the error's own words.
+        if _HARMLESS_LINE.match(line):
+            reason += ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
+        raise _refuse(file, reason) from None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -50,6 +50,22 @@ def test_a_slip_is_refused(kling: Program, file: Path, argv: tuple[str, ...], wo
     assert not file.exists()
 
 
+def test_what_cannot_be_used_is_marked(kling: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row and its object have the problem, the others are as ever; the exit code is 4."""
+    monkeypatch.setenv("KLING_JOBS", "many")
+    monkeypatch.setenv("KLING_TOKEN", "sk é")
+    run = kling("config", "list")
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in run.lines}
+    assert run.code == 4
+    assert rows["jobs"][1].startswith("KLING_JOBS: jobs must be a whole number from 1 to 64.")
+    assert rows["token"][1].startswith("The token from KLING_TOKEN contains character U+0020")
+    assert rows["timeout"] == ["30m", "default"]
+    problems = {
+        record["key"]: record["problem"] for record in kling("config", "list", "--json").records
+    }
+    assert [key for key, problem in problems.items() if problem] == ["token", "jobs"]
+
+
 def test_a_value_is_stored_and_removed(kling: Program, file: Path) -> None:
     assert kling("config", "path").out == f"{file}\n"
     assert not file.exists()

@@ -224,13 +224,23 @@ def test_a_log_gets_not_one_escape_byte(name: str) -> None:
         assert "\x1b" not in run.out + run.err
 
 
-def test_help_has_colour_on_a_terminal() -> None:
-    """Help shows its options in panels, with colour where a person reads it."""
-    with Terminal("effect", "--help", columns=100) as terminal:
+@EACH_SIZE
+def test_help_has_colour_on_a_terminal(columns: int, rows: int) -> None:
+    """Help shows its options in panels that fit, with colour where a person reads it."""
+    environ = {"COLUMNS": str(columns)}
+    with Terminal("effect", "--help", environ=environ, columns=columns, rows=rows) as terminal:
         assert terminal.finish() == 0
+    assert_fits(terminal, columns=columns)
     text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.raw.decode())
     assert len(text) < len(terminal.raw.decode())
-    for words in ("Input ─", "Effect ─", "Buying ─", "Result ─", "Service ─", "[default: 4]"):
+    for words in (
+        "Input ─",
+        "Effect ─",
+        "Buying ─",
+        "Result ─",
+        "Service ─",
+        "kling effect squish",
+    ):
         assert f" {words}" in text
 
 

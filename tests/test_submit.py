@@ -109,7 +109,7 @@ def test_another_machines_dead_task_is_bought_once_more(
 
 
 def test_without_a_durable_step_nothing_is_sent(kling: Program, service: LoopbackService) -> None:
-    """Faults 94 and 96: the POST does not begin, its claim is dropped, and the next run sends."""
+    """Faults 94 and 96: no POST begins, the claim is dropped, and the next run sends it."""
     break_journal(full_at(Stage.SENDING))
     run = kling("effect", "squish", PHOTO, "--json")
     assert (run.code, service.count("POST")) == (11, 0)

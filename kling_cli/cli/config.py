@@ -71,17 +71,30 @@ def list_settings(
     first counts: option, environment, file, default. The token shows only its
     last four characters.
     """
-    from kling_cli.settings import KEYS
+    from kling_cli.settings import KEYS, load
 
     run = options.configure(context)
-    found = [(key.name, *_describe(run, key)) for key in KEYS]
+    problems = dict[str, KlingError]()
+    run.settings = load(run.environ, flags={}, warn=run.console.warn, problems=problems)
+    records = []
+    for key in KEYS:
+        value = source = None
+        try:
+            value, source = _describe(run, key)
+        except SetupError as error:  # of the token
+            problems[key.name] = error
+        problem = problems[key.name].message if key.name in problems else None
+        records.append({"key": key.name, "value": value, "source": source, "problem": problem})
     if json:
-        for name, value, source in found:
-            run.output.record({"key": name, "value": value, "source": source})
+        for record in records:
+            run.output.record(record)
     else:
-        rows = [(name, value or "", source or "") for name, value, source in found]
+        rows = [
+            (it["key"] or "", it["value"] or "", it["problem"] or it["source"] or "")
+            for it in records
+        ]
         run.output.table(("SETTING", "VALUE", "SOURCE"), rows, rows)
-    return 0
+    return max((error.exit_code for error in problems.values()), default=ExitCode.OK)
 
 
 @config.command("get")
