@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -15,7 +16,14 @@ from urllib.parse import unquote, urlsplit
 from kling_cli.api.transport import ExchangeError
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.errors import Charged, InputError, LocalError, UsageError
+from kling_cli.errors import (
+    Charged,
+    ExitCode,
+    InputError,
+    LocalError,
+    StoppedError,
+    UsageError,
+)
 from kling_cli.models import Purchase
 from kling_cli.purchase import get_charged
 from kling_cli.text import clean
@@ -53,6 +61,7 @@ class Downloads:
         self._is_directory = os.path.isdir(value) or value.endswith(os.sep)
         self._force = force
         self._parts: list[Path] = []
+        self._lock = threading.Lock()
         if tasks > 1 and not self._is_directory:
             message = f"{tasks} videos need a directory; -o {clean(value)} is not one."
             raise UsageError("output_is_one_file", message, hint="Name a directory: -o DIR/")
@@ -150,16 +159,21 @@ class Downloads:
 
     def abandon(self) -> None:
         """Leave no half saved clip behind: the threads that save do not outlive the run."""
-        for part in self._parts:
-            with suppress(OSError):
-                part.unlink()
+        with self._lock:
+            for part in self._parts:
+                with suppress(OSError):
+                    part.unlink()
 
     def _save(self, url: str, path: Path, purchase: Purchase, row: Row, *, force: bool) -> None:
         temporary = path.with_name(f".kling-{os.urandom(6).hex()}.part")
-        self._parts.append(temporary)
         journal = self._context.journal
+        with self._lock:
+            if self._context.stopped.is_set():  # nobody would take it away again
+                raise StoppedError("Stopped.", exit_code=ExitCode.INTERRUPT)
+            part = temporary.open("x+b")
+            self._parts.append(temporary)
         try:
-            with temporary.open("x+b") as file:
+            with part as file:
                 self._download(url, file, row)
                 file.flush()
                 os.fsync(file.fileno())
