@@ -1,8 +1,9 @@
-"""Download videos: choose the path, fetch the file, and check that it is complete."""
+"""A video URL becomes a file: its name, where it goes, how it comes, and that it is whole."""
 
 import hashlib
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -15,7 +16,14 @@ from urllib.parse import unquote, urlsplit
 from kling_cli.api.transport import ExchangeError
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.errors import Charged, InputError, LocalError, UsageError
+from kling_cli.errors import (
+    Charged,
+    ExitCode,
+    InputError,
+    LocalError,
+    StoppedError,
+    UsageError,
+)
 from kling_cli.models import Purchase
 from kling_cli.purchase import get_charged
 from kling_cli.text import clean
@@ -26,7 +34,7 @@ _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 _MAX_BYTES = 1 << 30
 _TEMPORARY = frozenset({408, 425, 429, *range(500, 600)})
 _SANDBOX_CLIP = Path(__file__).with_name("sandbox") / "clip.mp4"
-# In bytes, for pictures and scene each; with number and extension a name stays below 255.
+# In bytes, of pictures and scene each: with number and extension a name stays below 255.
 _MAX_NAME = 115
 _AGAIN = "Run the same command again to download the video at no cost."
 
@@ -52,6 +60,7 @@ class Downloads:
         self._is_directory = os.path.isdir(value) or value.endswith(os.sep)
         self._force = force
         self._parts: list[Path] = []
+        self._lock = threading.Lock()
         if tasks > 1 and not self._is_directory:
             message = f"{tasks} videos need a directory, but -o {clean(value)} is not one."
             raise UsageError("output_is_one_file", message, hint="Use a directory: -o DIR/")
@@ -149,16 +158,21 @@ class Downloads:
 
     def abandon(self) -> None:
         """Delete incomplete files, because the threads end with the run."""
-        for part in self._parts:
-            with suppress(OSError):
-                part.unlink()
+        with self._lock:
+            for part in self._parts:
+                with suppress(OSError):
+                    part.unlink()
 
     def _save(self, url: str, path: Path, purchase: Purchase, row: Row, *, force: bool) -> None:
         temporary = path.with_name(f".kling-{os.urandom(6).hex()}.part")
-        self._parts.append(temporary)
         journal = self._context.journal
+        with self._lock:
+            if self._context.stopped.is_set():  # nobody would take it away again
+                raise StoppedError("Stopped.", exit_code=ExitCode.INTERRUPT)
+            part = temporary.open("x+b")
+            self._parts.append(temporary)
         try:
-            with temporary.open("x+b") as file:
+            with part as file:
                 self._download(url, file, row)
                 file.flush()
                 os.fsync(file.fileno())

@@ -290,7 +290,10 @@ def check_result(
     urls = [video.url for video in purchase.videos]
     unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
-        code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
+        code, hint = (
+            "result_expired",
+            "To buy it again, run kling effect with the same scene and picture.",
+        )
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
         code, hint = "result_missing", f"{resume.command(purchase)} checks again."

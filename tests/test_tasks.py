@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 from support.clock import VirtualClock
-from support.purchases import break_journal, full_at, journal_path
+from support.purchases import break_journal, journal_path
 from support.replies import DROP
 from support.run import OTHER_PHOTO, PHOTO, Program
 from support.service import LoopbackService
 from support.shop import Rules
-
-from kling_cli.models import Stage
 
 BOTH = pytest.mark.parametrize("command", ["status", "wait"])
 
@@ -187,11 +185,11 @@ def test_sandbox_and_service_do_not_mix(kling: Program, service: LoopbackService
 
 
 @BOTH
-@pytest.mark.usefixtures("service")
-def test_a_claim_never_sent(kling: Program, command: str) -> None:
-    break_journal(full_at(Stage.SENDING))
-    name = kling("effect", "squish", PHOTO, "--json").json["external_task_id"]
-    run = kling(command, name, "--json")
+def test_a_claim_never_sent(kling: Program, service: LoopbackService, command: str) -> None:
+    buy(kling, PHOTO)
+    claim = "stage = 'claimed', task_id = NULL, external_task_id = 'kling-claimed'"
+    break_journal(f"UPDATE purchases SET {claim}")
+    run = kling(command, "kling-claimed", "--json")
     assert (run.code, run.json["error"]["charged"]) == (6, "no")
     assert kling("status").out == ""
 

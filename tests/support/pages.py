@@ -60,7 +60,6 @@ def run_script(
 
 
 def name_clip(text: str) -> str:
-    """Write `CLIP` for the URL of the sandbox's clip."""
     return re.sub(r"file:///[^\s\"]*/sandbox\.mp4", CLIP, text)
 
 
