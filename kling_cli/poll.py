@@ -292,7 +292,7 @@ def check_result(
     if is_expired(purchase, now=now):
         code, hint = (
             "result_expired",
-            "To buy it again, run kling effect with the same scene and picture.",
+            "kling effect with the same scene and picture buys it again.",
         )
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:

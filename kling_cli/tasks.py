@@ -136,7 +136,7 @@ def list_tasks(
     )
     if len(shown) < len(found):
         context.console.info(
-            f"Showing {len(shown)} of {format_count(len(found), 'task')}; --limit {len(found)} shows all."
+            f"{len(shown)} of {format_count(len(found), 'task')}. --limit {len(found)} shows all."
         )
     return ExitCode.OK
 
@@ -294,7 +294,7 @@ def _find(context: Context, name: str) -> Purchase:
             "token_mismatch",
             f"Task {purchase.name} was bought at {url} with another token, not the one from "
             f"{context.any_token.source}. Nothing was sent there.",
-            hint=f"If this token is valid there too, run: kling wait {purchase.name} --base-url {url}",
+            hint=f"If this token is valid there too: kling wait {purchase.name} --base-url {url}",
         )
     return purchase
 
