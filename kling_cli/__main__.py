@@ -1,4 +1,4 @@
-"""The program's entry: what can be answered at once is answered before anything is loaded."""
+"""The entry point; `--version` is answered before anything else is imported."""
 
 import os
 import sys
@@ -13,17 +13,17 @@ def main() -> None:
         return
     import gc
 
-    # What a short run makes stays until its end: to look for garbage often is a sixth of its time.
+    # A short run produces little garbage, and frequent collections take a sixth of its time.
     gc.set_threshold(100_000)
     try:
         from kling_cli.cli.app import main as run
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        # While the program was being loaded: it handles signals itself as soon as it runs.
+        # Only during the import; the program itself handles signals.
         os.write(2, b"Stopped. Nothing was sent.\n")
         code = _INTERRUPTED
-    gc.freeze()  # nor is there any use in it now that the process ends
+    gc.freeze()  # no collection is needed at exit
     sys.exit(code)
 
 
@@ -33,7 +33,7 @@ def _print_version() -> bool:
     try:
         os.write(_STDOUT, f"kling {__version__}\n".encode())
     except OSError:
-        return False  # the whole program has the words and the exit code for it
+        return False  # the full program reports this error
     return True
 
 

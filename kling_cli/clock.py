@@ -1,10 +1,10 @@
-"""Time and randomness as one parameter, so that a test owns both."""
+"""Time and randomness in one object, which tests replace."""
 
 import time
 
 
 class Clock:
-    """The machine's own time and randomness."""
+    """The real time and randomness."""
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards; deadlines are counted in these."""
@@ -15,11 +15,11 @@ class Clock:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Sleep."""
         time.sleep(seconds)
 
     def random(self) -> float:
-        """Return a number from 0 up to 1 that spreads looks in time; no secret depends on it."""
+        """Return a number from 0 up to 1, used for jitter; not for secrets."""
         import random
 
         return random.random()  # noqa: S311 - see above

@@ -1,4 +1,4 @@
-"""How many tasks the account runs at once, as a run learns it."""
+"""The account's limit of parallel tasks, learned during a run."""
 
 import threading
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from kling_cli.clock import Clock
 from kling_cli.errors import KlingError
 
-# Slots may come back: another program's tasks end too.
+# Slots may become free when tasks of other programs end.
 _GROW_SECONDS = 60.0
 
 
 class ConcurrencyLimit:
-    """How many tasks the account runs at once, and whether it takes any, as this run has learned.
+    """The account's limit of parallel tasks, and whether it accepts tasks at all.
 
-    The service counts a task from its submission to its end, and refuses one more with code 1303;
-    the trial account has five slots. Each try sends a whole picture, so a run that has met the
-    limit waits for the end of one of its own tasks, and not for the clock.
+    The service counts a task from submission to end, and refuses one too many with code 1303. The
+    trial account has five slots. Each try sends a whole picture, so a run that has reached the
+    limit waits until one of its own tasks ends.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -27,11 +27,11 @@ class ConcurrencyLimit:
         self._closed: Callable[[], KlingError] | None = None
 
     def close(self, reason: Callable[[], KlingError]) -> None:
-        """Submit nothing more in this run, for a reason that each further request gets as error."""
+        """Submit nothing more in this run; each further request raises this error."""
         self._closed = self._closed or reason
 
     def check(self) -> None:
-        """Raise the reason why nothing more is submitted, if there is one."""
+        """Raise the error of a closed limit."""
         if self._closed is not None:
             raise self._closed()
 
@@ -51,15 +51,15 @@ class ConcurrencyLimit:
             return True
 
     def add(self) -> None:
-        """Count a task that runs already, whether a slot is free or not."""
+        """Count a task that is already running, even if no slot is free."""
         with self._lock:
             self._running += 1
 
     def release(self, *, refused: bool) -> bool:
-        """Free a slot; return whether other tasks of this run hold one, whose end makes room.
+        """Free a slot; return whether other tasks of this run hold one.
 
         Args:
-            refused: the service has refused the task as one too many.
+            refused: the service refused the task because the limit was reached.
         """
         with self._lock:
             self._running -= 1

@@ -23,9 +23,9 @@ _HEARTBEAT_SECONDS = 60.0
 _BELL_SECONDS = 60.0
 _LONGEST_LINE = 4000
 _BAR_WIDTH = 20
-# Smaller uploads are over before anybody could read how far they are.
+# Smaller uploads finish before anyone can read their progress.
 _SHOWN_TRANSFER_BYTES = 1_000_000
-# What begins a line of each kind on a terminal, and its style.
+# The mark that begins a line of each kind on a terminal, and its style.
 _MARKS = {
     "done": ("✓ ", "green"),
     "error": ("✗ ", "red"),
@@ -39,7 +39,7 @@ _ESSENTIAL = ("error", "hint", "stopped")
 def can_style(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Tell whether a stream is a terminal that may get escape sequences.
 
-    This is our own decision: a library that is told FORCE_COLOR by a CI system would fill its log.
+    We decide this ourselves: with FORCE_COLOR, as CI systems set it, a library would fill the log.
     """
     capable = environ.get("TERM", "") not in ("", "dumb", "unknown")
     return capable and not environ.get("NO_COLOR") and stream.isatty()
@@ -52,15 +52,14 @@ class Console:
         stream: where to write.
         environ: NO_COLOR, NO_PROGRESS, CI, TERM and GITHUB_ACTIONS decide how.
         clock: for elapsed times.
-        quiet: write errors alone.
+        quiet: write errors only.
         verbose: write each HTTP request too.
-        shares_screen: standard output is shown on the same terminal, so what it says is not
-            repeated here.
+        shares_screen: standard output is the same terminal, so nothing is printed twice.
 
     Attributes:
         total: how many requests the run has.
-        scene: shown beside the only request of a run.
-        usual: how many seconds a task took before, if that is known.
+        scene: shown next to the request, if the run has only one.
+        usual: how many seconds a task usually takes, if known.
     """
 
     def __init__(
@@ -134,7 +133,9 @@ class Console:
             self._emit(f"{question} [y/N] ")
             answer = stdin.readline()
         finally:
-            if not answer.endswith("\n"):  # Ctrl-C and Ctrl-D leave the cursor behind the question
+            if not answer.endswith(
+                "\n"
+            ):  # Ctrl-C and Ctrl-D leave the cursor on the line of the question
                 self._emit("\n")
         return answer.strip().lower() in {"y", "yes"}
 
@@ -156,14 +157,14 @@ class Console:
                 self._stop_live()
             if outcome:
                 self._finished[outcome] += 1
-            # In a batch, what standard output says on the same screen is enough.
+            # In a batch, the line of standard output on the same screen is enough.
             is_said = self._shares_screen and self.total > 1
             if outcome == "done" and self.is_animated and not is_said:
                 parts = (format_elapsed(row.elapsed), detail)
                 row.write("done", dim=" · ".join(filter(None, parts)))
 
     def close(self, summary: str = "", *, detail: str = "") -> None:
-        """Remove all rows for good; threads that still work are not shown any more."""
+        """Remove all rows for good; threads that are still working are no longer shown."""
         with self._lock:
             self._stop_live()
             elapsed = self.clock.monotonic() - self._started
@@ -202,7 +203,7 @@ class Console:
         )
         with suppress(OSError, ValueError):
             self._live.start()
-            # A run that is killed or suspended could not bring a hidden cursor back.
+            # A run that is killed or suspended could not restore a hidden cursor.
             self._printer.show_cursor()
 
     def _stop_live(self) -> None:
@@ -212,19 +213,19 @@ class Console:
                 live.stop()
 
     def _render(self) -> "Table":
-        """Draw the rows; in another thread and under its lock, so never under our own."""
+        """Draw the rows; called in rich's thread under rich's lock, so never take our own."""
         from rich.progress_bar import ProgressBar
         from rich.spinner import Spinner
         from rich.table import Table
         from rich.text import Text
 
         table = Table.grid(padding=(0, 1, 0, 0))
-        # Where a line ends behind the last column, what a person types wraps, and shifts the rows.
+        # If a line reached the last column, typed characters would wrap and shift the rows.
         table.width = max(self._printer.width - 4, 1)
         table.add_column(width=1)
         table.add_column(no_wrap=True, overflow="ellipsis" if self._is_utf8 else "crop", ratio=1)
         rows = list(self._rows)
-        # A terminal of few lines shows the bar rather than the last rows.
+        # On a small terminal the bar matters more than the last rows.
         for row in rows[: max(self._printer.height - 2, 1)]:
             spinner = Spinner("dots" if self._is_utf8 else "line", style="cyan")
             spinner.start_time = 0.0
@@ -254,13 +255,13 @@ class Console:
     # Writing
 
     def write(self, kind: str, text: str = "", *, name: str = "", dim: str = "") -> None:
-        """Write one line; foreign text never begins it, or a CI system could take it for a command.
+        """Write one line; it never begins with foreign text, which a CI system could run.
 
         Args:
             kind: `done`, `error`, `stopped`, `warning`, `hint`, or empty.
             text: what to say.
-            name: of the picture or the task that it is about.
-            dim: something less important behind it.
+            name: the picture or task that it is about.
+            dim: less important text, shown last.
         """
         if self._quiet and kind not in _ESSENTIAL:
             return
@@ -270,19 +271,19 @@ class Console:
         if name.startswith((":", "#", " ")):
             name = f"./{name}"
         text = text.removeprefix(f"{name}: ")
-        if text.startswith(name):  # what is wrong with a picture names it already
+        if text.startswith(name):  # an error about a picture already names it
             name = ""
         if self.is_styled:
             self._write_styled(kind, text, name, dim)
         else:
-            word = "" if kind == "stopped" else kind  # what the user wanted is no error
+            word = "" if kind == "stopped" else kind  # the user asked for it, so it is not an error
             self._emit(": ".join(filter(None, (word, name, text, dim))) + "\n")
 
     def _write_styled(self, kind: str, text: str, name: str, dim: str) -> None:
         from rich.text import Text
 
         mark, colour = _MARKS.get(kind, ("", ""))
-        if kind != "hint":  # a command in it can be copied whole
+        if kind != "hint":  # so that a command in it can be copied whole
             used = " " * len(f"{mark}{name}  " if name else mark)
             width = max(self._printer.width, 2 * len(used))
             wrapper = textwrap.TextWrapper(width, initial_indent=used, subsequent_indent="  ")
@@ -295,7 +296,7 @@ class Console:
             self._printer.print(line, soft_wrap=True)
 
     def _emit(self, text: str) -> None:
-        # Where nobody listens, the result and the exit code still count.
+        # If nobody reads this, the result and the exit code still count.
         with self._lock, suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
@@ -307,13 +308,13 @@ class Console:
     def _printer(self) -> "rich.console.Console":
         import rich.console
 
-        # The terminal itself knows its width; a variable may be older than its last resize.
+        # Ask the terminal for its width; COLUMNS may be older than the last resize.
         environ = {"TERM": "xterm-256color"}
         return rich.console.Console(file=self._stream, force_terminal=True, _environ=environ)
 
 
 class Row:
-    """What one request has to show while it goes on; its warnings are kept for the result."""
+    """The progress of one request; its warnings are kept for the result."""
 
     def __init__(self, console: Console, name: str) -> None:
         self.name = clean(name)
@@ -329,11 +330,11 @@ class Row:
         return self._console.clock.monotonic() - self._started
 
     def note(self, text: str) -> None:
-        """Show something good to know."""
+        """Show a note."""
         self.write("", text)
 
     def warn(self, text: str) -> None:
-        """Show something that the result's `warnings` have too."""
+        """Show a warning, and add it to the result."""
         self.warnings.append(text)
         self.write("warning", text)
 
@@ -347,7 +348,7 @@ class Row:
             self.write("", f"{purchase.stage}, {ids}")
 
     def look(self, task: Task) -> None:
-        """Show the status: at once where it has changed, else as a sign of life each minute."""
+        """Show the status at once if it has changed, else as a heartbeat every minute."""
         if task.status == self.state:
             self._beat(f"still {task.status}, {format_elapsed(self.elapsed)}")
             return
@@ -356,18 +357,18 @@ class Row:
             self.write("", task.status)
 
     def miss(self, count: int, reason: str) -> None:
-        """Show failed looks: the first, and then each minute."""
+        """Show failed checks: the first one, then every minute."""
         checks = format_count(count, "check")
         self._beat(f"still running ({checks} failed: {reason})", at_once=count == 1)
 
     def wait_for_slot(self) -> None:
-        """Show that it waits until one of the run's other tasks has ended."""
+        """Show that it waits until another task of the run has ended."""
         self.state = "waiting for a slot"
 
     def retry_in(self, seconds: float, reason: str) -> None:
-        """Show why nothing happens for a while."""
-        self.state = "waiting to try again"
-        self.write("", f"{reason} Next try in {seconds:.0f} s.")
+        """Show why it pauses, and for how long."""
+        self.state = "waiting to retry"
+        self.write("", f"{reason} Retrying in {seconds:.0f} s.")
 
     def transfer(self, what: str, done: int, total: int | None) -> None:
         """Show how many bytes of how many are uploaded or downloaded."""
@@ -379,13 +380,13 @@ class Row:
             self.state = f"{what} {format_transfer(done, total, seconds=seconds)}"
 
     def write(self, kind: str, text: str = "", *, dim: str = "") -> None:
-        """Write a line about it, unless the run is over for the user."""
+        """Write a line about it, unless the run is over."""
         self._spoke = self._console.clock.monotonic()
         if not self._console.is_closed:
             self._console.write(kind, text, name=self.name, dim=dim)
 
     def _beat(self, text: str, *, at_once: bool = False) -> None:
-        # The animated row is a sign of life itself.
+        # The animated row is already a heartbeat.
         silence = self._console.clock.monotonic() - self._spoke
         if at_once or (not self._console.is_animated and silence >= _HEARTBEAT_SECONDS):
             self.write("", text)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kling_cli.settings import Settings, Token
 
 _SANDBOX_URL = "http://sandbox.invalid"
-# A task of the sandbox takes three seconds; nobody should wait longer before that was seen.
+# A sandbox task takes three seconds; do not wait longer for the first one.
 _SANDBOX_MEDIAN_SECONDS = 3.0
 
 
@@ -37,7 +37,7 @@ class Context:
     """What one run works with.
 
     Args:
-        stdin, stdout, stderr: the streams, whatever state they are in.
+        stdin, stdout, stderr: the streams, in any state.
         environ: the environment.
         clock: time and randomness.
 
@@ -81,14 +81,14 @@ class Context:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force; doubts about them are shown."""
+        """The current settings; loading them shows warnings."""
         from kling_cli.settings import load
 
         return load(self.environ, flags=self.options, warn=self.console.warn)
 
     @property
     def base_url(self) -> str:
-        """The base URL in force; each token of the sandbox is an account of its own there."""
+        """The current base URL; each sandbox token is an account of its own."""
         value = self.settings.base_url
         if self.settings.is_sandbox and self.token.reveal() != value:
             return f"{value}:{self.token.reveal()}"
@@ -101,12 +101,12 @@ class Context:
 
     @cached_property
     def any_token(self) -> "Token":
-        """The token in force, wherever it may be sent: where a task was bought with it."""
+        """The current token, for any service at which a task was bought with it."""
         return self.settings.read_token()
 
     @cached_property
     def journal(self) -> "Journal":
-        """What this machine bought."""
+        """The journal of this machine."""
         from kling_cli.journal import open_journal
         from kling_cli.settings import STATE_VARIABLE, find_directory
 
@@ -115,7 +115,7 @@ class Context:
 
     @cached_property
     def schedule(self) -> "Schedule":
-        """When to look, learned from this machine's finished tasks."""
+        """The schedule of checks, learned from this machine's finished tasks."""
         from kling_cli.poll import PRIOR_MEDIAN_SECONDS, learn
 
         durations = self.journal.list_durations(self.base_url)
@@ -126,41 +126,41 @@ class Context:
 
     @cached_property
     def sandbox(self) -> "WSGIApplication":
-        """The embedded service."""
+        """The built-in sandbox."""
         from kling_cli.sandbox.app import Sandbox
         from kling_cli.settings import STATE_VARIABLE, find_directory, require_home
 
         directory = require_home(find_directory(self.environ, STATE_VARIABLE))
-        self.console.info("This is the sandbox: no effect is made, nothing is charged.")
+        self.console.info("This is the sandbox: no real video is made, and nothing is charged.")
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     @property
     def resume(self) -> Resume:
-        """How to go on with what this run has bought."""
+        """How to resume what this run has bought."""
         is_option = self.settings.sources["output"] == "--output"
         return Resume(self.journal.is_kept, self.settings.output if is_option else None)
 
     def prepare(self) -> None:
-        """Make what all threads share before any of them starts, so that faults are shown once."""
+        """Create what all threads share before they start, so that errors are shown once."""
         self.output.check()
         _ = self.journal, self.schedule
         if self.settings.is_sandbox:
             _ = self.sandbox
 
     def deadline(self) -> float:
-        """Return when a wait that starts now has to end, in the clock's monotonic seconds."""
+        """Return the deadline of a wait that starts now, in the clock's monotonic seconds."""
         timeout = parse_duration(self.settings.timeout)
         return float("inf") if timeout is None else self.clock.monotonic() + timeout
 
     def reaches_local(self) -> bool:
-        """Tell whether the service runs on this machine, and so reaches what only this one does."""
+        """Tell whether the service runs on this machine, and can reach local addresses."""
         from kling_cli.images.remote import is_loopback
 
         host = urlsplit(self.settings.base_url).hostname or ""
         return self.settings.is_sandbox or is_loopback(host)
 
     def client(self, base_url: str) -> "Client":
-        """Return this thread's client of a service; a connection is kept for each."""
+        """Return this thread's client for a service, which keeps its connection."""
         from kling_cli.api.client import Client
         from kling_cli.settings import Token
 
@@ -177,7 +177,7 @@ class Context:
         return clients[base_url]
 
     def open_poll(self, purchase: Purchase, *, deadline: float, row: Row) -> "Poll":
-        """Open the looks at a task; the deadline is in the clock's monotonic seconds."""
+        """Create the poll of a task; the deadline is in the clock's monotonic seconds."""
         from kling_cli.poll import Poll
 
         client = self.client(purchase.base_url)
@@ -209,20 +209,20 @@ class Context:
 
 @contextmanager
 def open_context() -> Generator[Context]:
-    """Use the streams and the environment of this process, whatever state it was started in."""
+    """Use the streams and the environment of this process, even if a stream is closed."""
     for descriptor in range(3):
-        # A closed one is filled, or the journal could be opened as standard output.
+        # Replace a closed one, or the journal could be opened as standard output.
         try:
             os.fstat(descriptor)
         except OSError:
             with suppress(OSError):
                 os.open(os.devnull, os.O_RDWR)
-    # A stream that was closed is None; what stands for it is read-only, and so refused.
+    # A closed stream is None; its replacement is read-only and therefore refused.
     with open(os.devnull, encoding="utf-8") as nothing:
         stdin, stdout, stderr = (
             stream or nothing for stream in (sys.stdin, sys.stdout, sys.stderr)
         )
-        # What an encoding lacks must not end a run that has bought something.
+        # A character that the encoding lacks must not end a run.
         for stream in (stdin, stdout, stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(

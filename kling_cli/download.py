@@ -1,4 +1,4 @@
-"""A video URL becomes a file: its name, where it goes, how it comes, and that it is whole."""
+"""Download videos: choose the path, fetch the file, and check that it is complete."""
 
 import hashlib
 import os
@@ -30,14 +30,13 @@ from kling_cli.text import clean
 
 # Seconds before each try.
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
-# Far above any clip: ten seconds of the best quality are some 30 MB. It keeps a wrong or hostile
-# server from filling the disk.
+# Far above any clip (10 s of the best quality are about 30 MB), so that no server fills the disk.
 _MAX_BYTES = 1 << 30
 _TEMPORARY = frozenset({408, 425, 429, *range(500, 600)})
 _SANDBOX_CLIP = Path(__file__).with_name("sandbox") / "clip.mp4"
-# In bytes, of pictures and scene each: with number and extension a name stays below 255.
+# In bytes, for pictures and scene each; with number and extension a name stays below 255.
 _MAX_NAME = 115
-_AGAIN = "Run the same command again: it downloads the video again and costs nothing."
+_AGAIN = "Run the same command again to download the video at no cost."
 
 
 class Downloads:
@@ -45,8 +44,8 @@ class Downloads:
 
     Args:
         context: what the run works with.
-        value: of `-o`: `-` for standard output; a directory that exists, or whatever ends with a
-            separator, is a directory; anything else is a file.
+        value: the value of `-o`: `-` for standard output; a directory if it exists or the value
+            ends with a separator; else a file.
         tasks: how many tasks there are.
         force: replace existing files.
 
@@ -63,28 +62,28 @@ class Downloads:
         self._parts: list[Path] = []
         self._lock = threading.Lock()
         if tasks > 1 and not self._is_directory:
-            message = f"{tasks} videos need a directory; -o {clean(value)} is not one."
-            raise UsageError("output_is_one_file", message, hint="Name a directory: -o DIR/")
+            message = f"{tasks} videos need a directory, but -o {clean(value)} is not one."
+            raise UsageError("output_is_one_file", message, hint="Use a directory: -o DIR/")
         if self.is_stream and context.stdout.isatty():
-            message = "A video on the terminal would be unreadable."
-            hint = "Name a file: -o clip.mp4, or pipe it on: -o - | mpv -"
+            message = "Cannot write a video to a terminal."
+            hint = "Use a file (-o clip.mp4) or a pipe (-o - | mpv -)."
             raise UsageError("output_is_a_terminal", message, hint=hint)
 
     def assign(self, names: Iterable[str]) -> list[Path]:
-        """Return the path of each clip, by names that `name_clip` made; equal ones get a number."""
+        """Return the path of each clip from the names of `name_clip`; duplicates get a number."""
         if not self._is_directory:
             return [self._path for _ in names]
         counts: Counter[str] = Counter()
         paths = []
         for name in names:
-            folded = name.casefold()  # for some file systems it is the same name
+            folded = name.casefold()  # some file systems ignore case
             counts[folded] += 1
             number = f"-{counts[folded]}" if counts[folded] > 1 else ""
             paths.append(self._path / f"{name}{number}.mp4")
         return paths
 
     def prepare(self, *, dry_run: bool = False) -> None:
-        """Make the directory, and check that a file can be made where the clips go."""
+        """Create the directory, and check that a file can be created in it."""
         import tempfile
 
         if self.is_stream:
@@ -94,17 +93,17 @@ class Downloads:
             if self._is_directory and not dry_run:
                 directory.mkdir(parents=True, exist_ok=True)
             if directory.exists() or not (dry_run and self._is_directory):
-                # Permissions alone do not tell: a disk can be read-only, a quota used up.
+                # Permissions are not enough: a disk can be read-only, or a quota used up.
                 tempfile.TemporaryFile(dir=directory).close()
         except OSError as error:
             raise _not_writable(directory, error.strerror) from None
 
     def check(self, path: Path, purchase: Purchase | None, *, inputs: Iterable[str] = ()) -> None:
-        """Refuse a path where the clip could not be saved, or would replace a picture of this run.
+        """Refuse a path where the clip cannot be saved or would replace an input of this run.
 
         Args:
-            path: one that `assign` returned.
-            purchase: what was bought before; None where nothing was.
+            path: a path that `assign` returned.
+            purchase: the earlier purchase, if there is one.
             inputs: the pictures of the run.
 
         Raises:
@@ -119,19 +118,19 @@ class Downloads:
             raise _not_writable(path, "it is not a regular file; -o - writes to standard output")
         files = ("/dev/stdin" if each == "-" else each for each in inputs)
         if any(os.path.exists(file) and path.samefile(file) for file in files):
-            message = f"{shown} is an input of this run. Nothing was sent."
-            hint = "Choose another -o FILE, or -o DIR/."
+            message = f"{shown} is an input of this command and is not replaced. Nothing was sent."
+            hint = "Use another -o FILE, or -o DIR/."
             raise InputError("output_is_an_input", message, hint=hint)
         if not self._force:
-            message = f"{shown} exists already. Nothing was sent."
-            hint = "--force replaces it; another -o DIR/ keeps both."
+            message = f"{shown} already exists. Nothing was sent."
+            hint = "Use --force to replace it, or another -o to keep both."
             raise InputError("output_exists", message, hint=hint)
 
     def save(self, purchase: Purchase, path: Path, row: Row) -> tuple[str, ...]:
-        """Save the clips of a task; a further clip of the same task gets a number.
+        """Save the clips of a task; further clips of the same task get a number.
 
         Returns:
-            The path of each; nothing where it went to standard output.
+            The path of each; empty for standard output.
 
         Raises:
             LocalError: one could not be saved; the message has its URL.
@@ -145,7 +144,7 @@ class Downloads:
                     self._stream(video.url, row)
                     return ()
                 if not self._is_saved(place, purchase):
-                    # Nobody has checked that what lies at a further place may go.
+                    # Only the first path was checked, so --force does not apply to the others.
                     self._save(video.url, place, purchase, row, force=self._force and number == 1)
             except BrokenPipeError:
                 raise
@@ -158,7 +157,7 @@ class Downloads:
         return tuple(files)
 
     def abandon(self) -> None:
-        """Leave no half saved clip behind: the threads that save do not outlive the run."""
+        """Delete incomplete files, because the threads end with the run."""
         with self._lock:
             for part in self._parts:
                 with suppress(OSError):
@@ -177,18 +176,18 @@ class Downloads:
                 self._download(url, file, row)
                 file.flush()
                 os.fsync(file.fileno())
-                # Before it has its name, so that a later run knows the file as this one's.
+                # Before it has its name, so that a later run recognises the file.
                 digest = _digest(file)
                 journal.keep_file(path, task=purchase.name, size=file.tell(), sha256=digest)
             if force:
                 temporary.replace(path)
                 return
             try:
-                os.link(temporary, path)  # unlike a rename, it never replaces anything
+                os.link(temporary, path)  # unlike a rename, this never replaces a file
             except OSError:
                 if not os.path.lexists(path):
-                    temporary.rename(path)  # some file systems have no links
-                # The same command, run at the same time, may have saved it.
+                    temporary.rename(path)  # some file systems do not support links
+                # The same command may have saved it at the same time.
                 elif not self._is_saved(path, purchase):
                     raise
         finally:
@@ -205,7 +204,7 @@ class Downloads:
             self._context.stdout.buffer.flush()
 
     def _download(self, url: str, file: BinaryIO, row: Row) -> None:
-        if url.startswith("file:"):  # of the sandbox alone, whose clip is always the same
+        if url.startswith("file:"):  # only the sandbox sends these, always with the same clip
             file.write(_SANDBOX_CLIP.read_bytes())
             return
         clip = _Clip(url, file, row)
@@ -213,7 +212,7 @@ class Downloads:
             for pause in _PAUSES:
                 self._context.clock.sleep(pause)
                 headers = {}
-                if clip.version:  # else versions could mix
+                if clip.version:  # else two versions could be mixed
                     headers = {"Range": f"bytes={clip.size}-", "If-Range": clip.version}
                 try:
                     transport.fetch(url, headers, clip.receive, None)
@@ -225,7 +224,7 @@ class Downloads:
         raise clip.fail("download_failed", reason)
 
     def _is_saved(self, path: Path, purchase: Purchase) -> bool:
-        """Tell whether a file is, byte for byte, the clip of this very task."""
+        """Tell whether a file is, byte for byte, the clip of this task."""
         with suppress(LocalError, OSError):
             known = self._context.journal.find_file(path, task=purchase.name)
             if known is not None:
@@ -236,7 +235,7 @@ class Downloads:
 
 @dataclass
 class _Clip:
-    """A clip as far as it has come, over as many tries as it takes."""
+    """A partly downloaded clip, over several tries."""
 
     url: str
     file: BinaryIO
@@ -246,20 +245,20 @@ class _Clip:
     version: str = ""
 
     def receive(self, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]) -> None:
-        """Receive an answer to its end.
+        """Receive a response to its end.
 
         Raises:
-            ExchangeError: it is not the whole clip.
-            LocalError: it is no clip, or can never be had.
+            ExchangeError: the clip is incomplete.
+            LocalError: it is not a clip, or is no longer available.
         """
         begins = headers.get("Content-Range", "").startswith(f"bytes {self.size}-")
         if status == 206 and not begins:
-            self.version = ""  # from the beginning
-            raise ExchangeError("the server sent another part than it was asked for")
+            self.version = ""  # start again
+            raise ExchangeError("the server sent the wrong part of the file")
         if status in _TEMPORARY:
-            raise ExchangeError(f"the server answers HTTP {status}")
+            raise ExchangeError(f"the server responded with HTTP {status}")
         if status not in (200, 206):
-            reason = f"the server answers HTTP {status}; the link may have expired"
+            reason = f"the server responded with HTTP {status}; the link may have expired"
             raise self.fail("download_expired", reason)
         if status == 200:
             self.file.seek(0)
@@ -275,18 +274,18 @@ class _Clip:
             self.file.write(piece)
             self.row.transfer("downloading", self.size, self.total)
         if self.total not in (None, self.size):
-            raise ExchangeError(f"it ended after {self.size:,} of {self.total:,} bytes")
+            raise ExchangeError(f"the download ended after {self.size:,} of {self.total:,} bytes")
         self.file.seek(4)
-        if self.file.read(4) != b"ftyp":  # every MP4 has it behind the length of its first box
-            raise self.fail("download_not_a_video", "what came is not an MP4 video")
+        if self.file.read(4) != b"ftyp":  # in every MP4, after the length of its first box
+            raise self.fail("download_not_a_video", "the server did not send an MP4 video")
 
     def fail(self, code: str, reason: str) -> LocalError:
-        """Make the error of a clip that could not be had."""
+        """Create the error of a clip that could not be downloaded."""
         return _failed(code, f"The video could not be downloaded: {reason}.", self.url)
 
 
 def name_clip(sources: Sequence[str], name: str) -> str:
-    """Name a clip after what the user gave, never after what a server said.
+    """Name a clip after the user's input, never after a server's.
 
     Args:
         sources: the pictures that it is made of, as they were given.
@@ -305,7 +304,7 @@ def _stem(source: str) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Make a text a legal part of a file name, of so many bytes at most."""
+    """Turn a text into a valid part of a file name with a maximum length in bytes."""
     text = re.sub(r'[<>:"/\\|?*]', "_", " ".join(text.split()))
     text = "".join(filter(str.isprintable, text)).lstrip(".- ")
     return text.encode()[:most].decode(errors="ignore").rstrip() or "clip"
@@ -317,11 +316,11 @@ def _digest(file: BufferedRandom | BufferedReader) -> str:
 
 
 def _failed(code: str, reason: str, url: str, charged: Charged = "yes") -> LocalError:
-    """Make the error of a clip that was not saved, and is still at its URL."""
-    message = f"{reason} It is still at {clean(url, limit=4000)}"
+    """Create the error of a clip that was not saved and is still at its URL."""
+    message = f"{reason} It is still available at {clean(url, limit=4000)}"
     return LocalError(code, message, hint=_AGAIN, charged=charged)
 
 
 def _not_writable(path: Path, reason: str | None) -> InputError:
-    message = f"No clip can be saved at {clean(str(path))}: {reason}. Nothing was sent."
-    return InputError("output_not_writable", message, hint="-o DIR/ makes a directory.")
+    message = f"Cannot save a video to {clean(str(path))}: {reason}. Nothing was sent."
+    return InputError("output_not_writable", message, hint="-o DIR/ creates the directory.")

@@ -33,14 +33,14 @@ from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_
 from kling_cli.submit import Plan, Submission, plan
 from kling_cli.text import clean, format_count, format_time, without_query
 
-# The service's own default for two people is the oldest model, and one gateway names none at all:
-# so the model is always sent.
+# Always send the model: the service's default for two people is the oldest one, and one gateway has
+# no default.
 _PREFERRED_MODEL = "kling-v1-6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectOptions:
-    """The options of `kling effect` that are no settings."""
+    """The options of `kling effect` that are not settings."""
 
     scene: str
     images: tuple[str, ...]
@@ -63,7 +63,7 @@ class EffectOptions:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """One task to be made: its sources, and what the preflight has found."""
+    """One task to create: its sources, and the result of the preflight."""
 
     sources: Group
     pictures: tuple[Picture, ...] = ()
@@ -72,22 +72,22 @@ class _Item:
 
 
 def run(context: Context, options: EffectOptions) -> ExitCode:
-    """Make one task of each picture, or of each pair, and print what becomes of it.
+    """Create one task per picture or pair, and print its result.
 
     Raises:
         UsageError: the options contradict the scene, or each other.
-        SetupError: settings or token cannot be used.
-        StoppedError: the user did not agree to buy.
+        SetupError: settings or token are invalid.
+        StoppedError: the user declined to buy.
     """
     scene = _find_scene(options)
     sources = list_sources(options.images, options.from_list, context.stdin)
     if not sources:
-        context.console.info("The list contains no pictures: nothing to do.")
+        context.console.info("The list contains no pictures. Nothing to do.")
         return ExitCode.OK
     groups = _group(scene, sources)
     _check_options(context, options, scene, tasks=len(groups))
     fields = _choose_fields(context, options, scene)
-    # A picture that is given twice is one item.
+    # A picture that is passed twice is one item.
     known = {group: _Item(group) for group in groups}
     items = [known[group] for group in groups]
     effect = _Effect(context, options, scene, fields, items, ConcurrencyLimit(context.clock))
@@ -96,19 +96,19 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
     format_rows: output.FormatRows = output.format_locations
     header = output.PLAN_HEADER if options.dry_run else ()
     if options.dry_run:
-        context.console.info("This is a dry run: nothing is sent.")
+        context.console.info("Dry run: nothing is sent.")
         is_shown = context.output.is_terminal
         format_rows = output.describe_plan if is_shown else output.format_plan
     elif options.no_wait:
         format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = output.format_nothing
-    # What is not sent needs no time, and so keeps its order.
+    # Nothing is sent, so one worker is enough and keeps the order.
     jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs
     context.console.scene = scene.name
-    resume = "Run the same command again: it goes on, and buys nothing twice."
+    resume = "Run the same command again to resume. Nothing is bought twice."
     if options.new:
-        resume = "kling wait goes on with them. With --new, the same command would buy them again."
+        resume = "Resume with kling wait. With --new, the same command would buy them again."
     try:
         code = runner.run(
             context,
@@ -129,7 +129,7 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
 
 @dataclass(eq=False)
 class _Effect:
-    """The pictures of one run on their way to requests, and what its jobs share."""
+    """The pictures of one run, the requests made from them, and what the jobs share."""
 
     context: Context
     options: EffectOptions
@@ -142,9 +142,9 @@ class _Effect:
     noted: dict[str, Picture] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check every picture, and where the videos would be saved.
+        """Check every picture and every output path.
 
-        What is refused is reported when its turn comes.
+        A refused picture is reported when its job runs.
         """
         context, items = self.context, dict.fromkeys(self.items)
         row = context.console.start("checking pictures")
@@ -156,7 +156,7 @@ class _Effect:
                 except InputError as error:
                     item.error = error
                 if len(items) > 1 and STDIN not in item.sources:
-                    # The bytes of many files are read again, each in its turn.
+                    # The content of many files would fill the memory; each job reads its own again.
                     item.pictures = tuple(replace(each, content=None) for each in item.pictures)
         finally:
             context.console.finish(row)
@@ -168,9 +168,9 @@ class _Effect:
             self.downloads.prepare(dry_run=self.options.dry_run)
         if self._sound:
             try:
-                _ = context.token  # or each thread would find out that there is none
+                _ = context.token  # else each thread would report a missing token
             except SetupError:
-                for item in items:  # what is free is reported first
+                for item in items:  # report what costs nothing first
                     if item.error:
                         context.console.error(item.error)
                 raise
@@ -179,14 +179,14 @@ class _Effect:
 
     @property
     def _sound(self) -> list[_Item]:
-        """The items that nothing is wrong with, each once."""
+        """The items without an error, each once."""
         return [item for item in dict.fromkeys(self.items) if item.error is None]
 
     def confirm(self) -> None:
-        """Warn of what may be bought in vain, and ask the user, where there is one, before buying.
+        """Warn of doubtful purchases, and ask the user on a terminal before buying.
 
         Raises:
-            StoppedError: the user did not agree.
+            StoppedError: the user declined.
         """
         context, options = self.context, self.options
         warnings = self._find_doubts() if self._sound else ()
@@ -214,7 +214,7 @@ class _Effect:
             raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
 
     def _find_doubts(self) -> tuple[str, ...]:
-        """Find what speaks against buying: an ended scene, a token that expires before the wait."""
+        """Find reasons not to buy: an ended scene, or a token that expires during the wait."""
         context = self.context
         host = urlsplit(context.settings.base_url).hostname or ""
         end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
@@ -228,7 +228,7 @@ class _Effect:
         return tuple(doubts)
 
     def jobs(self) -> list[Job]:
-        """List the jobs; what is refused comes first, so that nobody waits to learn of it."""
+        """List the jobs, refused ones first, so that they are reported without a wait."""
         return [
             Job(name=name_group(item.sources), work=partial(self._work, item))
             for item in sorted(self.items, key=lambda item: item.error is None)
@@ -263,11 +263,11 @@ class _Effect:
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:
-                note = f"Task {purchase.name} was bought before; this run costs nothing."
+                note = f"Task {purchase.name} was bought before, so this run costs nothing."
                 if options.new and options.external_task_id:
-                    note += " --new needs another --external-task-id."
+                    note += " To buy it again, use --new with another --external-task-id."
                 elif purchase.stage is Stage.SUCCEED:
-                    note += " --new buys it again."
+                    note += " Use --new to buy it again."
                 row.note(note)
             if not options.no_wait or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
                 poll = context.open_poll(purchase, deadline=deadline, row=row)
@@ -347,25 +347,25 @@ class _Effect:
                 url,
                 transport=transport,
                 allow_private=context.reaches_local(),
-                # The sandbox promises to need no network.
+                # The sandbox must not use the network.
                 check=not (self.options.no_check_url or context.settings.is_sandbox),
             )
 
     def _load(self, item: _Item, row: Row) -> EffectRequest:
-        """Make a request with the bytes of its pictures."""
+        """Create a request with the content of its pictures."""
         from kling_cli.images.preflight import LOCATION, read_again
 
         if item.error:
             raise item.error
         if self._plan(self._request(item.pictures)).action == "buy":
-            self.limit.check()  # before a picture is read for an account that was refused
+            self.limit.check()  # do not read a picture for an account that was refused
         pictures = tuple(filter(None, map(read_again, item.pictures)))
         if len(pictures) < len(item.pictures):
-            # One that was changed meanwhile is another picture, and is checked again.
+            # A file that has changed is another picture, and is checked again.
             pictures = self._prepare(item.sources)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
-                # Phones write it into all photos: once in a run is enough.
+                # Phones store it in every photo: one note per run is enough.
                 if note == LOCATION and self.noted.setdefault(note, picture) is not picture:
                     continue
                 row.note(f"{clean(picture.source)}: {note}" if len(pictures) > 1 else note)
@@ -414,25 +414,25 @@ def _find_scene(options: EffectOptions) -> Scene:
         if not any(last == scene.name for scene in catalogue()):
             raise
         hint = f"kling effect {last} {shlex.join(images)}"
-        raise UsageError("usage", "SCENE comes before IMAGE.", hint=hint) from None
+        raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:
-    """Check the options that contradict the scene, or each other."""
+    """Refuse options that contradict the scene, or each other."""
     if options.pair and not scene.is_pair:
-        raise UsageError("usage", f"{scene.name} takes one picture. Leave --pair out.")
+        raise UsageError("usage", f"{scene.name} takes one picture. Remove --pair.")
     if options.open:
         runner.check_open(tasks)
     if options.no_wait and context.settings.sources["output"] == "--output":
-        message = "--no-wait exits before there is a video to save: leave --output out."
-        raise UsageError("usage", message, hint="Save it later: kling wait TASK -o FILE")
+        message = "--no-wait and --output exclude each other: there is no video to save yet."
+        raise UsageError("usage", message, hint="Save the video later: kling wait TASK -o FILE")
     name = options.external_task_id
     if name is not None and tasks > 1:
-        message = f"--external-task-id names one task, and there are {tasks} to make."
+        message = f"--external-task-id is for one task, but this command makes {tasks}."
         raise UsageError("usage", message)
     if name is not None and not is_safe_id(name):
-        message = f"--external-task-id {clean(name, limit=80)} cannot be an id."
-        hint = "An id has 1 to 128 of A-Z a-z 0-9 and . _ ~ + = : @ -"
+        message = f"--external-task-id {clean(name, limit=80)} is not a valid id."
+        hint = "An id has 1 to 128 characters: A-Z a-z 0-9 . _ ~ + = : @ -"
         raise UsageError("invalid_external_task_id", message, hint=hint)
     if options.callback_url is not None:
         from kling_cli.images.remote import validate_url
@@ -440,32 +440,30 @@ def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks
         is_local = context.reaches_local()
         problem = validate_url(options.callback_url, allow_private=is_local)
         if problem:
-            message = f"--callback-url cannot be used: {problem.message}."
-            raise UsageError(
-                "invalid_callback_url", message, hint="It takes a public https:// URL."
-            )
+            message = f"Invalid --callback-url: {problem.message}."
+            raise UsageError("invalid_callback_url", message, hint="Use a public https:// URL.")
         if is_plain_http(options.callback_url) and not is_local:
-            context.console.warn("--callback-url is http: others can read and change the calls.")
+            context.console.warn("--callback-url uses http: calls can be changed in transit.")
 
 
 def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> dict[str, str]:
-    """Choose the fields of the input: scenes of the older catalogue take some, newer ones none."""
+    """Choose the fields of the input: older scenes take some, newer ones none."""
     model, model_source = context.settings.model, context.settings.sources["model"]
-    # A model from settings is meant for the scenes that take one; a flag is meant for this one.
+    # A model from the settings is for scenes that take one; a flag is for this scene.
     is_meant = scene.models or model_source == "--model"
     fields = {}
     for name, value, allowed, source in (
         ("model", model if is_meant else None, scene.models, model_source),
         ("mode", options.mode, scene.modes, "--mode"),
-        # A string even for whole seconds: the documented type.
+        # The documented type is a string.
         ("duration", options.duration, scene.durations, "--duration"),
     ):
         if value is None:
             value = _PREFERRED_MODEL if _PREFERRED_MODEL in allowed else next(iter(allowed), None)
         elif value not in allowed and not options.any_scene:
-            takes = f"takes {', '.join(allowed)}" if allowed else f"takes no {name}"
-            message = f"{scene.name} {takes}; {source} says {clean(value, limit=80)}."
-            hint = "Leave it out, or send it as it is with --any-scene."
+            takes = f"takes {name} {', '.join(allowed)}" if allowed else f"takes no {name}"
+            message = f"{scene.name} {takes}, but {source} is {clean(value, limit=80)}."
+            hint = "Remove it, or add --any-scene to send it anyway."
             raise UsageError(f"invalid_{name}", message, hint=hint)
         if value is not None:
             fields["model_name" if name == "model" else name] = value
@@ -473,15 +471,15 @@ def _choose_fields(context: Context, options: EffectOptions, scene: Scene) -> di
 
 
 def _group(scene: Scene, sources: Sequence[str]) -> list[Group]:
-    """Group the pictures: two for one task of a scene for two people, else one for each task."""
+    """Group the pictures by task: two for a scene for two people, else one."""
     if not scene.is_pair:
         return [(source,) for source in sources]
     if len(sources) != 2:
-        message = f"{clean(scene.name)} takes two pictures, left and right, not {len(sources)}."
+        message = f"{clean(scene.name)} takes two pictures (left, right), got {len(sources)}."
         raise UsageError("two_pictures_needed", message)
     return [tuple(sources)]
 
 
 def _not_started() -> LaterError:
-    message = "Not submitted, because another task of this run ran into --timeout."
-    return LaterError("not_started", message, hint="Run the same command again to go on.")
+    message = "Not submitted, because another task of this run timed out."
+    return LaterError("not_started", message, hint="Run the same command again to resume.")

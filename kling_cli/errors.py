@@ -4,14 +4,14 @@
     ├── UsageError          2  the command itself is wrong
     ├── InputError          3  a picture, URL or output path was refused before sending
     ├── SetupError          4  token, settings or environment
-    ├── TaskFailedError     5  the service ended the task as failed
-    ├── RefusedError        6  the service refused, or its answer cannot be used
-    ├── LaterError          7  no balance, or a limit outlasted the timeout
-    ├── PendingError        8  the timeout passed; the task goes on
-    ├── UnknownError        9  it may or may not have been accepted
+    ├── TaskFailedError     5  the task failed at the service
+    ├── RefusedError        6  the service refused the request, or its response is unusable
+    ├── LaterError          7  no balance, or a limit was reached
+    ├── PendingError        8  timed out; the task is still running
+    ├── UnknownError        9  the request may or may not have been accepted
     ├── UnreachableError   10  network or service down
-    ├── LocalError         11  saving, standard output or the journal failed
-    └── StoppedError   128 + signal  a signal ended the run while a request was under way
+    ├── LocalError         11  cannot save a file, print the result or use the journal
+    └── StoppedError   128 + signal  a signal ended the run during a request
 
     Interrupted (not an Exception)   128 + signal   the user or the system ended the run
 
@@ -26,46 +26,46 @@ Charged = Literal["no", "yes", "maybe"]
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends, what that means, and what the same command would do."""
+    """The exit code of the process, its meaning, and what the same command does next."""
 
     meaning: str
     again: str
 
     def __new__(cls, value: int, meaning: str = "", again: str = "") -> "ExitCode":
-        """Make a code with its words, as `http.HTTPStatus` does."""
+        """Create a code with its texts, as `http.HTTPStatus` does."""
         code = int.__new__(cls, value)
         code._value_ = value
         code.meaning, code.again = meaning, again
         return code
 
-    OK = 0, "delivered; with --no-wait: accepted", "costs nothing"
-    BUG = 1, "internal error; -v shows where", "-"
-    USAGE = 2, "wrong option, argument or scene", "fix the command"
-    BAD_INPUT = 3, "a picture, URL or output path was refused before sending", "fix the input"
-    AUTH = 4, "token missing or refused, settings or environment invalid", "fix the setup"
-    TASK_FAILED = 5, "the service ended the task as failed", "buys a new task"
-    REFUSED = 6, "the service refused, or its answer cannot be used", "change the request"
-    LATER = 7, "no balance, a limit outlasted the timeout, or not started", "later"
-    PENDING = 8, "the timeout passed; the task goes on", "resumes, costs nothing"
-    UNKNOWN = 9, "it may or may not have been accepted", "looks again, never resends"
-    UNREACHABLE = 10, "network or service down: nothing sent, or the task goes on", "safe"
-    LOCAL_IO = 11, "saving, standard output or the journal failed", "costs nothing"
-    HANGUP = 129, "SIGHUP; a line says whether something was sent", "safe"
-    INTERRUPT = 130, "SIGINT (Ctrl-C); a line says whether something was sent", "safe"
-    PIPE = 141, "the reader closed standard output", "costs nothing"
-    TERMINATED = 143, "SIGTERM; a line says whether something was sent", "safe"
+    OK = 0, "success; with --no-wait: the task was accepted", "costs nothing"
+    BUG = 1, "internal error, please report it; -v shows where", "-"
+    USAGE = 2, "invalid option, argument or scene", "fix the command"
+    BAD_INPUT = 3, "a picture, URL or output path was refused; nothing was sent", "fix the input"
+    AUTH = 4, "missing or refused token, invalid settings or environment", "fix the setup"
+    TASK_FAILED = 5, "the task failed at the service", "buys a new task"
+    REFUSED = 6, "the service refused, or its response is unusable", "change the request"
+    LATER = 7, "no balance, a limit was reached, or not started", "try later"
+    PENDING = 8, "timed out; the task is still running", "resumes, costs nothing"
+    UNKNOWN = 9, "the request may or may not have been accepted", "looks it up, never resends"
+    UNREACHABLE = 10, "network or service down; nothing sent, or still running", "safe"
+    LOCAL_IO = 11, "cannot save a file, print the result or use the journal", "costs nothing"
+    HANGUP = 129, "stopped by SIGHUP; a message says whether anything was sent", "safe"
+    INTERRUPT = 130, "stopped by Ctrl-C; a message says whether anything was sent", "safe"
+    PIPE = 141, "the reader closed the pipe", "costs nothing"
+    TERMINATED = 143, "stopped by SIGTERM; a message says whether anything was sent", "safe"
 
 
 _COSTLIEST_FIRST = (1, 2, 9, 8, 5, 11, 10, 7, 6, 4, 3)
 
 
 def combine(codes: "set[ExitCode]") -> ExitCode:
-    """Choose the exit code of a run over several inputs: the one most costly to ignore."""
+    """Choose the exit code for several inputs: the one most costly to ignore."""
     return next((ExitCode(code) for code in _COSTLIEST_FIRST if code in codes), ExitCode.OK)
 
 
 class KlingError(Exception):
-    """Something that ends a request, told in words that a user can act on."""
+    """An error that ends a request, with a message that a user can act on."""
 
     exit_code: ExitCode = ExitCode.BUG
 
@@ -110,25 +110,25 @@ class SetupError(KlingError):
 
 
 class TaskFailedError(KlingError):
-    """The service ended the task as failed."""
+    """The task failed at the service."""
 
     exit_code = ExitCode.TASK_FAILED
 
 
 class RefusedError(KlingError):
-    """The service refused the request, or its answer cannot be used."""
+    """The service refused the request, or its response is unusable."""
 
     exit_code = ExitCode.REFUSED
 
 
 class LaterError(KlingError):
-    """There is no balance, or a limit of the service outlasted the timeout."""
+    """There is no balance, or a limit of the service was reached."""
 
     exit_code = ExitCode.LATER
 
 
 class PendingError(KlingError):
-    """The timeout passed while the task goes on."""
+    """The timeout passed and the task is still running."""
 
     exit_code = ExitCode.PENDING
 
@@ -152,7 +152,7 @@ class LocalError(KlingError):
 
 
 class StoppedError(KlingError):
-    """A signal ended the run while this request was under way."""
+    """A signal ended the run during this request."""
 
     def __init__(
         self, message: str, *, exit_code: ExitCode, hint: str = "", charged: Charged = "no"
@@ -162,7 +162,7 @@ class StoppedError(KlingError):
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end; not an Exception, so that nothing on the way swallows it."""
+    """A signal asked the run to end; a BaseException, so that no handler on the way catches it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)

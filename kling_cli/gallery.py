@@ -1,7 +1,7 @@
-"""The contact sheet: one page that shows tasks, the pictures of each beside its clips.
+"""The contact sheet: a page that shows tasks, with pictures next to clips.
 
-The page works from a file, without any server or network. All its HTML stands in gallery.html,
-in named parts; what is put into them comes from users and servers, and is always escaped.
+The page works from a file, without a server or network. All its HTML is in gallery.html, in named
+parts; the values come from users and servers, and are always escaped.
 """
 
 import base64
@@ -34,12 +34,12 @@ from kling_cli.text import (
 )
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
-# By this a page of ours is known again; it stands near the beginning.
+# Identifies our own pages; it is near the beginning.
 _MARK = b'<meta name="generator" content="kling">'
 _MARK_BYTES = 2000
-# In pixels: twice as large as it is shown, for the screens of phones.
+# In pixels: twice the displayed size, for high-resolution screens.
 _THUMBNAIL_SIZE = (320, 320)
-_DRAFT_SIZE = (240, 240)  # neither side gets smaller, so that 320 x 240 is enough
+_DRAFT_SIZE = (240, 240)  # no side becomes smaller, so that 320 x 240 is enough
 _THUMBNAIL_QUALITY = 72
 _NO_FILE = {"file": "gone, or changed", "url": "a URL", "stdin": "from standard input"}
 
@@ -48,35 +48,35 @@ Image = Mapping[str, object]
 
 
 def check(path: Path, *, force: bool) -> None:
-    """Refuse a path where no page can be written, or where something else than a page is.
+    """Refuse a path that is not writable or has another file.
 
     Raises:
         InputError: `output_exists` or `output_not_writable`.
     """
     shown = clean(str(path))
     if not path.parent.is_dir():
-        message = f"No page can be written at {shown}: its directory does not exist."
+        message = f"Cannot write a page to {shown}: its directory does not exist."
         raise InputError("output_not_writable", message)
     if not os.path.exists(path):
         return
     if not path.is_file():
-        message = f"No page can be written at {shown}: it is not a regular file."
-        hint = f"Name a file: --html {clean(str(path / 'index.html'))}" if path.is_dir() else ""
+        message = f"Cannot write a page to {shown}: it is not a regular file."
+        hint = f"Use a file: --html {clean(str(path / 'index.html'))}" if path.is_dir() else ""
         raise InputError("output_not_writable", message, hint=hint)
     with path.open("rb") as file:
         is_page = _MARK in file.read(_MARK_BYTES)
     if not (is_page or force):
-        message = f"{shown} exists already, and is no page of kling tasks. It was left as it is."
-        raise InputError("output_exists", message, hint="--force replaces it.")
+        message = f"{shown} already exists and is not a contact sheet. It was not changed."
+        raise InputError("output_exists", message, hint="Use --force to replace it.")
 
 
 def save(page: Iterable[str], path: Path) -> None:
-    """Write a page, or replace the one that is there, in one step.
+    """Write or replace a page in one step.
 
     Raises:
         LocalError: it cannot be written.
     """
-    target = Path(os.path.realpath(path))  # a link stays one
+    target = Path(os.path.realpath(path))  # keep a link
     temporary = target.with_name(f".kling-{os.urandom(6).hex()}.part")
     try:
         try:
@@ -97,12 +97,12 @@ def render(
     directory: Path,
     now: float,
 ) -> Iterator[str]:
-    """Render the page piece by piece, in ASCII, so that it is right in any encoding.
+    """Render the page piece by piece, in ASCII, which is valid in any encoding.
 
     Args:
         purchases: the tasks, in the order in which they are shown.
-        files: the saved clips of each, by its name.
-        directory: of the page; links to files start there.
+        files: the saved clips of each task, by its name.
+        directory: the directory of the page; links to files start there.
         now: seconds since the epoch.
     """
     statuses = Counter(purchase.status for purchase in purchases)
@@ -135,7 +135,7 @@ def render(
             size=_join(*sizes),
             shown=str(min(len(group), 3)),
         )
-        # Kept for one group alone, so that memory does not grow with the page.
+        # Kept only for one group, so that memory does not grow with the page.
         thumbnails: dict[object, str] = {}
         for purchase in group:
             yield _render_card(purchase, files[purchase.name], thumbnails, directory, now)
@@ -189,7 +189,7 @@ def _render_picture(image: Image, thumbnails: dict[object, str]) -> str:
 
 
 def _make_thumbnail(image: Image) -> str:
-    """Make a small JPEG of a picture, as a URL; empty where it is gone, or now another one."""
+    """Create a small JPEG of a picture as a URL; empty if the file is missing or has changed."""
     from PIL import ImageOps
 
     from kling_cli.images import decoding
@@ -204,13 +204,13 @@ def _make_thumbnail(image: Image) -> str:
             _, picture = read_header(content)
             if picture is None:
                 return ""
-            # A JPEG is decoded at a part of its size; of itself `thumbnail` takes a larger part.
+            # Decode a JPEG at a reduced size; `thumbnail` itself would choose a larger one.
             picture.draft("RGB", _DRAFT_SIZE)
             picture.thumbnail(_THUMBNAIL_SIZE)
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             small = io.BytesIO()
             upright.save(small, "JPEG", quality=_THUMBNAIL_QUALITY)
-    except Exception:  # it never was a file here, is gone, or is damaged
+    except Exception:  # it was never a file here, is missing, or is damaged
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
 
@@ -221,10 +221,10 @@ def _name(image: Image) -> str:
 
 
 def _link(location: str, directory: Path) -> str:
-    """Make what may stand in `href` and `src`: a web address, or a path from the page's place."""
+    """Create a value for `href` and `src`: a web address, or a path relative to the page."""
     if location.lower().startswith(("https://", "http://")):
         return _escape(location)
-    if location.startswith("file:"):  # the sandbox's own: no other URL of that kind is accepted
+    if location.startswith("file:"):  # only the sandbox's own: no other file: URL is accepted
         location = url2pathname(urlsplit(location).path)
     return quote(os.fsencode(os.path.relpath(location, directory)))
 
@@ -238,7 +238,7 @@ def _join(*parts: str) -> str:
 
 
 def _fill(part: str, **values: str) -> str:
-    """Fill a part of the template; what is not HTML by its name is cleaned and escaped."""
+    """Fill in a part of the template; values are escaped unless their name says HTML."""
     safe = {
         name: text if name.endswith("_html") else _escape(clean(text))
         for name, text in values.items()
@@ -257,7 +257,7 @@ def _read_template() -> Mapping[str, Template]:
 
 
 def _make_policy() -> str:
-    """Make the policy that allows the page's own style and script, pictures in it, and clips."""
+    """Create the policy that allows the page's own style, script and pictures, and clips."""
     hashes, template = {}, _TEMPLATE.read_text(encoding="ascii")
     for tag, text in re.findall(r"<(style|script)>(.+?)</", template, re.DOTALL):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

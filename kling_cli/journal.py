@@ -1,11 +1,11 @@
-"""What this machine bought: the memory that outlives every crash; the only user of sqlite3.
+"""The journal of what this machine bought; it survives every crash. The only user of sqlite3.
 
 A row is written before anything is sent and again before its outcome is shown. Rows change only
-inside one short, durable transaction, and only along the arrows of `purchase.py`, so that of two
-processes exactly one wins each step.
+inside one short, durable transaction, and only along the transitions of `purchase.py`, so that
+exactly one of two processes wins each step.
 
-A file that exists is always honoured: where it cannot be written it is read, and where it cannot be
-read nothing is sent. It is never deleted or overwritten.
+An existing file is always used. If it is not writable, it is only read; if it is not readable,
+nothing is sent. It is never deleted or overwritten.
 """
 
 import errno
@@ -31,9 +31,9 @@ from kling_cli.text import clean
 
 _FILE = "journal.sqlite3"
 _dump = partial(json.dumps, default=asdict)
-# Of a purchase: in the table each has a column of its name.
+# The fields of a purchase; each is a column of the same name.
 _FIELDS = tuple(field.name for field in fields(Purchase))
-# Each leads to the next version.
+# Each one leads to the next version.
 _MIGRATIONS = (
     """
     CREATE TABLE IF NOT EXISTS purchases (
@@ -54,14 +54,14 @@ _MIGRATIONS = (
     "ALTER TABLE purchases ADD COLUMN cost TEXT",
 )
 
-_APPLICATION = 0x6B6C6E67  # "klng": tells our file from any other database
+_APPLICATION = 0x6B6C6E67  # "klng": identifies our file
 _READ_VERSION = (
     "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
     " FROM pragma_application_id, pragma_user_version"
 )
 _BUSY_SECONDS = 30.0
 _BUSY_PAUSE_SECONDS = 0.05
-# A run that only reads buys nothing, so another process need not be waited for.
+# A run that only reads buys nothing, so it does not wait long for other processes.
 _READ_SECONDS = 1.0
 _CLOSE_SECONDS = 0.5
 # More than SQLite's own files need at once.
@@ -70,33 +70,33 @@ _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _NO_RIGHT = (
     os.strerror(errno.EACCES),
     os.strerror(errno.EPERM),
-    "attempt to write a readonly database",  # SQLite's words for its own files beside ours
+    "attempt to write a readonly database",  # SQLite's message about its own files next to ours
 )
 
 
 class UnwritableError(LocalError):
-    """The journal cannot be written, and nothing was; a new purchase ends before it is sent."""
+    """The journal is not writable; a new purchase is refused before it is sent."""
 
     def __init__(self, path: Path | None, reason: str) -> None:
         self.reason = clean(reason)
-        way = "Make room on its disk" if reason in _NO_ROOM else "Make it writable"
+        way = "Free some disk space" if reason in _NO_ROOM else "Make it writable"
         super().__init__(
             "journal_write_failed",
             f"The journal {clean(str(path))} cannot be written ({self.reason}). Nothing was sent.",
-            hint=f"{_find_repair(path, reason) or way}, or name another directory in "
-            "KLING_STATE_DIR. Then it is safe to run the same command again.",
+            hint=f"{_find_repair(path, reason) or way}, or set KLING_STATE_DIR to "
+            "another directory. Then it is safe to run the same command again.",
         )
 
 
 def open_journal(
     directory: Path | None, *, now: Callable[[], float], warn: Callable[[str], None]
 ) -> "Journal":
-    """Open the journal of a state directory; in memory where there is none and none can be made.
+    """Open the journal of a state directory; in memory if there is none and none can be created.
 
-    A LocalError says that it cannot be read, is damaged, newer, or none of ours.
+    A LocalError says that it is unreadable, damaged, newer, or not a journal.
     """
     if directory is None:
-        warn("No journal can be kept: no directory for it is known; KLING_STATE_DIR can name one.")
+        warn("No journal can be kept, because there is no home directory. Set KLING_STATE_DIR.")
         return Journal(None, now=now)
     path = directory / _FILE
     try:
@@ -117,13 +117,13 @@ class Journal:
     """The purchases of one machine; shared by the threads of a run and by other processes.
 
     Args:
-        path: made 0600 in a directory made 0700; None keeps the journal in memory, for this run.
+        path: created as 0600 in a 0700 directory; None keeps the journal in memory for this run.
         now: seconds since the epoch.
-        fault: why a file that is there cannot be written; it is then only read, from memory.
+        fault: why an existing file is not writable; it is then only read.
 
     Attributes:
-        sender: identifies this run; what follows a `send` counts only from the same sender.
-        claimed: the ids that this run has claimed; it buys each once, also under --new.
+        sender: identifies this run; only the sender may change a row that it is sending.
+        claimed: the ids that this run has claimed; it buys each once, even with --new.
     """
 
     def __init__(
@@ -167,12 +167,12 @@ class Journal:
         return self._path is not None
 
     def claim(self, wanted: Purchase, *, replacing: str | None = None) -> Purchase:
-        """Claim a request, or learn which purchase has it already.
+        """Claim a request, or return the purchase that already has it.
 
         Args:
-            wanted: the row to write, in stage `claimed`; an earlier one may come back.
-            replacing: the external task id of the purchase that the new one follows. If another
-                process has replaced it meanwhile, that one's purchase is what comes back.
+            wanted: the row to write, in stage `claimed`.
+            replacing: the external task id of the purchase to replace. If another process has
+                already replaced it, that process's purchase is returned.
         """
         try:
             with self._transaction():
@@ -189,7 +189,7 @@ class Journal:
         return claimed
 
     def apply(self, external_task_id: str, event: Event, *, tag: str | None = None) -> bool:
-        """Take one step along the table, if the purchase still stands where the step begins.
+        """Apply one transition, if the purchase is still in the stage in which it begins.
 
         Args:
             external_task_id: the purchase.
@@ -216,10 +216,10 @@ class Journal:
             return True
 
     def record(self, purchase: Purchase, task: Task, *, warn: Callable[[str], None]) -> Purchase:
-        """Write down how the service has shown a task.
+        """Record a task as the service returned it.
 
-        What was bought goes on even if the disk is full by now: `warn` is then called for each task
-        that was accepted just now.
+        A full disk does not end the run: `warn` is then called for each task that was just
+        accepted.
         """
         try:
             with self._transaction():
@@ -243,17 +243,17 @@ class Journal:
         return self._find("external_task_id = ? OR task_id = ?", any_id, any_id)
 
     def find_current(self, fingerprint: str) -> Purchase | None:
-        """Find the purchase that a request goes on with."""
+        """Find the current purchase of a request."""
         return self._find("fingerprint = ? AND is_current", fingerprint)
 
     def list_purchases(self, *, unfinished: bool = False) -> tuple[Purchase, ...]:
-        """List the purchases, newest first; a mere claim was never sent and is none."""
+        """List the purchases, newest first, without claims that were never sent."""
         left_out = "'claimed', 'succeed', 'failed'" if unfinished else "'claimed'"
         condition = f"stage NOT IN ({left_out}) ORDER BY created_at DESC, rowid DESC"
         return tuple(self._select(condition))
 
     def list_durations(self, base_url: str) -> tuple[float, ...]:
-        """List how many seconds the last finished tasks of a service took, newest first."""
+        """List the durations of a service's last finished tasks in seconds, newest first."""
         rows = self._execute(
             "SELECT finished_at - created_at FROM purchases WHERE base_url = ? "
             "AND stage = 'succeed' ORDER BY created_at DESC LIMIT 100",
@@ -262,9 +262,9 @@ class Journal:
         return tuple(seconds for (seconds,) in rows if seconds > 0)
 
     def keep_file(self, path: Path, *, task: str, size: int, sha256: str) -> None:
-        """Remember that a file is the clip of a task, so that a later run knows it.
+        """Record that a file is the video of a task, so that a later run recognises it.
 
-        A journal that cannot be written keeps no clip from being saved.
+        If the journal is not writable, the video is saved anyway.
         """
         with suppress(LocalError), self._transaction():
             self._execute(
@@ -273,7 +273,7 @@ class Journal:
             )
 
     def find_file(self, path: Path, *, task: str) -> tuple[int, str] | None:
-        """Find the size and SHA-256 that the clip of a task had when it was saved at a path."""
+        """Find the size and SHA-256 of a task's video when it was saved to a path."""
         rows = self._execute(
             "SELECT size, sha256 FROM files WHERE path = ? AND task = ?",
             *(os.fsencode(path.absolute()), task),
@@ -281,7 +281,7 @@ class Journal:
         return rows[0] if rows else None
 
     def list_files(self) -> Mapping[str, list[Path]]:
-        """List the files in which the clips of each task were saved, the newest last."""
+        """List the files to which the videos of each task were saved, newest last."""
         files: defaultdict[str, list[Path]] = defaultdict(list)
         for path, task in self._execute("SELECT path, task FROM files ORDER BY rowid"):
             files[task].append(Path(os.fsdecode(path)))
@@ -289,7 +289,7 @@ class Journal:
 
     def _insert(self, wanted: Purchase) -> None:
         if self._find("external_task_id = ?", wanted.external_task_id) is not None:
-            message = f"{wanted.external_task_id} is the id of another request. Choose another."
+            message = f"The id {wanted.external_task_id} belongs to another request. Use another."
             raise UsageError("external_task_id_in_use", message)
         request = wanted.fingerprint
         self._execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
@@ -300,7 +300,7 @@ class Journal:
         self._execute(statement, *values.values())
 
     def _forget(self, row: Purchase) -> None:
-        """Undo a claim: the purchase that it was to follow is the current one again."""
+        """Undo a claim; the previous purchase becomes current again."""
         self._execute("DELETE FROM purchases WHERE external_task_id = ?", row.external_task_id)
         self._execute(
             "UPDATE purchases SET is_current = 1 WHERE rowid = "
@@ -320,10 +320,10 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        """Make what the block does one durable step, or none."""
+        """Run the block as one durable transaction."""
         if self.fault is not None:
             raise UnwritableError(self._path, self.fault)
-        with self._lock, self._named_errors(), self._connection:  # which commits, or rolls back
+        with self._lock, self._named_errors(), self._connection:  # commits, or rolls back
             self._connection.execute("BEGIN IMMEDIATE")
             yield
 
@@ -333,21 +333,21 @@ class Journal:
             return self._connection.execute(statement, values).fetchall()
 
     def _read_in(self, path: Path) -> None:
-        """Copy a file that cannot be written into memory, with what its write-ahead log holds."""
+        """Copy a file that is not writable into memory, including its write-ahead log."""
         import shutil
         import tempfile
 
         try:
-            path.open("rb").close()  # its error names the reason, which SQLite's does not
+            path.open("rb").close()  # unlike SQLite's error, this one names the reason
             log = Path(f"{path}-wal")
             if _is_absent(log) or not log.stat().st_size:
-                # Nobody is writing; to read as usual could leave files that nobody may write.
+                # Nobody is writing. A normal read could leave files that are not writable.
                 self._copy(path, "mode=ro&immutable=1")
                 return
             with suppress(sqlite3.OperationalError):
                 self._copy(path, "mode=ro")
                 return
-            # An immutable read would ignore the log, and miss what a killed run has written.
+            # An immutable read would ignore the log of a killed run.
             with tempfile.TemporaryDirectory(prefix="kling-") as private:
                 twin = Path(private, path.name)
                 shutil.copyfile(path, twin)
@@ -355,7 +355,7 @@ class Journal:
                 self._copy(twin, "mode=rw")
         except (OSError, sqlite3.OperationalError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            hint = "It knows what was bought, so nothing is sent before it can be read."
+            hint = "It records what was bought, so nothing is sent until it can be read."
             hint = _find_repair(path, reason) or hint
             fault = f"cannot be read ({clean(reason)})"
             raise self._refuse("journal_unreadable", fault, hint=hint) from None
@@ -363,7 +363,7 @@ class Journal:
     def _copy(self, path: Path, options: str) -> None:
         place = f"{path.absolute().as_uri()}?{options}"
         with closing(sqlite3.connect(place, uri=True, timeout=_READ_SECONDS)) as source:
-            # A lock that cannot be had is an error here; `backup` would wait for it for ever.
+            # Fail here if the file is locked; `backup` would wait forever.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(self._connection)
@@ -378,32 +378,32 @@ class Journal:
             self._switch_to_write_ahead()
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            found = self._find_version()  # another process may have been quicker
+            found = self._find_version()  # another process may have done it already
             for statement in ";".join(_MIGRATIONS[found:]).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
 
     def _find_version(self) -> int:
-        """Find the version of our file, 0 for a new, empty one, and refuse all else."""
-        # In one statement, and so one snapshot: another process may just be creating it.
+        """Find the version of our file (0 if it is empty), and refuse any other file."""
+        # One statement is one snapshot; another process may be creating the file.
         ((application, version, tables),) = self._connection.execute(_READ_VERSION)
         if application != _APPLICATION and not tables:
             return 0
         if application != _APPLICATION or not tables:
-            raise self._refuse("journal_damaged", "is no journal of kling, or damaged")
+            raise self._refuse("journal_damaged", "is not a kling journal, or is damaged")
         if version > len(_MIGRATIONS):
             raise self._refuse("journal_newer", "was written by a newer version of kling")
         return int(version)
 
     def _switch_to_write_ahead(self) -> None:
-        """Let readers and one writer go on side by side; the file keeps this mode."""
+        """Let readers and one writer work at the same time; the file keeps this mode."""
         give_up, mode = time.monotonic() + _BUSY_SECONDS, ""
         while not mode:
             try:
                 ((mode,),) = self._connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
-                # This one statement does not wait for other processes that are just doing the same.
+                # This statement does not wait for other processes that do the same.
                 if not _is_busy(error) or time.monotonic() > give_up:
                     raise
                 time.sleep(_BUSY_PAUSE_SECONDS)
@@ -416,29 +416,29 @@ class Journal:
             yield
         except sqlite3.OperationalError as error:
             if _is_busy(error):
-                hint = "Run the same command again when that program has ended: it is safe."
-                raise self._refuse("journal_busy", "is held by a program", hint=hint) from None
+                hint = "Run the same command again when that program has ended."
+                raise self._refuse("journal_busy", "is locked by a program", hint=hint) from None
             raise UnwritableError(self._path, _find_reason(self._path, error)) from None
         except sqlite3.Error:
             raise self._refuse("journal_damaged", "is damaged") from None
 
     def _refuse(self, code: str, fault: str, *, hint: str = "") -> LocalError:
-        """Make the error that names the file, and the way out."""
+        """Create an error that names the file and the solution."""
         shown = clean(str(self._path))
-        # Once it is open nobody here knows what was sent; there the caller says it.
+        # Once the file is open, only the caller knows whether anything was sent.
         sent = "" if self._is_open else " Nothing was sent."
         return LocalError(
             code,
-            f"The journal {shown} {fault}. It was left as it is.{sent}",
+            f"The journal {shown} {fault}. It was not changed.{sent}",
             hint=hint
-            or "It knows what was bought. To begin a new one all the same, set it aside: "
+            or "It records what was bought. To start a new one anyway, move it away: "
             f"mv {shown} {shown}.old",
             charged="maybe" if self._is_open else "no",
         )
 
 
 def _load(row: tuple[Any, ...]) -> Purchase:
-    """Read a row; ValueError or TypeError if somebody else wrote it."""
+    """Read a row; raise ValueError or TypeError if it is not ours."""
     values = dict(zip(_FIELDS, row, strict=True))
     values["stage"] = Stage(values["stage"])
     values["images"] = tuple(json.loads(values["images"]))
@@ -449,26 +449,26 @@ def _load(row: tuple[Any, ...]) -> Purchase:
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
-    # The low byte is the error; what stands above it only says where it arose.
+    # The low byte is the error; the rest is detail.
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _create(path: Path) -> None:
-    """Make the file its owner's alone from its first moment; SQLite's other files follow it."""
+    """Create the file, readable only by its owner; SQLite's other files get the same mode."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         open_private = partial(os.open, mode=0o600)
         with open(path, "a+b", opener=open_private) as file, suppress(ImportError):  # Windows
             import fcntl
 
-            # To SQLite, locks that always fail look like a busy program.
+            # SQLite cannot tell locks that always fail from a busy program.
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1)
     except OSError as error:
         raise UnwritableError(path, error.strerror or "unknown reason") from None
 
 
 def _is_absent(path: Path) -> bool:
-    """Tell whether there is certainly no such file: one that nobody may look at can be there."""
+    """Tell whether the file certainly does not exist; without permission it still may."""
     try:
         path.stat()
     except OSError as error:
@@ -477,7 +477,7 @@ def _is_absent(path: Path) -> bool:
 
 
 def _find_reason(path: Path | None, error: sqlite3.OperationalError) -> str:
-    """Ask the system why nothing can be written: SQLite calls a full disk an I/O error, too."""
+    """Ask the system why writing fails; SQLite reports even a full disk as an I/O error."""
     import tempfile
 
     try:
@@ -491,7 +491,7 @@ def _find_reason(path: Path | None, error: sqlite3.OperationalError) -> str:
 
 
 def _find_repair(path: Path | None, reason: str) -> str:
-    """Find the command that makes a journal its user's own again; empty where none would."""
+    """Find the command that restores the user's access to the journal; empty if there is none."""
     if path is None or reason not in _NO_RIGHT:
         return ""
     directory = shlex.quote(str(path.parent))

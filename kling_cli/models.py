@@ -1,4 +1,4 @@
-"""What the program works with: pictures, requests, tasks, purchases, results. Frozen data."""
+"""The data of the program, frozen: pictures, requests, tasks, purchases, results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from kling_cli.text import without_query
 
 
 class Stage(StrEnum):
-    """How far a purchase has come; the last four are the service's own words for a task."""
+    """The stage of a purchase; the last four are the service's own statuses of a task."""
 
     CLAIMED = "claimed"
     SENDING = "sending"
@@ -38,7 +38,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the service says it deducted, each number as far as it says so; it names no currency."""
+    """What the service says it deducted; it names no currency."""
 
     units: float | None = None
     quota: float | None = None
@@ -47,7 +47,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task as one answer of the service shows it.
+    """A task in one response of the service.
 
     Times are seconds since the epoch. `word` is the status as the service spelt it.
     """
@@ -68,9 +68,9 @@ class Task:
 class Picture:
     """A picture that passed the preflight; `content` is the one buffer that is hashed and sent.
 
-    Sides are in pixels, `size` in bytes. A picture given by URL has no content, and where its
-    check was left out no format, size or hash either. `repaired_from` is the SHA-256 of the file as
-    it was given, where that was repaired.
+    Sides are in pixels, `size` in bytes. A picture from a URL has no content, and without a check
+    no format, size or hash. `repaired_from` is the SHA-256 of the original file of a repaired
+    picture.
     """
 
     source: str
@@ -88,17 +88,17 @@ class Picture:
 
     @property
     def identity(self) -> str:
-        """What the picture counts as when two requests are compared: its URL, or its hash.
+        """The identity of the picture when requests are compared: its URL or its hash.
 
-        A repaired one counts as what it was made from: another release of the library that repairs
-        it may make other bytes, and the same command would buy again.
+        A repaired picture is identified by its original, because another release of Pillow may
+        create other bytes, and the same command would buy again.
         """
         if self.url is not None:
             return self.url
         return f"repaired:{self.repaired_from}" if self.repaired_from else f"sha256:{self.sha256}"
 
     def describe(self) -> Mapping[str, object]:
-        """Describe the picture as results and journal show it: its source without any secret."""
+        """Describe the picture for results and journal, without secrets."""
         return {
             "source": self.source if self.url is None else without_query(self.url),
             "kind": self.kind,
@@ -113,10 +113,10 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class EffectRequest:
-    """One task to be made.
+    """One task to create.
 
-    `external_task_id` is derived from the request, or the user's own (`custom_id`); `new` buys even
-    what was bought before.
+    `external_task_id` is derived from the request, or the user's own (`custom_id`). `new` buys even
+    if it was bought before.
     """
 
     base_url: str
@@ -130,7 +130,7 @@ class EffectRequest:
     tag: str | None = None
 
     def body(self, external_task_id: str | None, images: tuple[object, ...]) -> dict[str, object]:
-        """Build the JSON body, with whatever stands for the pictures in their place."""
+        """Build the JSON body with these placeholders or values for the pictures."""
         body: dict[str, object] = {"effect_scene": self.scene, "input": self._input(images)}
         if self.callback_url is not None:
             body["callback_url"] = self.callback_url
@@ -139,7 +139,7 @@ class EffectRequest:
     @cached_property
     def fingerprint(self) -> str:
         """The hash by which the journal recognises this request."""
-        # Looks and lists need neither library.
+        # Not needed to check or list tasks.
         import hashlib
         import json
 
@@ -177,17 +177,17 @@ class Purchase:
 
     @property
     def name(self) -> str:
-        """The id by which a user goes on with it."""
+        """The id that the user sees: the task id, if it is known."""
         return self.task_id or self.external_task_id
 
     @property
     def units(self) -> float | None:
-        """What the service says that it cost; None where it does not say."""
+        """The cost in units; None if unknown."""
         return self.cost.units if self.cost else None
 
     @property
     def is_seen(self) -> bool:
-        """Whether the service has ever shown it; else nobody knows whether it was accepted."""
+        """Whether the service has ever shown the task; otherwise it may not have been accepted."""
         return self.stage not in (Stage.CLAIMED, Stage.SENDING, Stage.UNKNOWN)
 
     @property
@@ -197,17 +197,17 @@ class Purchase:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether the embedded sandbox made it."""
+        """Whether it belongs to the sandbox."""
         return is_sandbox(self.base_url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What became of one request or one task.
+    """The result of one request or one task.
 
-    `images`, `effect_scene` and `external_task_id` stand in for a purchase that did not come about.
-    `reused` means that this run bought nothing, `elapsed` is in seconds, `files` has the path of
-    each saved clip. `plan` and `request` are filled by a dry run alone.
+    `images`, `effect_scene` and `external_task_id` are used if there is no purchase. `reused` means
+    that this run bought nothing, `elapsed` is in seconds, `files` has the path of each saved clip.
+    Only a dry run sets `plan` and `request`.
     """
 
     purchase: Purchase | None = None
@@ -237,5 +237,5 @@ class TaskResult:
 
 
 def is_sandbox(base_url: str) -> bool:
-    """Tell whether a base URL stands for the embedded sandbox; `sandbox:TOKEN` chooses trouble."""
+    """Tell whether a base URL is the sandbox; `sandbox:TOKEN` simulates failures."""
     return base_url.partition(":")[0] == "sandbox"

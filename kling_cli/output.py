@@ -14,9 +14,9 @@ from kling_cli.text import clean, format_time
 SCHEMA = "kling/1"
 PLAN_HEADER = ("PLAN", "PICTURES", "SIZE", "SENDS", "ID")
 STATUS_HEADER = ("TASK", "STATUS", "VIDEO")
-# What a person copies or compares is shown whole as long as there is room.
+# Columns that people copy or compare are not cut as long as there is room.
 _FIXED = ("TASK", "STATUS", "SCENE", "TIME", "PLAN", "COST", "SETTING")
-# By the title of a column, or by what is in a cell.
+# By the title of a column, or by the text of a cell.
 _STYLES = {
     "SCENE": "bold",
     "TASK": "dim",
@@ -31,12 +31,12 @@ _STYLES = {
 }
 
 Rows = Iterable[tuple[str, ...]]
-# Formats the rows of a result; the name stands behind each where there are several inputs.
+# Formats the rows of a result; with several inputs, each row ends with the name.
 FormatRows = Callable[[TaskResult, str], Rows]
 
 
 class Output:
-    """Standard output; what is in a cell cannot break its line, or change a terminal."""
+    """Standard output; the text of a cell cannot break its line or change a terminal."""
 
     def __init__(self, stream: TextIO, *, is_json: bool, is_styled: bool = False) -> None:
         self.is_json = is_json
@@ -45,7 +45,7 @@ class Output:
         self._is_styled = is_styled
 
     def check(self) -> None:
-        """Refuse to start where no result could be printed.
+        """Refuse to start if no result could be printed.
 
         Raises:
             LocalError: standard output was closed from the start.
@@ -72,12 +72,12 @@ class Output:
         except (OSError, ValueError) as error:
             raise LocalError(
                 "output_failed",
-                f"Standard output cannot be written: {error}. The line was: {text}",
-                hint="Run the same command again: it prints this again and costs nothing.",
+                f"Cannot write to standard output: {error}. The line was: {text}",
+                hint="Run the same command again to print this line at no cost.",
             ) from None
 
     def row(self, *cells: str) -> None:
-        """Write cells with tabs between them, or spaces where a person reads them."""
+        """Write cells separated by tabs, or by spaces on a terminal."""
         between = "  " if self.is_terminal else "\t"
         self.line(between.join(clean(cell, limit=10_000) for cell in cells))
 
@@ -92,10 +92,10 @@ class Output:
         shown: Iterable[Sequence[str]],
         plain: Iterable[Sequence[str]],
     ) -> None:
-        """Write a table for people on a terminal, else the plain rows with tabs between cells.
+        """Write a table on a terminal, else the plain rows separated by tabs.
 
         Args:
-            header: the titles of the table; a column in which nothing stands is left out.
+            header: the titles of the table; empty columns are left out.
             shown: the rows of the table.
             plain: the rows for a pipe; they may have other cells.
         """
@@ -131,14 +131,14 @@ class Output:
 
 
 def _find_style(cell: str) -> str:
-    # What is cut still leads to the whole URL, where the terminal supports links.
+    # A cut URL is still a link to the whole URL, if the terminal supports links.
     return f"link {cell}" if cell.startswith("https://") else _STYLES.get(cell, "")
 
 
 def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:
     """Build the JSON object of one task; every key is always there."""
     purchase, error = result.purchase, result.error
-    # As they were given to this run: the same picture may have had another name before.
+    # As given in this run: the same picture may have had another name before.
     images = result.images or (purchase.images if purchase else ())
     videos = purchase.videos if purchase else ()
     return {
@@ -222,7 +222,7 @@ def describe_plan(result: TaskResult, _name: str) -> Rows:
 
 
 def format_status(result: TaskResult, _name: str) -> Rows:
-    """Format id, status, and each URL or the reason; nothing of a status that may have changed."""
+    """Format id, status, and each URL or the reason; nothing if the status may have changed."""
     purchase, error = result.purchase, result.error
     is_status = error is None or error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
     if purchase is not None and (is_status or not purchase.is_seen):

@@ -1,11 +1,11 @@
-"""When to look at a task again, and until when.
+"""When to check a task again, and until when.
 
-A failed look is never a verdict. Only the task's own status ends a wait, or the deadline, or five
-minutes without one good answer.
+A failed check says nothing about the task. A wait ends with the task's own status, at the deadline,
+or after five minutes without a usable response.
 
-Looks cost the service something, and a late look costs the user time. The spacing that balances
-both is √(2λ/h), where the hazard h is the chance per second that a task which is not done yet ends
-now. How long tasks take follows a log-normal law well.
+Checks cost the service something, and a late check costs the user time. The spacing that balances
+both is √(2λ/h), where the hazard h is the chance per second that an unfinished task ends now. The
+duration of tasks follows a log-normal distribution well.
 """
 
 import math
@@ -43,27 +43,27 @@ _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 120.0
 
 _FIRST_PAUSE = 2.0
-# A relay stores its tasks late; what it does not know after this was never there.
+# A relay stores its tasks late; a task that it does not know after this never existed.
 _LAG_SECONDS = 120.0
-# A video's URL may come so long after the task is called done.
+# The URL of a video may arrive this long after the task has succeeded.
 _RESULT_SECONDS = 60.0
 _LONGEST_SILENCE = 300.0
-# A machine that slept for an hour has to find its network again first.
+# A machine that wakes up needs a moment to reconnect.
 _FEWEST_FAILURES = 3
 _MOST_MISSING = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The law of how long tasks take: its median in seconds, and the spread of its logarithm."""
+    """The distribution of task durations: median in seconds, and spread of the logarithm."""
 
     median: float = PRIOR_MEDIAN_SECONDS
     spread: float = _PRIOR_SPREAD
 
     def spacing(self, age: float) -> float:
-        """Return the seconds from a look at a task of this age, in seconds, to the next look."""
+        """Return the seconds until the next check of a task of this age (in seconds)."""
         age = max(age, 0.1)
-        # Beyond five spreads nothing changes any more, but for a division by zero.
+        # Limited to five spreads, to avoid a division by zero.
         distance = max(min(math.log(age / self.median) / self.spread, 5.0), -5.0)
         survival = math.erfc(distance / math.sqrt(2)) / 2
         density = math.exp(-(distance**2) / 2) / (age * self.spread * math.sqrt(2 * math.pi))
@@ -72,7 +72,7 @@ class Schedule:
 
 
 def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) -> Schedule:
-    """Learn the law from the durations of finished tasks, in seconds; `prior` is a median."""
+    """Learn the schedule from the durations of finished tasks; all values are in seconds."""
     logs = [math.log(seconds) for seconds in durations]
     weight = _PRIOR_WEIGHT + len(logs)
     centre = (_PRIOR_WEIGHT * math.log(prior) + sum(logs)) / weight
@@ -83,17 +83,17 @@ def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) ->
 
 @dataclass(kw_only=True)
 class Poll:
-    """Looks at one task, once or until it has ended.
+    """Checks one task, once or until it has ended.
 
     Args:
         purchase: the task as last seen.
-        fetch: looks once, within so many seconds.
-        journal: keeps what a look has shown.
+        fetch: checks once, within a number of seconds.
+        journal: records the result of a check.
         clock: time and randomness.
         deadline: in the clock's monotonic seconds.
-        schedule: when the end is likely.
-        row: shows every look.
-        resume: names the command that goes on.
+        schedule: when the task is likely to end.
+        row: shows every check.
+        resume: names the command that resumes a purchase.
     """
 
     purchase: Purchase
@@ -110,14 +110,14 @@ class Poll:
     _missing: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Let the time run."""
+        """Start the clock."""
         self._last_answer = self._accepted = self.clock.monotonic()
 
     def look(self) -> None:
-        """Look once, unless the journal knows the end.
+        """Check once, unless the journal has the result.
 
         Raises:
-            KlingError: the task is not done, or its end is not what was hoped for.
+            KlingError: the task has not succeeded.
         """
         if not self._is_over:
             try:
@@ -134,22 +134,22 @@ class Poll:
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
-        """Look until the task has ended, or has been done for a minute without a video.
+        """Check until the task has ended, or has succeeded for a minute without a video.
 
         Args:
             is_new: it was accepted just now.
 
         Raises:
-            KlingError: the wait ended before the task, or its end is not what was hoped for.
+            KlingError: the wait ended before the task, or the task has not succeeded.
         """
-        # One that this machine did not buy counts as old.
+        # A task that this machine did not buy counts as old.
         age = 0.0 if is_new else max(self.clock.time() - self.purchase.created_at, 0.0)
         self._accepted -= age
         pause = _FIRST_PAUSE - age
         while not self._is_over:
             self.clock.sleep(max(min(pause, self.deadline - self.clock.monotonic()), 0.0))
-            # Compared when the look begins, so that a machine that slept past the deadline looks
-            # once more when it is awake.
+            # Compared when the check begins, so that a machine that slept past the deadline
+            # checks once more when it wakes up.
             left = self.deadline - self.clock.monotonic()
             failure: ApiError | None = None
             try:
@@ -169,14 +169,14 @@ class Poll:
 
     def _choose_pause(self, retry_after: float) -> float:
         if self._missing and not self.purchase.fingerprint:
-            return _FIRST_PAUSE  # most likely a typing error in the id: say so soon
+            return _FIRST_PAUSE  # most likely a typo in the id, so report it soon
         spacing = self.schedule.spacing(self.clock.monotonic() - self._accepted)
         spacing *= 1 + _JITTER * (2 * self.clock.random() - 1)
         return max(spacing, min(retry_after, _LONGEST_RETRY_AFTER))
 
     @property
     def _is_over(self) -> bool:
-        """Whether it has failed, has its video, or was done for a minute and still has none."""
+        """Whether it has failed, has its video, or succeeded a minute ago without one."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
             return self.clock.monotonic() >= self._result_due
         return self.purchase.stage.is_final
@@ -188,7 +188,7 @@ class Poll:
         self._last_answer, self._failures, self._missing = now, 0, 0
         self._task = task
         if task.word and not is_known_word(task.word):
-            words = f"The task has an unknown status '{clean(task.word)}'; it counts as running."
+            words = f"Unknown task status '{clean(task.word)}'; the task counts as running."
             if words not in self.row.warnings:
                 self.row.warn(words)
         if not self.purchase.fingerprint:
@@ -198,16 +198,16 @@ class Poll:
         if seen.stage is Stage.SUCCEED:
             self._result_due = min(self._result_due, now + _RESULT_SECONDS)
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
-        # Another's task may have the external id of one of ours, whose row it must not change.
+        # A foreign task may have the external id of one of ours; do not change our row.
         if is_news and purchase.fingerprint:
             seen = self.journal.record(purchase, task, warn=self.row.warn)
         self.purchase = seen
 
     def _identify(self, task: Task) -> None:
-        """Learn which task was asked for by an id that the journal does not know."""
+        """Identify a task whose id is not in the journal."""
         own = self.journal.find(task.external_task_id) if task.external_task_id else None
         if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
-            self.purchase = own  # its submission got no answer, so its task id was not known
+            self.purchase = own  # its submission got no response, so its task id was not known
             return
         self.purchase = replace(
             self.purchase,
@@ -217,7 +217,7 @@ class Poll:
         )
 
     def _count_failure(self, failure: ApiError) -> None:
-        """Count a failed look; raise where it was one too many."""
+        """Count a failed check; raise if there were too many."""
         now = self.clock.monotonic()
         if failure.kind is Kind.NOT_FOUND:
             self._last_answer, self._failures = now, 0
@@ -242,7 +242,7 @@ class Poll:
             self.row.warn("The video's URL is plain http: the video can be changed in transit.")
 
     def _failed_look(self, failure: ApiError) -> KlingError:
-        """Make the error for a look that did not show the task, and ends the wait."""
+        """Create the error for a failed check that ends the wait."""
         purchase, error = self.purchase, failure.error
         hint = self.resume.command(purchase)
         if failure.kind is not Kind.NOT_FOUND:
@@ -265,7 +265,7 @@ class Poll:
         message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
         return UnknownError(
-            code, message, hint=f"{hint} looks again.", charged=charged, cause=error
+            code, message, hint=f"{hint} checks again.", charged=charged, cause=error
         )
 
 
@@ -276,7 +276,7 @@ def check_result(
 
     Args:
         purchase: the task.
-        resume: names the command that goes on.
+        resume: names the command that resumes a purchase.
         now: seconds since the epoch.
         task: the last answer about it, which may say more than the journal keeps.
     """
@@ -291,23 +291,23 @@ def check_result(
     unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
         code, hint = "result_expired", "kling effect with the same scene and picture buys it again."
-        message = f"The service keeps results for 30 days; that of task {name} is deleted."
+        message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
-        code, hint = "result_missing", f"{resume.command(purchase)} looks again."
+        code, hint = "result_missing", f"{resume.command(purchase)} checks again."
         message = f"Task {name} succeeded, but the service returned no video."
     elif unusable:
         code, hint = "invalid_result_url", "Contact the service's support."
         shown = without_query(unusable[0])
-        message = f"Task {name} is done, but its video's URL is not a plain https address: {shown}"
+        message = f"Task {name} succeeded, but its video URL is not a plain https address: {shown}"
     else:
         return None
     charged, request_id = get_charged(purchase), task.request_id if task else None
-    message += "" if purchase.is_sandbox else " It is paid for."
+    message += "" if purchase.is_sandbox else " It has been paid for."
     return RefusedError(code, message, hint=hint, charged=charged, request_id=request_id)
 
 
 def _pending(purchase: Purchase, resume: Resume) -> PendingError:
-    message = f"Task {purchase.name} is not done yet; it {_goes_on(purchase)}."
+    message = f"Task {purchase.name} {_goes_on(purchase)}."
     hint, charged = resume.command(purchase), get_charged(purchase)
     return PendingError("pending", message, hint=hint, charged=charged)
 
@@ -315,15 +315,15 @@ def _pending(purchase: Purchase, resume: Resume) -> PendingError:
 def _unknown(
     purchase: Purchase, resume: Resume, *, cause: KlingError | None = None
 ) -> UnknownError:
-    shown = ", and the service shows no such task" if cause else ""
-    message = f"its submission got no readable response{shown}."
+    shown = ", and the service has no such task" if cause else ""
+    message = f"its submission got no usable response{shown}."
     message = f"{purchase.name} may or may not have been accepted: {message}"
     return make_unknown(purchase, message, resume, cause=cause)
 
 
 def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
     reason = clean(purchase.message)
-    said = f": {end_sentence(reason)}" if reason else "; it gave no reason."
+    said = f": {end_sentence(reason)}" if reason else "; no reason was given."
     word = task.word.lower().replace("canceled", "cancelled") if task else ""
     ending = word if word in ("cancelled", "expired") else "failed"
     verb = "was cancelled" if ending == "cancelled" else ending
@@ -334,4 +334,4 @@ def _failed(purchase: Purchase, task: Task | None) -> TaskFailedError:
 
 
 def _goes_on(purchase: Purchase) -> str:
-    return "goes on" if purchase.is_sandbox else "goes on and is paid for"
+    return "is still running" if purchase.is_sandbox else "is still running (already paid for)"

@@ -6,8 +6,8 @@
                           └── not sent, busy ─┘ └──────── seen ────────────────────┴─> submitted,
                                                             processing, succeed, failed
 
-`claimed` is provably unsent. From `sending` on, the process that wrote it may have died after the
-first byte, so only look-ups are left; no way leads from `unknown` back to a stage that sends.
+`claimed` is provably unsent. From `sending` on, the process may have died after the first byte, so
+only look-ups are allowed. Nothing leads from `unknown` back to a stage that sends.
 """
 
 import shlex
@@ -23,13 +23,13 @@ from kling_cli.models import Purchase, Stage, Task
 RESULT_LIFE_SECONDS = 30 * 24 * 3600.0
 
 NO_JOURNAL = (
-    "No journal can be kept here: nothing lists the task, and the same command looks the request "
-    "up by its id and may then send it again."
+    "No journal can be kept here, so no command lists the task. The same command looks up the "
+    "request by its id and may then send it again."
 )
 
 
 class Event(StrEnum):
-    """What can happen to a purchase, apart from being seen at the service."""
+    """What can happen to a purchase, apart from a response that shows its task."""
 
     SEND = "send"
     NOT_SENT = "not sent"
@@ -41,7 +41,7 @@ class Event(StrEnum):
 
 
 class Step(StrEnum):
-    """What a run does next about a purchase; `renew` buys again after a failed or expired one."""
+    """What a run does next with a purchase; `renew` buys again after a failed or expired one."""
 
     SEND = "buy"
     FIND = "look"
@@ -50,8 +50,8 @@ class Step(StrEnum):
     RENEW = "renew"
 
 
-# The only steps that there are, apart from being seen. None stands for "gone": nothing was bought,
-# and the journal forgets it.
+# The only transitions, apart from a response that shows the task. None means that nothing was
+# bought and the row is deleted.
 TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
     (Stage.CLAIMED, Event.SEND): Stage.SENDING,
     (Stage.CLAIMED, Event.DROP): None,
@@ -64,13 +64,13 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage | None] = {
 
 
 def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
-    """Return the purchase after the service has shown its task; a final stage stays."""
+    """Update a purchase from its task at the service; a final stage does not change."""
     stage = purchase.stage
     is_backwards = stage is Stage.PROCESSING and task.status is Stage.SUBMITTED
-    if not stage.is_final and not is_backwards:  # which is shown, not kept
+    if not stage.is_final and not is_backwards:  # shown, but not recorded
         stage = task.status
-    # It has not ended before it was last seen running: with a clock of ours that runs years ahead,
-    # the service's own time would turn a fresh result into one that is long deleted.
+    # It cannot have ended before it was last seen running. Otherwise, with a local clock that is
+    # years ahead, a new result would count as deleted.
     is_running = purchase.stage in (Stage.SUBMITTED, Stage.PROCESSING)
     earliest = purchase.updated_at if is_running else 0.0
     finished = None
@@ -89,7 +89,7 @@ def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
 
 
 def next_step(purchase: Purchase, *, now: float) -> Step:
-    """Decide what a run that meets this purchase does next."""
+    """Decide what a run does next with this purchase."""
     if purchase.stage is Stage.CLAIMED:
         return Step.SEND
     if purchase.stage in (Stage.SENDING, Stage.UNKNOWN):
@@ -102,13 +102,13 @@ def next_step(purchase: Purchase, *, now: float) -> Step:
 
 
 def is_expired(purchase: Purchase, *, now: float) -> bool:
-    """Tell whether the service has deleted the result by now."""
+    """Tell whether the service has deleted the result."""
     finished = purchase.finished_at
     return finished is not None and now - finished > RESULT_LIFE_SECONDS
 
 
 class Resume(NamedTuple):
-    """How to go on with what a run has bought.
+    """How to resume what a run has bought.
 
     `is_kept` says whether a journal knows where that was; `output` is the option `-o` of the run.
     """
@@ -127,7 +127,7 @@ class Resume(NamedTuple):
 
 
 def get_charged(purchase: Purchase) -> Charged:
-    """Return whether a purchase costs something; a task that failed does not."""
+    """Return whether a purchase is charged; a failed task is not."""
     if purchase.is_sandbox or purchase.stage is Stage.FAILED:
         return "no"
     return "yes" if purchase.is_seen else "maybe"
@@ -136,13 +136,13 @@ def get_charged(purchase: Purchase) -> Charged:
 def make_unknown(
     purchase: Purchase, message: str, resume: Resume, *, first: str = "", cause: KlingError | None
 ) -> UnknownError:
-    """Make the error for a submission that may or may not have been accepted."""
+    """Create the error for a submission that may or may not have been accepted."""
     twice = "" if purchase.is_sandbox else ", which charges you twice if this one was accepted"
-    again = "; so does the same command, which never sends it again" if resume.is_kept else ""
+    again = ", and so does the same command, which never sends it again" if resume.is_kept else ""
     return UnknownError(
         "submission_unknown",
         message,
-        hint=f"{first}{resume.command(purchase)} looks again{again}. --new buys it again{twice}.",
+        hint=f"{first}{resume.command(purchase)} checks again{again}. --new buys it again{twice}.",
         charged=get_charged(purchase),
         cause=cause,
     )

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from kling_cli.download import Downloads
 
 _MOST_OPEN = 10
-# A thread that waits without a limit does not hear Ctrl-C on Windows.
+# On Windows, Ctrl-C does not interrupt a wait without a timeout.
 _LISTEN_SECONDS = 0.5
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-# So many can be looked at one by one.
+# Up to this number, users open the videos one by one.
 _FEW_CLIPS = 3
 _GROUPS = {
     ExitCode.BAD_INPUT: "refused",
@@ -50,11 +50,11 @@ class Job:
     """One request of a run.
 
     Attributes:
-        name: of the picture or the task.
-        work: does it, in a worker's thread.
-        stop: ends it when a signal ends the run; returns what is or may be bought.
-        was_refused: tells whether the service has refused it for now, so that it was sent.
-        result: what became of it; None until it is done.
+        name: the picture or the task.
+        work: does the job, in a worker thread.
+        stop: stops it when a signal ends the run; returns what is or may be bought.
+        was_refused: tells whether it was sent and the service has refused it so far.
+        result: the outcome; None until it is done.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Job:
 
 
 class _Signals:
-    """The first signal that this process got: it ends the run in order, the second at once.
+    """The first signal of this process. It ends the run cleanly; a second one ends it at once.
 
-    While it is held, it waits for the end of a line.
+    While held, it waits for the end of a line.
     """
 
     number: int | None = None
@@ -82,18 +82,18 @@ def run(
     format_rows: FormatRows,
     is_status: bool,
     header: Sequence[str] = (),
-    resume: str = "Run the same command again: it goes on.",
+    resume: str = "Run the same command again to resume.",
 ) -> ExitCode:
-    """Do all jobs, and print what becomes of each as soon as it is known.
+    """Do all jobs, and print each result as soon as it is known.
 
     Args:
         context: what to work with.
         jobs: what to do.
         workers: how many at once.
         format_rows: how a result looks as text.
-        is_status: a row shows the status, so that a failed or unfinished task is no error to show.
+        is_status: rows show the status, so a failed or unfinished task is not shown as an error.
         header: of the one table that all rows make on a terminal; without it, each is a line.
-        resume: how to go on after a signal.
+        resume: the hint after a signal.
 
     Returns:
         The exit code of the whole run.
@@ -127,7 +127,7 @@ def run(
 class _Batch:
     """Jobs done by a fixed number of daemon threads.
 
-    The main thread is free to print what is done, and to hear a signal at any moment.
+    The main thread stays free to print results and to handle signals.
 
     Attributes:
         started: what was started and is not printed yet.
@@ -145,7 +145,7 @@ class _Batch:
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         while workers:
-            if _Signals.number is not None:  # a finalizer that Python just ran swallowed it
+            if _Signals.number is not None:  # a finalizer swallowed the exception
                 raise Interrupted(_Signals.number)
             with suppress(queue.Empty):
                 done = self._done.get(timeout=_LISTEN_SECONDS)
@@ -157,13 +157,13 @@ class _Batch:
                     yield done
 
     def stop(self) -> list[tuple[Job, Purchase | None]]:
-        """Stop what is under way, so that nothing is sent any more.
+        """Stop all jobs, so that nothing more is sent.
 
         Returns:
-            What is not printed, each with what is or may be bought; nothing is printed before all
-            are stopped, as that may take its time.
+            The jobs that are not printed yet, each with what is or may be bought. All are stopped
+            before anything is printed, because printing may take time.
         """
-        with self._lock:  # nothing is just being started
+        with self._lock:  # no job is being started
             left = [*self.started, *self._jobs]
         return [(job, job.stop() if job.stop and job.result is None else None) for job in left]
 
@@ -175,7 +175,7 @@ class _Batch:
                 try:
                     job.result = job.work(job, row)
                 except StoppedError:
-                    return  # before anything was sent; the main thread reports it
+                    return  # nothing was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
                 result = job.result
@@ -199,7 +199,7 @@ class _Batch:
 
 @dataclass
 class _Report:
-    """The results of a run, each printed once: on standard output, and errors on standard error."""
+    """The results of a run, each printed once; errors go to standard error."""
 
     context: Context
     format_rows: FormatRows
@@ -212,7 +212,7 @@ class _Report:
     costs: list[float | None] = field(default_factory=list[float | None])
 
     def print(self, job: Job) -> None:
-        """Print one result; its error also where standard output cannot be written."""
+        """Print one result, and its error even if standard output is not writable."""
         result = job.result or TaskResult()
         error = result.error
         name = "" if self.is_single else job.name
@@ -222,9 +222,9 @@ class _Report:
             self.costs.append(result.purchase.units)
         is_shown = self.is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
         if error is not None and error.code == "not_started":
-            is_shown = self.counts["not started"] > 1  # one speaks for all
+            is_shown = self.counts["not started"] > 1  # one message is enough
         if isinstance(error, StoppedError) and not self.is_single:
-            is_shown = True  # the summary speaks for all
+            is_shown = True  # the summary says it
         try:
             self._write(result, name)
         finally:
@@ -234,7 +234,7 @@ class _Report:
     def print_stopped(
         self, left: Sequence[tuple[Job, Purchase | None]], code: ExitCode, *, resume: str
     ) -> None:
-        """Print what a signal has left: jobs that were under way, and others that never started."""
+        """Print the jobs that a signal has stopped: running ones, and others that never started."""
         context, fates = self.context, Counter[str]()
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
@@ -263,12 +263,12 @@ class _Report:
             self.context.output.table(self.header, self.rows, ())
 
     def advice(self) -> str:
-        """Name the command that shows many saved clips; empty for a few."""
+        """Name the command that shows many saved videos; empty for a few."""
         if self.counts["saved"] <= _FEW_CLIPS or not self.context.journal.is_kept:
             return ""
         page = shlex.quote(str(Path(self.context.settings.output or "", "index.html")))
         sandbox = " --sandbox" if self.context.settings.is_sandbox else ""
-        return f"To look at all clips: kling tasks --html {page}{sandbox}"
+        return f"To see all videos: kling tasks --html {page}{sandbox}"
 
     def _write(self, result: TaskResult, name: str) -> None:
         context = self.context
@@ -295,21 +295,21 @@ def _classify(result: TaskResult) -> str:
 def _stopped(
     job: Job, purchase: Purchase | None, exit_code: ExitCode, resume: Resume
 ) -> tuple[str, StoppedError]:
-    """Say what becomes of a request that a signal has stopped, and make its error."""
+    """Describe the state of a request that a signal has stopped, and create its error."""
     if purchase is None:
         what = "accepted" if job.was_refused() else "sent"
         return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
     charged = get_charged(purchase)
-    paid = " and is paid for" if charged == "yes" else ""
+    paid = " (already paid for)" if charged == "yes" else ""
     hint = resume.command(purchase)
     if purchase.is_seen:
         is_over = purchase.status.is_final
-        message = f"Task {purchase.name} {'has ended' if is_over else 'goes on'}{paid}."
-        fate = f"{'ended' if is_over else 'running'} at the service{paid.replace('is ', '')}"
+        message = f"Task {purchase.name} {'has ended' if is_over else 'is still running'}{paid}."
+        fate = f"{'ended' if is_over else 'running'} at the service{paid}"
     elif purchase.fingerprint:
-        fate, message = "unknown", f"The request may have been accepted, as {purchase.name}."
-        again = "The same command looks and never sends again; so does"
-        hint = f"{again if resume.is_kept else 'To look:'} {hint}"
+        fate, message = "unknown", f"The request may have been accepted as {purchase.name}."
+        again = "The same command looks it up and never resends it; so does"
+        hint = f"{again if resume.is_kept else 'Look it up:'} {hint}"
     else:  # an id that this machine did not buy
         fate, message = "unknown", f"The state of task {purchase.name} is not known yet."
     error = StoppedError(f"Stopped. {message}", hint=hint, charged=charged, exit_code=exit_code)
@@ -317,7 +317,7 @@ def _stopped(
 
 
 def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads | None":
-    """Open where the videos of a run are saved; None where they are not.
+    """Open the place where videos are saved; None if they are not saved.
 
     Raises:
         UsageError: the place does not fit the number of tasks.
@@ -326,20 +326,20 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
 
     value = context.settings.output
     if value == "-" and context.output.is_json:
-        hint = "Save the video with -o FILE: its path is in the JSON."
-        raise UsageError("usage", "-o - and --json both want standard output.", hint=hint)
+        hint = "Use -o FILE instead; the JSON then has its path."
+        raise UsageError("usage", "-o - and --json both write to standard output.", hint=hint)
     return None if value is None else Downloads(context, value, tasks=tasks, force=force)
 
 
 def check_open(tasks: int) -> None:
     """Refuse to open the videos of too many tasks."""
     if tasks > _MOST_OPEN:
-        message = f"--open opens {_MOST_OPEN} videos at most, and there are {tasks} tasks."
-        raise UsageError("usage", message, hint="Save them with -o DIR/, and leave --open out.")
+        message = f"--open opens {_MOST_OPEN} videos at most, but there are {tasks} tasks."
+        raise UsageError("usage", message, hint="Save them with -o DIR/, and remove --open.")
 
 
 def open_videos(jobs: Iterable[Job]) -> None:
-    """Open each video with the system's own program, where there is one for it."""
+    """Open each video in the system's default program, if there is one."""
     import typer
 
     for job in jobs:
@@ -351,12 +351,12 @@ def open_videos(jobs: Iterable[Job]) -> None:
 def listen() -> Generator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` in the main thread, until the block ends.
 
-    The first signal ends the run in order, the second at once.
+    The first signal ends the run cleanly, a second one at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
+    # A signal that the parent ignores stays ignored, so `nohup kling ...` survives SIGHUP.
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
@@ -369,7 +369,7 @@ def listen() -> Generator[None]:
 
 @contextmanager
 def _hold() -> Generator[None]:
-    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
+    """Complete the block before a signal that arrives meanwhile ends the run."""
     _Signals.is_held = True
     try:
         yield

@@ -1,7 +1,7 @@
 """The catalogue of effect scenes (scenes.tsv beside this file).
 
-The provider changes its scenes monthly and offers no list of them, so the catalogue is advice:
-a scene that is not in it can still be sent.
+The provider changes its scenes monthly and offers no list, so the catalogue is only advice: a scene
+that is not in it can still be sent.
 """
 
 import pkgutil
@@ -21,7 +21,7 @@ _RETIRED_MODELS = {"kling-v1-5": "2026-09-15", "kling-v1-6": "2026-09-15"}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One effect: its name, how many pictures it needs and the fields that its input takes."""
+    """One effect: its name, its number of pictures, and the fields of its input."""
 
     name: str
     pictures: int
@@ -52,11 +52,11 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
 
     Args:
         name: as the user typed it.
-        any_scene: take a name that the catalogue lacks as it is.
-        pair: such an unknown scene needs two pictures.
+        any_scene: accept a name that is not in the catalogue.
+        pair: such a scene takes two pictures.
 
     Raises:
-        UsageError: no such scene; the message names the nearest ones.
+        UsageError: unknown scene; the message suggests similar names.
     """
     wanted = name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
     for scene in catalogue():
@@ -64,8 +64,8 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
             return scene
     if any_scene:
         if not name.isprintable() or name.strip() != name or not name:
-            message = f"--any-scene cannot send {clean(name, limit=80)!r} as a scene."
-            hint = "A scene's name has no space around it and no control character in it."
+            message = f"{clean(name, limit=80)!r} is not a valid scene name."
+            hint = "A scene name has no space around it and no control characters."
             raise UsageError("invalid_scene", message, hint=hint)
         return Scene(name, PAIR if pair else 1)
     titled = [scene for scene in search(wanted) if not wanted.isascii()]
@@ -74,18 +74,18 @@ def find(name: str, *, any_scene: bool = False, pair: bool = False) -> Scene:
     raise UsageError(
         "unknown_scene",
         f"Unknown scene {clean(name, limit=80)!r}.{_suggest(wanted)}",
-        hint="kling scenes lists them; --any-scene sends a name that this list does not have.",
+        hint="kling scenes lists all scenes; --any-scene sends a name that is not listed.",
     )
 
 
 def search(text: str) -> list[Scene]:
-    """Search the scenes whose name or title contains a text, in any case."""
+    """Search for scenes whose name or title contains a text, in any case."""
     part = text.lower()
     return [scene for scene in catalogue() if part in scene.name or part in (scene.title or "")]
 
 
 def find_end(scene: Scene, *, model: str | None, host: str) -> str | None:
-    """Say that the provider has ended a scene, or retired its model at this host, if it has."""
+    """Describe when the provider ended a scene or retired its model, if it did."""
     retired = _RETIRED_MODELS.get(model or "") if _PROVIDER.fullmatch(host) else None
     if scene.ended:
         end = f"The provider ended {scene.name} on {scene.ended}."

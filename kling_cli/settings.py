@@ -23,7 +23,7 @@ STATE_VARIABLE = "KLING_STATE_DIR"
 TOKEN_FILE_VARIABLE = "KLING_TOKEN_FILE"  # noqa: S105 - a variable's name, not a password
 SANDBOX = "sandbox"
 _INPUT = "your input"
-_NO_HOME = f"Name directories in {CONFIG_VARIABLE} and {STATE_VARIABLE}"
+_NO_HOME = f"Set {CONFIG_VARIABLE} and {STATE_VARIABLE} to directories"
 DEFAULT_BASE_URL = "https://api.gpt.ge/kling"
 
 _MOST_JOBS = 64
@@ -44,19 +44,19 @@ _ENDPOINT = re.compile(r"/v1(/videos(/effects)?)?$")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token that knows where it came from and never shows itself."""
+    """A bearer token with its source; its `repr` hides the value."""
 
     _value: str = field(repr=False)
     source: str
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> "Token":
-        """Parse a token as people paste it: with a final newline, with `Bearer ` in front."""
+        """Parse a token as users paste it: with a final newline, or after `Bearer `."""
         value = _BEARER.sub("", text.strip())
         if len(value) > _LONGEST_TOKEN:
-            fault = f"has {len(value)} characters; a token has {_LONGEST_TOKEN} at most"
+            fault = f"has {len(value)} characters; the maximum is {_LONGEST_TOKEN}"
         elif wrong := _NO_TOKEN.search(value):
-            fault = f"contains character U+{ord(wrong[0]):04X} at {wrong.start() + 1}"
+            fault = f"contains character U+{ord(wrong[0]):04X} at position {wrong.start() + 1}"
         elif not value:
             fault = "is empty"
         else:
@@ -65,16 +65,16 @@ class Token:
         raise SetupError("token_invalid", f"The token from {source} {fault}.", hint=hint)
 
     def reveal(self) -> str:
-        """Return the value, for the Authorization header and the settings file alone."""
+        """Return the value; only for the Authorization header and the settings file."""
         return self._value
 
     @property
     def masked(self) -> str:
-        """The last four characters behind stars, or stars alone for a short token."""
+        """Stars and the last four characters, or only stars for a short token."""
         return f"****{self._value[8:][-4:]}"
 
     def derive(self, fingerprint: str) -> str:
-        """Derive the external task id of a request: the same from every machine of an account."""
+        """Derive the external task id of a request, the same on every machine of an account."""
         return "kling-" + self._hash(fingerprint)[:26]
 
     def tag(self, base_url: str) -> str:
@@ -83,7 +83,7 @@ class Token:
 
     @property
     def expires(self) -> float | None:
-        """When a JWT expires, by its own claim, in seconds since the epoch; None if unknown."""
+        """When a JWT expires, in seconds since the epoch; None if unknown."""
         seconds = self._read_claims().get("exp")
         return seconds if isinstance(seconds, int | float) else None
 
@@ -93,8 +93,8 @@ class Token:
 
         key, claims = self._value, self._read_claims()
         account = claims.get("iss")
-        # A self-signed JWT is new every half hour, and its account is not. Beside any other claim
-        # `iss` may name the issuer of many accounts.
+        # A self-signed JWT changes every half hour, but its account does not. With any other claim,
+        # `iss` may be the issuer of many accounts.
         if isinstance(account, str) and account and claims.keys() <= _SELF_SIGNED:
             key = account
         digest = hmac.digest(key.encode(), text.encode(), "sha256")
@@ -114,11 +114,11 @@ class Token:
 
 
 def _parse_base_url(text: str) -> str:
-    """Parse what stands before `/v1/videos/effects`; two spellings of one URL come out equal."""
+    """Parse an API base URL, and normalise its spelling."""
     text = text.strip()
     if text == SANDBOX:
         return text
-    # The shape comes first: what urllib says of a wrong URL may quote a password in it.
+    # Check the shape first: an error of urllib may quote a password in the URL.
     parts = urlsplit(text) if _URL.fullmatch(text) else None
     if parts is None or (parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")):
         raise ValueError(
@@ -128,7 +128,7 @@ def _parse_base_url(text: str) -> str:
     host = parts.netloc.lower()
     if parts.port == {"http": 80, "https": 443}[parts.scheme]:
         host = host.rpartition(":")[0]
-    # Who pastes the whole address of the endpoint means its base URL.
+    # Accept the URL of the endpoint, too.
     return _ENDPOINT.sub("", f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
 
 
@@ -145,7 +145,7 @@ def _parse_jobs(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting; `parse` raises a ValueError whose text continues the name: must be ..."""
+    """One setting; the ValueError of `parse` continues its name: must be ..."""
 
     name: str
     description: str
@@ -159,34 +159,34 @@ class Key:
 
     @property
     def flag(self) -> str:
-        """The option, such as --base-url; none for the token, as everybody sees arguments."""
+        """The option, such as --base-url; the token has none, because arguments are public."""
         return "" if self.name == "token" else f"--{self.name.replace('_', '-')}"
 
 
 TOKEN = Key(
     "token",
-    f"the service's API token; {TOKEN_FILE_VARIABLE} names a file that holds it",
+    f"API token; {TOKEN_FILE_VARIABLE} can name a file that contains it",
     lambda text: Token.parse(text, source=_INPUT),
 )
 BASE_URL = Key(
     "base_url",
-    f"the API base URL, without /v1/videos/effects; or the word {SANDBOX}",
+    f"API base URL, without /v1/videos/effects; or the word {SANDBOX}",
     _parse_base_url,
     DEFAULT_BASE_URL,
 )
-# Each is a field of Settings; the token is read where it is needed, and not before.
+# Each is a field of Settings; the token is read only when it is needed.
 _FIELDS = (
     BASE_URL,
-    Key("model", "the model that makes the video; the scene's own where none is set", str.strip),
+    Key("model", "model that makes the video; by default the scene's own", str.strip),
     Key(
         "timeout",
-        "how long to wait for each task: 90s, 20m, 1h; 0 is no limit",
+        "maximum wait for each task: 90s, 20m, 1h; 0 means no limit",
         _parse_timeout,
         "30m",
     ),
-    # The smallest account may have five tasks under way; one place is left for something else.
-    Key("jobs", f"how many tasks may be under way at once, 1 to {_MOST_JOBS}", _parse_jobs, "4"),
-    Key("output", "where videos are saved: a file, a directory, or - for standard output", str),
+    # The smallest account can run five tasks; leave one for something else.
+    Key("jobs", f"number of parallel tasks, 1 to {_MOST_JOBS}", _parse_jobs, "4"),
+    Key("output", "where to save videos: a file, a directory, or - for standard output", str),
 )
 KEYS = (TOKEN, *_FIELDS)
 
@@ -196,7 +196,7 @@ def find_key(name: str) -> Key:
     for key in KEYS:
         if name.replace("-", "_") == key.name:
             return key
-    # The name is not repeated: it may be the token itself, given in the wrong place.
+    # Do not repeat the name: it may be a token in the wrong place.
     hint = f"Settings: {', '.join(key.name for key in KEYS)}."
     raise UsageError("unknown_setting", "Unknown setting.", hint=hint)
 
@@ -220,29 +220,29 @@ class Settings:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether the embedded sandbox takes the service's place."""
+        """Whether the sandbox is used instead of the service."""
         return self.base_url == SANDBOX
 
     def find_token(self, token: Token) -> Token:
-        """Refuse the stored token for any other base URL than the stored one.
+        """Refuse to use the stored token for a base URL other than the stored one.
 
         Args:
-            token: what `read_token` has returned: a pipe can be read only once.
+            token: the result of `read_token`, because a pipe can be read only once.
         """
         home = ""
         with suppress(ValueError):
             home = _parse_base_url(self.stored.get(BASE_URL.name, DEFAULT_BASE_URL))
         if token.source == self.file and home != self.base_url:
-            message = f"The token in {self.file} is for {home or 'no valid URL'} alone."
+            message = f"The token in {self.file} is only for {home or 'an invalid URL'}."
             hint = f"Set the token for {self.base_url} in {TOKEN.environment}."
             raise SetupError("token_not_for_this_host", message, hint=hint)
         return token
 
     def read_token(self) -> Token:
-        """Read the token in force, wherever it may be sent; a pipe can be read only once."""
+        """Read the current token; a pipe can be read only once."""
         given = self.environ.get(TOKEN.environment, "").strip()
         if self.is_sandbox and not given.startswith(SANDBOX):
-            # A real token never reaches the sandbox, also where a script exports one.
+            # A real token never reaches the sandbox, even if a script exports one.
             return Token.parse(SANDBOX, source=SANDBOX)
         if given:
             return Token.parse(given, source=TOKEN.environment)
@@ -251,7 +251,7 @@ class Settings:
         if TOKEN.name in self.stored:
             return Token.parse(self.stored[TOKEN.name], source=self.file)
         ways = f"{TOKEN.environment} or {TOKEN_FILE_VARIABLE}"
-        hint = f"Set {ways}, or run kling config set token ({self.file}). --sandbox needs none."
+        hint = f"Run kling config set token ({self.file}), or set {ways}. Or try --sandbox."
         raise SetupError("token_missing", "No API token is set.", hint=hint)
 
 
@@ -262,7 +262,7 @@ def load(
     warn: Callable[[str], None],
     problems: dict[str, KlingError] | None = None,
 ) -> Settings:
-    """Resolve every setting but the token; a flag that was not given is None.
+    """Resolve every setting except the token; a missing flag is None.
 
     Args:
         environ: the environment.
@@ -277,11 +277,11 @@ def load(
     _, content, mode = _read(path) if path else ("", {}, 0)
     stored = {name: str(value) for name, value in content.items()}  # `timeout = 90` needs no quotes
     for name in sorted(stored.keys() - {key.name for key in KEYS}):
-        warn(f"{file}: '{clean(name, limit=40)}' is not a setting.")
+        warn(f"{file}: unknown setting '{clean(name, limit=40)}'.")
     if mode & stat.S_IWGRP or (mode & (stat.S_IRGRP | stat.S_IROTH) and TOKEN.name in stored):
-        warn(f"Other users have access to {file}. Close it: {_close(file)}")
+        warn(f"Other users can access {file}. To prevent it: {_close(file)}")
     if not environ.get(TOKEN.environment, TOKEN.name).strip():
-        warn(f"{TOKEN.environment} is empty, so it counts as not set.")
+        warn(f"{TOKEN.environment} is empty and is ignored.")
     values, sources = dict[str, Any](), dict[str, str]()
     for key in _FIELDS:
         places = [
@@ -312,10 +312,10 @@ def _parse(key: Key, text: str, source: str) -> object:
     try:
         return key.parse(text)
     except ValueError as reason:
-        # A base URL may hold a password.
+        # A base URL may contain a password.
         shown = without_query(text.rpartition("@")[2]) if key is BASE_URL else clean(text, limit=80)
         kind = UsageError if source in (key.flag, _INPUT) else SetupError
-        message = f"{source}: {key.name} {reason}. It is '{shown}'."
+        message = f"{source}: {key.name} {reason}, not '{shown}'."
         raise kind("invalid_setting", message) from None
 
 
@@ -326,19 +326,19 @@ def _read_token_file(path: Path) -> Token:
             content = file.read(1024 * 1024)
     except OSError as error:
         message = f"{source} cannot be read: {error.strerror}."
-        hint = f"Name a file that holds the token alone, or set {TOKEN.environment}."
+        hint = f"Use a file that contains only the token, or set {TOKEN.environment}."
         raise SetupError("token_file_unreadable", message, hint=hint) from None
-    # Bytes that are no UTF-8 become characters that the token's own check names.
+    # Invalid UTF-8 becomes characters that the check of the token reports.
     return Token.parse(content.decode("utf-8-sig", "surrogateescape"), source=source)
 
 
 def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
-    """Find the directory that a variable names, else the system's; None for a user without home."""
+    """Find the directory of a variable, else the system's; None for a user without a home."""
     named = environ.get(variable, "")
     if named.strip():
         if not Path(named).is_absolute():
-            # Another working directory would mean another journal, and so a second purchase.
-            message = f"{variable}: must be an absolute path. It is '{clean(named)}'."
+            # With a relative path, another working directory would mean a second purchase.
+            message = f"{variable} must be an absolute path, not '{clean(named)}'."
             raise SetupError("invalid_setting", message)
         return Path(named)
     import platformdirs
@@ -346,7 +346,7 @@ def find_directory(environ: Mapping[str, str], variable: str) -> Path | None:
     system = platformdirs.PlatformDirs("kling", appauthor=False)
     try:
         return system.user_state_path if variable == STATE_VARIABLE else system.user_config_path
-    except RuntimeError:  # no HOME and a user id that nobody knows, as in containers
+    except RuntimeError:  # no HOME and an unknown user id, as in containers
         return None
 
 
@@ -356,14 +356,14 @@ def find_config_file(environ: Mapping[str, str]) -> Path:
 
 
 def require_home(directory: Path | None) -> Path:
-    """Refuse what needs a directory to a user who has none."""
+    """Refuse to continue without a directory."""
     if directory is None:
         raise SetupError("no_home", "This user has no home directory.", hint=_NO_HOME)
     return directory
 
 
 def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, object]]:
-    """Store or remove one setting, and leave the other lines of the file as the user wrote them.
+    """Store or remove one setting, and keep the other lines of the file unchanged.
 
     Args:
         path: the file; of two writers the last one wins.
@@ -385,7 +385,7 @@ def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, o
     if text is not None:
         value = _parse(find_key(name), text, _INPUT)
         values[name] = value.reveal() if isinstance(value, Token) else text.strip()
-        # JSON spells a text as TOML does, but for DEL.
+        # A JSON string is a valid TOML string, except for DEL.
         spelled = json.dumps(values[name], ensure_ascii=False).replace("\x7f", "\\u007f")
         lines.append(f"{name} = {spelled}")
     content = "".join(f"{line}\n" for line in lines)
@@ -394,12 +394,12 @@ def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, o
             if content != before:
                 _write(path, content.encode())
             return name, values
-    # There is a table at its end, a value over several lines, or no such text in UTF-8.
-    raise _refuse(clean(str(path)), f"cannot take this {name}, so it was not changed")
+    # The file ends with a table, has a multi-line value, or the text is not valid UTF-8.
+    raise _refuse(clean(str(path)), f"cannot store this {name}, so it was not changed")
 
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
-    """Read the file: its text, what that holds, and its mode; a missing file is an empty one."""
+    """Read the file: its text, its values and its mode; a missing file is empty."""
     import tomllib
 
     file = clean(str(path))
@@ -411,9 +411,9 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
     if mode & stat.S_IWOTH:
-        # Whoever can write it can send the token to a host of their own.
+        # Anyone who can write it can send the token to their own host.
         message = f"Every user can change {file}, so its settings are not used."
-        hint = f"Check that its settings are still yours, then: {_close(file)}"
+        hint = f"Check its settings, then run: {_close(file)}"
         raise SetupError("config_unsafe", message, hint=hint)
     try:
         text = content.decode("utf-8-sig")
@@ -422,14 +422,14 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         place = re.search(r"at line (\d+), column \d+", str(error))
         reason = f"is not valid TOML in UTF-8 {place[0] if place else ''}".rstrip()
         line = text.split("\n")[int(place[1]) - 1] if place else ""
-        # Any other line may hold the token, and so may the error's own words.
+        # Any other line may contain the token, and so may the error message.
         if _HARMLESS_LINE.match(line):
             reason += ": " + clean(re.sub(r"(?<=//).*@|\?.*", "", line))
         raise _refuse(file, reason) from None
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file, or a link's target, in one step: old or new, it is whole at any moment."""
+    """Replace the file, or the target of a link, atomically."""
     file = clean(str(path))
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
@@ -443,7 +443,7 @@ def _write(path: Path, content: bytes) -> None:
         temporary.replace(target)
     except OSError as error:
         message = f"{file} could not be written: {error.strerror}. Nothing was changed."
-        hint = f"{CONFIG_VARIABLE} names another directory for it."
+        hint = f"Set {CONFIG_VARIABLE} to use another directory."
         raise LocalError("config_write_failed", message, hint=hint) from None
     finally:
         with suppress(OSError):  # after the replacement there is nothing left to remove
@@ -451,7 +451,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _refuse(file: str, reason: str) -> SetupError:
-    hint = "Correct the file, or move it away."
+    hint = "Fix the file, or move it away."
     return SetupError("config_invalid", f"{file} {reason}.", hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""The pictures that a command line names: paths, directories, URLs, lists, standard input."""
+"""The pictures of a command line: paths, directories, URLs, lists, standard input."""
 
 import codecs
 import os
@@ -15,20 +15,20 @@ from kling_cli.text import clean
 STDIN = "-"
 _PICTURE = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
 
-# The sources of one task's pictures, as the user gave them.
+# The sources of one task's pictures, as the user passed them.
 Group = tuple[str, ...]
 
 
 def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
-    """List the pictures of the command line and of a list with one path or URL per line.
+    """List the pictures of the command line and of a list (one path or URL per line).
 
     Args:
         images: those of the command line.
-        list_name: the path of the list, or `-` for standard input; None where there is none.
+        list_name: the path of the list, or `-` for standard input; None if there is none.
         stdin: standard input.
 
     Raises:
-        UsageError: nothing is named, or standard input would have to be read twice.
+        UsageError: there are no pictures, or standard input would be read twice.
         InputError: `list_unreadable`, or a directory without pictures.
     """
     if list_name is None and not images:
@@ -42,12 +42,12 @@ def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
 
 
 def name_group(group: Group) -> str:
-    """Name the pictures of one task as the user gave them, without any secret."""
+    """Name the pictures of one task as the user passed them, without secrets."""
     return " ".join(str(describe_source(source)["source"]) for source in group)
 
 
 def describe_source(source: str) -> Mapping[str, object]:
-    """Describe a picture of which nothing is known but what the user gave."""
+    """Describe a picture that was not read yet."""
     from kling_cli.images.preflight import is_url
 
     if is_url(source):
@@ -56,26 +56,26 @@ def describe_source(source: str) -> Mapping[str, object]:
 
 
 def _expand(source: str) -> list[str]:
-    """List the JPEG and PNG files of a directory, by name; of anything else the source itself."""
+    """List the JPEG and PNG files of a directory by name; else the source itself."""
     try:
         names = sorted(os.listdir(source))
-    except OSError:  # said when it is read
+    except OSError:  # reported when it is read
         return [source]
-    # Names that begin with a dot are no pictures: macOS puts such files beside the real ones.
+    # Skip names that begin with a dot: macOS creates such files next to real pictures.
     named = [name for name in names if _PICTURE.fullmatch(name)]
     files = [str(Path(source, name)) for name in named if Path(source, name).is_file()]
     return files or [source]
 
 
 def _read_list(name: str, stdin: TextIO) -> list[str]:
-    """Read a list; names may hold any byte but the one that ends a line."""
+    """Read a list; names may contain any byte except the one that ends a line."""
     try:
         content = stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except (OSError, ValueError) as error:
         shown = "standard input" if name == STDIN else clean(name) or "''"
         reason = clean(getattr(error, "strerror", None) or str(error))
-        raise InputError("list_unreadable", f"--from {shown} cannot be read: {reason}.") from None
-    if b"\0" in content:  # of `find -print0`, whose names may hold any other byte
+        raise InputError("list_unreadable", f"Cannot read --from {shown}: {reason}.") from None
+    if b"\0" in content:  # from `find -print0`, whose names may contain any other byte
         names = [name for name in content.split(b"\0") if name]
     else:
         lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")

@@ -2,9 +2,9 @@
 
     claim   one durable row before any connection is made
     send    one POST; the row says `sending` before the first byte leaves
-    find    look-ups by external task id, where nobody knows what became of the POST
+    find    look-ups by external task id, if the outcome of the POST is unknown
 
-Every run of the same request enters here and goes on from the row that it meets.
+Every run of the same request starts here and continues from the row that it finds.
 """
 
 import secrets
@@ -37,7 +37,7 @@ from kling_cli.purchase import NO_JOURNAL, Event, Resume, Step, make_unknown, ne
 from kling_cli.text import end_sentence
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
-# Three tries within 30 s: enough for a blip of the network, short enough for a script.
+# Three tries within 30 s: enough for a short network failure, short enough for a script.
 _FIRST_LOOK_PAUSES = (0.0, 2.0, 4.0)
 _NOT_SENT_PAUSES = (3.0, 12.0)
 # "At least one second, growing" is the provider's advice; a slot frees only when a task ends.
@@ -50,10 +50,10 @@ _SLOT_PAUSE = 0.25
 
 
 class Plan(NamedTuple):
-    """What a run would do about a request: `buy`, `resume`, `reuse` or `look`.
+    """What a run would do with a request: `buy`, `resume`, `reuse` or `look`.
 
-    The external task id is None where it would be random; the purchase is what the journal knows,
-    unless something new would be bought.
+    The external task id is None if it would be random. The purchase is the one in the journal, or
+    None if something new would be bought.
     """
 
     action: str
@@ -66,7 +66,7 @@ class _StepLostError(Exception):
 
 
 def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
-    """Plan what a run would do about a request, without changing anything.
+    """Plan what a run would do with a request, without changing anything.
 
     Raises:
         UsageError: the user's own id belongs to another request.
@@ -78,7 +78,7 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
         raise UsageError(
             "external_task_id_in_use",
             f"The external task id {name} belongs to another request. Nothing was sent.",
-            hint="Choose another id, or leave --external-task-id out.",
+            hint="Use another id, or remove --external-task-id.",
         )
     known = same_id if request.custom_id and same_id else journal.find_current(request.fingerprint)
     if known is None or known.stage is Stage.CLAIMED:
@@ -103,7 +103,7 @@ class Submission:
         row: shows what happens.
         deadline: in the clock's monotonic seconds.
         stopped: set once nothing may be sent any more.
-        resume: names the command that goes on.
+        resume: names the command that resumes a purchase.
 
     Attributes:
         purchase: the journal's row as last seen; None before it was claimed.
@@ -139,17 +139,17 @@ class Submission:
             purchase = self.purchase
             step = next_step(purchase, now=self.clock.time())
             if step is Step.SEND:
-                # None means that another process has dropped the claim meanwhile.
+                # None means that another process has dropped the claim.
                 self.purchase = self._send(purchase) or self._claim()
             elif step is Step.FIND:
                 found = self._find(purchase)
                 self.purchase = found or self._claim()
                 if found and found.stage is Stage.FAILED and not self._was_duplicate:
-                    return found  # our own task: how it ended answers this run
+                    return found  # our own task: its failure is the result of this run
             elif step is Step.RENEW and purchase.external_task_id not in self.journal.claimed:
                 self.purchase = self._replace(purchase)
                 is_failed = purchase.stage is Stage.FAILED
-                ended = "failed" if is_failed else "is over 30 days old and deleted"
+                ended = "failed" if is_failed else "was deleted after 30 days"
                 self.row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
             else:
                 if step is Step.WAIT and not self._has_slot:
@@ -158,7 +158,7 @@ class Submission:
                 return purchase
 
     def stop(self) -> Purchase | None:
-        """Update the row when nothing more is sent; what is provably unsent is dropped.
+        """Update the row when nothing more is sent, and drop a claim that was not sent.
 
         Returns:
             What is or may be bought; None if nothing was sent.
@@ -170,24 +170,24 @@ class Submission:
         return left if left and left.stage is not Stage.CLAIMED else None
 
     def was_refused(self) -> bool:
-        """Tell whether it was sent, and not taken so far."""
+        """Tell whether it was sent but not accepted so far."""
         return self._was_refused
 
     def release(self, *, refused: bool = False) -> bool:
-        """Free the slot once the task has ended, or nobody waits for it; see ConcurrencyLimit."""
+        """Free the slot when the task has ended or is no longer waited for."""
         had_slot, self._has_slot = self._has_slot, False
         return had_slot and self.limit.release(refused=refused)
 
     # Claim
 
     def _claim(self) -> Purchase:
-        """Claim the request, or meet the purchase that already has it."""
-        if self.stopped.is_set():  # the user was told that nothing was sent, and so it stays
+        """Claim the request, or find the purchase that already has it."""
+        if self.stopped.is_set():  # the user was told that nothing was sent
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
         request, journal = self.request, self.journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
-            return same_id  # its own id was given: --new cannot mean yet another one
+            return same_id  # the user chose this id, so --new cannot mean another one
         claimed = self._claim_as(request.external_task_id)
         name = claimed.external_task_id
         is_named = request.custom_id and name == request.external_task_id
@@ -195,14 +195,14 @@ class Submission:
         return self._replace(claimed) if request.new and is_earlier and not is_named else claimed
 
     def _replace(self, purchase: Purchase) -> Purchase:
-        """Claim the request again, beside the purchase that it had."""
+        """Claim the request again, in addition to its earlier purchase."""
         name = self.request.external_task_id
         if not self.request.custom_id or self.journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
-        """Claim the request under an id, in place of an earlier purchase if there is one."""
+        """Claim the request under an id, replacing an earlier purchase if there is one."""
         request, now = self.request, self.clock.time()
         wanted = Purchase(
             external_task_id=name,
@@ -219,9 +219,9 @@ class Submission:
         return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
     def _look_first(self, claimed: Purchase) -> Purchase:
-        """Look up an id that may stand for a task of which this journal knows nothing.
+        """Look up an id that may belong to a task that is not in this journal.
 
-        That is the user's own id, which another machine may have used, and each derived id where no
+        That is a user's own id, which another machine may have used, and every derived id if no
         journal is kept.
         """
         request, name, is_kept = self.request, claimed.external_task_id, self.journal.is_kept
@@ -247,7 +247,7 @@ class Submission:
             raise failure.error
         message = f"Could not check whether the service already has a task {name}. "
         message += f"{end_sentence(failure.error.message)} Nothing was sent."
-        hint = "The same command is safe to run again later."
+        hint = "It is safe to run the same command again later."
         raise UnreachableError("not_sent", message, hint=hint, cause=failure.error)
 
     # Send
@@ -277,7 +277,7 @@ class Submission:
             while not self.limit.acquire():
                 if self._is_late:
                     message = "No running task ended within the timeout. Nothing was accepted."
-                    hint = "Run the same command again later, or with a longer --timeout."
+                    hint = "Try again later, or use a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
                 self.row.wait_for_slot()
                 self._pause(_SLOT_PAUSE)
@@ -287,13 +287,13 @@ class Submission:
         self._has_slot = True
 
     def _begin_sending(self, name: str) -> None:
-        """Take the durable step from `claimed` to `sending`; an error here stops the POST."""
+        """Record the step from `claimed` to `sending`; an error here stops the POST."""
         tag = self.request.tag
         if self.stopped.is_set() or not self.journal.apply(name, Event.SEND, tag=tag):
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
-        """Write down what became of a POST that brought no task, and pause before another."""
+        """Record the outcome of a POST that returned no task, and pause before the next one."""
         is_refused = failure.kind in (Kind.REFUSED, Kind.AUTH, Kind.NOT_FOUND)
         error, event = failure.error, Event.REFUSED if is_refused else Event(failure.kind)
         is_limit = error.code == "concurrency_limit"
@@ -306,12 +306,12 @@ class Submission:
             self.bought = not self._was_duplicate
             if self._was_duplicate:
                 self.journal.claimed.discard(name)  # the service knows it from elsewhere
-            self.row.note(f"{end_sentence(error.message)} Looking up {name}; not sending again.")
+            self.row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)
         if pause is None or self._is_late:
             if is_refused and isinstance(error, LaterError | SetupError):
-                message = f"Not sent, because the account was refused before. {error.message}"
+                message = f"Not sent, because an earlier request was refused. {error.message}"
                 self.limit.close(
                     lambda: type(error)(error.code, message, hint=error.hint, cause=error)
                 )
@@ -326,7 +326,7 @@ class Submission:
         return following
 
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
-        """Choose the seconds until the request is sent again; None where it is not."""
+        """Choose the seconds until the request is sent again; None if it is not."""
         if failure.kind is Kind.NOT_SENT:
             return next(self._tries, None)
         if failure.kind is not Kind.BUSY:
@@ -360,10 +360,10 @@ class Submission:
         name, first = purchase.external_task_id, ""
         answer = f"Looking up {name} failed: {end_sentence(failure.error.message)}"
         if failure.kind is Kind.NOT_FOUND:
-            answer = f"The service shows no task {name} so far."
+            answer = f"The service does not know task {name} so far."
         elif failure.kind is Kind.AUTH:
             first = f"{failure.error.hint} Then: "
-        doubt = "An earlier run began to send this request, and got no readable response."
+        doubt = "An earlier run started to send this request and got no usable response."
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"
@@ -377,13 +377,13 @@ class Submission:
         return accepted
 
     def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
-        # A row that could not be changed says `sending`, so that only looks are left: no worse.
+        # A row that cannot be changed still says `sending`, which only allows look-ups.
         with suppress(LocalError):
             self.journal.apply(purchase.external_task_id, event)
         return self._recall(purchase)
 
     def _drop(self, purchase: Purchase) -> None:
-        """Forget a claim that was not sent; if that fails, the next run takes it up."""
+        """Forget a claim that was not sent; if that fails, the next run uses it."""
         self._apply(purchase, Event.DROP)
 
     def _recall(self, purchase: Purchase) -> Purchase | None:
@@ -391,7 +391,7 @@ class Submission:
         try:
             return self.journal.find(purchase.external_task_id)
         except LocalError:
-            # What may have been sent goes on without the journal, by looks alone.
+            # Continue without the journal, with look-ups only.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 

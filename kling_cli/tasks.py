@@ -1,4 +1,4 @@
-"""One look at tasks, or a wait for them: what `status`, `wait` and `tasks` do."""
+"""Check, wait for and list tasks: what `status`, `wait` and `tasks` do."""
 
 import math
 import os
@@ -19,16 +19,16 @@ from kling_cli.poll import check_result
 from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
 
-# A wait costs next to nothing; so many threads do not hurt, and few wait for another's end.
+# A waiting thread costs next to nothing, so few tasks have to wait for a free one.
 _MOST_WAITS = 32
-# What fits on a screen; a pipe gets all.
+# What fits on a screen; a pipe gets all tasks.
 _SCREENFUL = 30
 
 
 def look(
     context: Context, names: tuple[str, ...], *, wait: bool, force: bool = False, open: bool = False
 ) -> ExitCode:
-    """Look at tasks, or at all unfinished ones of this machine: once, or until they have ended.
+    """Check tasks, or all unfinished ones of this machine: once, or until they have ended.
 
     Args:
         context: what to work with.
@@ -37,7 +37,7 @@ def look(
         force: whether files may be replaced.
         open: open each video at the end.
     """
-    # One deadline for all, however many have to wait for their turn.
+    # One deadline for all tasks, even if some have to wait for a free thread.
     deadline = context.deadline() if wait else None
     purchases = _choose(context, names)
     if not purchases:
@@ -48,7 +48,7 @@ def look(
     paths: list[Path | None] = [None] * len(purchases)
     workers = _MOST_WAITS if wait else 1
     rows: output.FormatRows = output.format_locations if wait else output.format_status
-    # A single URL is shown whole: a person copies it.
+    # A single URL is shown whole, so that it can be copied.
     header = () if wait or len(purchases) == 1 else output.STATUS_HEADER
     if wait:
         downloads = runner.open_downloads(context, tasks=len(purchases), force=force)
@@ -101,7 +101,7 @@ def list_tasks(
     if html is None and (force or open):
         raise UsageError("usage", "--force and --open need --html FILE.")
     if html is not None and (context.output.is_json or (open and html == "-")):
-        raise UsageError("usage", "--html does not go with --json, nor --html - with --open.")
+        raise UsageError("usage", "--html excludes --json, and --html - excludes --open.")
     journal, stdout = context.journal, context.output
     found = [
         purchase
@@ -111,8 +111,8 @@ def list_tasks(
         and (not names or {purchase.task_id, purchase.external_task_id} & set(names))
     ]
     if not found and journal.is_kept:
-        others = "" if context.settings.is_sandbox else " --sandbox lists those of the sandbox."
-        context.console.info(f"No {'unfinished ' if unfinished else ''}task is known.{others}")
+        others = "" if context.settings.is_sandbox else " --sandbox lists the sandbox's tasks."
+        context.console.info(f"No {'unfinished ' if unfinished else ''}tasks found.{others}")
     if limit is None and stdout.is_terminal and not stdout.is_json and html is None:
         limit = _SCREENFUL
     shown, now = found[:limit], context.clock.time()
@@ -152,7 +152,7 @@ def _write_page(
 ) -> None:
     from kling_cli import gallery
 
-    # As the browser sees it: it knows of no links on the way.
+    # Like the browser, which does not resolve links.
     path = Path(os.path.abspath(html))
     page = gallery.render(purchases, files, directory=path.parent, now=context.clock.time())
     if html == "-":
@@ -167,11 +167,11 @@ def _write_page(
         import typer
 
         if typer.launch(str(path)):
-            context.console.warn(f"No program was found that opens {html}.")
+            context.console.warn(f"No program was found to open {html}.")
 
 
 def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:
-    """Choose the files in which the clips of a task were saved last, if they still exist."""
+    """Choose the files to which the videos of a task were last saved, if they still exist."""
     existing = [str(path) for path in paths if path.exists()]
     return tuple(existing[-len(purchase.videos) :]) if purchase.videos else ()
 
@@ -195,7 +195,7 @@ def _format(purchase: Purchase, files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _describe(purchase: Purchase, files: Sequence[str], *, now: float) -> tuple[str, ...]:
-    """Format a task for people: what they look for first, and names rather than paths."""
+    """Format a task for a terminal: the most important columns first, names instead of paths."""
     return (
         purchase.name,
         purchase.status,
@@ -245,14 +245,14 @@ def _work(
 
 
 def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
-    """Choose the tasks to look at; one that is named by both of its ids counts once."""
+    """Choose the tasks to check; a task named by both of its ids counts once."""
     if names:
         found = [_find(context, name) for name in names]
         return list({(purchase.base_url, purchase.name): purchase for purchase in found}.values())
     base_url, chosen = context.base_url, list[Purchase]()
     others: defaultdict[str, list[str]] = defaultdict(list)
     for purchase in context.journal.list_purchases(unfinished=True):
-        # The sandbox and what is outside are kept apart.
+        # Sandbox tasks and real tasks are never mixed.
         is_apart = purchase.is_sandbox or context.settings.is_sandbox or _is_named(context)
         if is_apart and purchase.base_url != base_url:
             continue
@@ -262,11 +262,11 @@ def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
             others[purchase.base_url].append(purchase.name)
     for url, ids in others.items():
         context.console.info(
-            f"Not looked at, bought with another token at {url}: {' '.join(ids)}. "
+            f"Skipped, because another token bought them at {url}: {' '.join(ids)}. "
             f"If this token is valid there too: kling wait --base-url {url}"
         )
     if not chosen and not others and context.journal.is_kept:
-        context.console.info("No task of this machine is unfinished.")
+        context.console.info("This machine has no unfinished tasks.")
     return chosen
 
 
@@ -278,7 +278,7 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError("invalid_task_id", message, hint=hint)
     purchase = context.journal.find(name)
     if purchase is None or purchase.stage is Stage.CLAIMED:
-        # A mere claim was never sent; what has its name at the service is somebody else's.
+        # A claim was never sent, so a task with its id at the service belongs to someone else.
         nobodys = Purchase(external_task_id="", fingerprint="", base_url=base_url, effect_scene="")
         purchase = replace(nobodys, task_id=name)
     url = purchase.base_url
@@ -287,12 +287,12 @@ def _find(context: Context, name: str) -> Purchase:
         raise UsageError(
             "other_service",
             f"Task {name} was bought at {url}, not at {base_url}.",
-            hint=f"Leave {context.settings.sources['base_url']} out: kling wait {name}",
+            hint=f"Remove {context.settings.sources['base_url']}: kling wait {name}",
         )
     if not _has_buyers_token(context, purchase):
         raise SetupError(
             "token_mismatch",
-            f"Task {purchase.name} was bought at {url}, with another token than the one from "
+            f"Task {purchase.name} was bought at {url} with another token, not the one from "
             f"{context.any_token.source}. Nothing was sent there.",
             hint=f"If this token is valid there too: kling wait {purchase.name} --base-url {url}",
         )
@@ -305,7 +305,7 @@ def _is_named(context: Context) -> bool:
 
 
 def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
-    """Tell whether the token in force may go where a task was bought, and make it ready."""
+    """Tell whether the current token may be sent to the service at which a task was bought."""
     if purchase.is_sandbox:
         return context.sandbox is not None
     if purchase.base_url == context.base_url:

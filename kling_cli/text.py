@@ -1,4 +1,4 @@
-"""Text made safe to show, and durations, bytes and times in words."""
+"""Make text safe to show, and format durations, sizes and times."""
 
 import re
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,4})?) ?([smh]?)")
 
 
 def clean(text: str, *, limit: int = 500) -> str:
-    r"""Show foreign text on one line: white space as blanks, unprintable characters as `\x1b`.
+    r"""Show foreign text on one line: white space as spaces, unprintable characters as `\x1b`.
 
-    Unprintable are control, format (such as bidi overrides), private and unassigned characters:
-    each can change what a terminal shows.
+    Control, format (such as bidi overrides), private and unassigned characters are unprintable,
+    because they can change what a terminal shows.
 
     Args:
-        text: anything, also undecodable bytes that the system handed over as surrogates.
-        limit: the most characters to show; a longer text ends in three dots.
+        text: any text, even with undecodable bytes as surrogates.
+        limit: the maximum length; a longer text ends with three dots.
     """
     text = text[: limit + 1]
-    # Most text is harmless, and this is called at every step of every task.
+    # Most text is harmless, and this is called very often.
     shown = text if text.isprintable() else "".join(map(_escape, text))
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 def without_query(url: str) -> str:
-    """Show a URL without its user part, query and fragment, any of which may be a secret."""
+    """Show a URL without user, query and fragment, which may be secret."""
     if url[:5].lower() == "data:":
         return f"{clean(url.partition(',')[0], limit=80)},..."
     try:
@@ -45,10 +45,10 @@ def end_sentence(text: str) -> str:
 
 
 def parse_duration(text: str) -> float | None:
-    """Parse a duration as seconds; None is no limit, written as 0.
+    """Parse a duration in seconds; 0 means no limit and returns None.
 
     Raises:
-        ValueError: it is none; the text says what it must be.
+        ValueError: it is not a duration; the message says what it must be.
     """
     match = _DURATION.fullmatch(text.strip())
     if not match:
@@ -71,11 +71,11 @@ def format_about(seconds: float) -> str:
 
 
 def format_transfer(done: int, total: int | None, *, seconds: float) -> str:
-    """Format how many bytes of how many are there, and at which speed."""
+    """Format the transferred and total bytes, and the speed."""
     size = f"{done / _MEGABYTE:.1f} MB"
     if total:
         size = f"{done / _MEGABYTE:.1f}/{total / _MEGABYTE:.1f} MB"
-    # A speed measured over less means nothing.
+    # A shorter time gives no useful speed.
     return f"{size} {done / _MEGABYTE / seconds:.1f} MB/s" if seconds >= 0.5 else size
 
 
@@ -85,12 +85,12 @@ def format_count(number: float, thing: str) -> str:
 
 
 def format_units(units: float | None) -> str:
-    """Format what a task cost, such as `2 units`; empty where the service does not say."""
+    """Format the cost of a task, such as `2 units`; empty if unknown."""
     return "" if units is None else format_count(units, "unit")
 
 
 def format_costs(costs: Sequence[float | None]) -> str:
-    """Sum up what tasks cost, as far as the service says it; empty where it says nothing."""
+    """Sum up the cost of tasks; empty if the service reports none."""
     known = [units for units in costs if units is not None]
     if not known:
         return ""
@@ -99,7 +99,7 @@ def format_costs(costs: Sequence[float | None]) -> str:
 
 
 def format_ago(seconds: float) -> str:
-    """Format how long ago something was, in the largest unit that is whole."""
+    """Format how long ago something was, in its largest unit."""
     for unit, length in (("day", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             number = int(seconds / length)
@@ -114,7 +114,7 @@ def format_time(seconds: float | None) -> str | None:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
-        return None  # a service may send a time that no calendar has
+        return None  # a service may send an impossible time
 
 
 def _escape(character: str) -> str:

@@ -251,4 +251,4 @@ def test_an_external_id_alone_is_looked_up(kling: Program, service: LoopbackServ
     service.on_create(Reply(json=wrap({"external_id": "e"})), purchase=True)
     run = kling("effect", "squish", PHOTO, "--no-wait")
     assert (run.code, run.lines) == (0, [service.ledger[0].task_id])
-    assert "without a task id" in run.err
+    assert "has no task id" in run.err

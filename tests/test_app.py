@@ -128,7 +128,7 @@ def crash(error: str, *argv: str) -> Run:
     [
         ("ValueError(secret)", 1, "Internal error: ValueError"),
         ("OSError(24, 'Too many open files', secret)", 11, "Too many open files"),
-        ("OSError(secret)", 11, "failed: OSError"),
+        ("OSError(secret)", 11, "error: OSError"),
     ],
 )
 def test_a_fault_of_ours_is_one_line(error: str, code: int, words: str) -> None:
@@ -154,7 +154,7 @@ def test_a_full_output_costs_nothing(service: LoopbackService) -> None:
     url = f"{service.url}/videos/{bought.task_id}.mp4"
     assert done.returncode == 11
     assert url in done.stderr.decode()
-    assert "costs nothing" in done.stderr.decode()
+    assert "at no cost" in done.stderr.decode()
     again = run_installed("effect", "squish", PHOTO)
     assert (again.code, again.out) == (0, f"{url}\n")
     assert len(service.ledger) == service.count("POST") == 1

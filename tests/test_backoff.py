@@ -33,7 +33,7 @@ def test_an_unreachable_service_charges_nothing(
     assert (run.json["task_id"], run.json["task_status"]) == (None, None)
     assert (run.json["effect_scene"], run.json["images"][0]["width"]) == ("squish", 512)
     assert "127.0.0.1 refused" in run.json["error"]["message"]
-    assert "nothing was sent, nothing charged. Next try in 3 s." in run.err
+    assert "Nothing was sent or charged. Retrying in 3 s." in run.err
     assert list_stages() == []
 
 
@@ -43,7 +43,7 @@ def test_a_busy_service_is_asked_again(kling: Program, service: LoopbackService)
     run = kling("effect", "squish", PHOTO)
     assert (run.code, run.lines) == (0, [find_video(service)])
     assert (service.count("POST"), len(service.ledger)) == (3, 1)
-    assert run.err.count("Next try in 2 s.") == run.err.count("Next try in 4 s.") == 1
+    assert run.err.count("Retrying in 2 s.") == run.err.count("Retrying in 4 s.") == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_service_may_choose_the_pause(
     run = kling("effect", "squish", PHOTO)
     assert run.code == 0
     assert clock.sleeps[0] == pytest.approx(pause, rel=0.1)
-    assert f"Next try in {clock.sleeps[0]:.0f} s." in run.err
+    assert f"Retrying in {clock.sleeps[0]:.0f} s." in run.err
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}])
@@ -76,7 +76,7 @@ def test_a_limit_that_outlasts_the_timeout_is_for_later(
     assert (run.code, run.json["error"]["code"]) == (7, "concurrency_limit")
     assert (run.json["error"]["charged"], clock.monotonic()) == ("no", 20.0)
     assert (list_stages(), service.ledger) == ([], [])
-    assert f"Next try in {clock.sleeps[-1]:.0f} s." in run.err
+    assert f"Retrying in {clock.sleeps[-1]:.0f} s." in run.err
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
 
@@ -84,7 +84,7 @@ def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackS
     """Fault 87: who stops it after a refusal has sent much, and nothing was accepted."""
     service.on_create(Reply(status=429, headers={"Retry-After": "60"}))
     with Process("effect", "squish", PHOTO) as process:
-        process.wait_for("Next try in 60 s.")
+        process.wait_for("Retrying in 60 s.")
         process.kill(signal.SIGINT)
         run = process.finish()
     assert (run.code, service.count("POST"), list_stages()) == (130, 1, [])

@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_marked(kling: Program, monkeypatch: pytest.Monke
     run = kling("config", "list")
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in run.lines}
     assert run.code == 4
-    assert rows["jobs"][1].startswith("KLING_JOBS: jobs must be a whole number from 1 to 64.")
+    assert rows["jobs"][1].startswith("KLING_JOBS: jobs must be a whole number from 1 to 64,")
     assert rows["token"][1].startswith("The token from KLING_TOKEN contains character U+0020")
     assert rows["timeout"] == ["30m", "default"]
     problems = {
@@ -81,7 +81,7 @@ def test_a_token_comes_from_standard_input(
 ) -> None:
     run = kling("config", "set", "token", stdin=content)
     assert (run.code, run.out) == (0, "")
-    assert run.err == f"token stored in {file}.\n{home} accepts it.\n"
+    assert run.err == f"token stored in {file}.\n{home} accepts the token.\n"
     assert file.read_text() == f'base_url = "{home}"\ntoken = "{TOKEN}"\n'
     assert {visit.token for visit in service.visits} == {TOKEN}
     assert service.count("POST") == 0
@@ -93,7 +93,7 @@ def test_the_stored_token_is_checked_where_it_will_be_sent(
     """Fault 74: variables of this run change neither the token nor the host that is asked."""
     monkeypatch.setenv("KLING_TOKEN", "sk-of-the-variable-01")
     monkeypatch.setenv("KLING_BASE_URL", "https://127.0.0.1:9")
-    assert f"{home} accepts it." in kling("config", "set", "token", stdin=TOKEN).err
+    assert f"{home} accepts the token." in kling("config", "set", "token", stdin=TOKEN).err
     assert {visit.token for visit in service.visits} == {TOKEN}
 
 
@@ -124,7 +124,7 @@ def test_a_person_is_asked_without_echo(file: Path, home: str) -> None:
         terminal.type(f"{TOKEN}\r")
         assert terminal.finish() == 0
         assert TOKEN.encode() not in terminal.raw
-        assert f"{home} accepts it." in "".join(terminal.lines)
+        assert f"{home} accepts the token." in "".join(terminal.lines)
     with Terminal("config", "set", "timeout") as terminal:
         terminal.wait_for("timeout:")
         terminal.type("20m\r")
@@ -227,7 +227,7 @@ def test_the_answer_decides(
     assert (run.code, run.json["exit_code"]) == (code, code)
     assert run.json["accepted"] is {0: True, 4: False, 10: None}[code]
     assert (run.json["error"] or {"code": None})["code"] == error
-    assert f"It is {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
+    assert f"Check the base URL: {service.base_url} (from KLING_BASE_URL)." in run.err or code != 10
     shown = kling("config", "check").rows
     assert shown["accepted"] == ({0: "yes", 4: "no", 10: "unknown"}[code], error or "")
 

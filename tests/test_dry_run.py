@@ -44,7 +44,7 @@ def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> 
     rows = [line.split("\t") for line in run.lines]
     assert {(row[0], row[3]) for row in rows} == {("buy", str(PHOTO)), ("buy", str(OTHER_PHOTO))}
     assert all(json.loads(row[2])["external_task_id"] == row[1] for row in rows)
-    assert "This is a dry run: nothing is sent." in run.err
+    assert "Dry run: nothing is sent." in run.err
     assert service.visits == []
 
 

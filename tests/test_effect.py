@@ -24,7 +24,7 @@ def test_a_pair_for_one_person(
     """--pair never turns into two tasks without a word: that would be paid twice."""
     run = kling(*SQUISH, PHOTO, OTHER_PHOTO, "--pair", *more)
     assert (run.code, service.visits) == (2, [])
-    assert "squish takes one picture. Leave --pair out" in run.err
+    assert "squish takes one picture. Remove --pair" in run.err
 
 
 def test_a_name_that_begins_with_a_dash_goes_behind_two(kling: Program) -> None:
@@ -89,7 +89,7 @@ def test_a_note_about_one_of_two_people_names_the_picture(kling: Program, tmp_pa
     alpha = tmp_path / "see-through.png"
     alpha.write_bytes(save("PNG", "RGBA"))
     run = kling("effect", "hug", PHOTO, alpha, "--no-wait")
-    assert f"{alpha}: it is transparent in places" in run.err
+    assert f"{alpha}: it has transparent areas" in run.err
 
 
 def test_a_signed_url_is_kept_without_its_query(kling: Program, service: LoopbackService) -> None:

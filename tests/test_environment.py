@@ -68,7 +68,7 @@ def test_a_user_without_a_home_can_buy(service: LoopbackService) -> None:
     run = start_homeless("effect", "squish", PHOTO, "--no-wait")
     (bought,) = service.ledger
     assert (run.code, run.out) == (0, f"{bought.task_id}\n")
-    assert "KLING_STATE_DIR can name one" in run.err
+    assert "Set KLING_STATE_DIR" in run.err
     assert f"{bought.external_task_id}" in run.err.split("submitted", maxsplit=1)[0]
 
 

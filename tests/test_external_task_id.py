@@ -70,7 +70,7 @@ def test_new_under_the_same_id_buys_nothing(kling: Program, service: LoopbackSer
     assert kling(*NAMED, "--new").lines == [find_video(service, 1)]
     run = kling(*NAMED, "--new")
     assert (run.lines, service.count("POST")) == ([find_video(service, 1)], 2)
-    assert "--new needs another --external-task-id." in run.err
+    assert "use --new with another --external-task-id." in run.err
 
 
 def test_new_looks_an_id_up_too(service: LoopbackService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +119,8 @@ def test_an_unsafe_id_is_refused(kling: Program, service: LoopbackService, name:
     run = kling(*PLAIN, "--external-task-id", name)
     several = kling(*PLAIN, OTHER_PHOTO, "--external-task-id", name)
     assert (run.code, several.code, service.visits) == (2, 2, [])
-    assert "1 to 128 of A-Z" in run.err
-    assert "names one task, and there are 2 to make" in several.err
+    assert "1 to 128 characters: A-Z" in run.err
+    assert "is for one task, but this command makes 2" in several.err
     assert "\x1b" not in run.err + several.err
 
 

@@ -56,7 +56,7 @@ def test_endless_fault_ends_the_wait(
     error = run.json["error"]
     assert (run.code, error["charged"]) == (10, "yes")
     assert "No usable response for 5 minutes. " in error["message"]
-    assert f"Task {ID} goes on and is paid for." in error["message"]
+    assert f"Task {ID} is still running (already paid for)." in error["message"]
     assert f"kling wait {ID}" in error["hint"]
     assert "try again" not in run.err
     assert 300 <= clock.monotonic() <= 330
@@ -75,7 +75,7 @@ def test_refused_token_ends_the_wait(kling: Program, service: LoopbackService) -
     service.on_look(Reply(status=401, json={"code": 1002, "message": "authorization invalid"}))
     run = kling("wait", ID)
     assert run.code == 4
-    assert f"Task {ID} goes on and is paid for." in run.err
+    assert f"Task {ID} is still running (already paid for)." in run.err
     assert "kling config set token" in run.err
     assert f"Then: kling wait {ID}" in run.err
 
@@ -87,4 +87,4 @@ def test_answer_without_end(kling: Program, script: Step, monkeypatch: pytest.Mo
     with FaultServer([read_request, script], [read_request, answer(GOOD)]) as server:
         run = kling("wait", ID, "--base-url", server.base_url)
     assert run.out == f"{URL}\n"
-    assert "did not answer in time" in run.err
+    assert "did not respond in time" in run.err

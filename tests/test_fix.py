@@ -28,7 +28,7 @@ from kling_cli.images.preflight import prepare
 from kling_cli.models import Picture
 
 EFFECT = ("effect", "squish")
-FIX = "--fix repairs it before sending."
+FIX = "Use --fix to repair it before sending."
 SMALL = (200, 240)
 
 
@@ -244,24 +244,24 @@ def test_the_colours_stay_as_they_look() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (save("TIFF", "F"), "image_wrong_format", "its content is TIFF"),
-        (save("TIFF")[:-99], "image_damaged", "the file is damaged, image file is truncated"),
+        (save("TIFF", "F"), "image_wrong_format", "its format is TIFF"),
+        (save("TIFF")[:-99], "image_damaged", "the file is damaged (image file is truncated"),
         (
             save("PNG", "LA", size=(8001, 5000)),
             "image_too_many_pixels",
-            "8001 x 5000 pixels are more than --fix takes (40,000,000)",
+            "8001 x 5000 pixels, but --fix takes at most 40,000,000",
         ),
         (save("JPEG", "CMYK", size=(5001, 5000), progressive=True), "image_too_many_pixels", ""),
         (
             save("JPEG").replace(b"\xff\xc0", b"\xff\xc3"),
             "image_unreadable",
-            "it cannot be read (a kind of JPEG that cannot be checked): save it as a plain JPEG",
+            "it cannot be read (this kind of JPEG cannot be checked): save it as a plain JPEG",
         ),
         pytest.param(HEIC[:-9], "image_unreadable", "it cannot be read", marks=needs_heic),
         pytest.param(
             b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
             "image_unreadable",
-            "pillow-heif does not know this kind of HEIC",
+            "pillow-heif does not support this kind of HEIC",
             marks=needs_heic,
         ),
     ],

@@ -49,7 +49,7 @@ def test_a_batch_in_a_real_browser(
         batch = kling(
             "effect", "squish", "photos", "-o", "clips/", "-y", "--sandbox", "--jobs", "8"
         )
-        assert "all clips: kling tasks --html clips/index.html --sandbox\n8 saved in" in batch.err
+        assert "all videos: kling tasks --html clips/index.html --sandbox\n8 saved in" in batch.err
         kling("effect", "expansion", "photos/p00.jpg", "--no-wait", "--sandbox")
         run = kling("tasks", "--html", "clips/index.html", "--sandbox", "--scene", "squish")
         assert (run.code, run.out, run.err) == (0, "clips/index.html\n", "")
@@ -195,8 +195,8 @@ def test_clips_on_this_machine_are_linked_from_where_the_page_is(
 @pytest.mark.parametrize(
     ("name", "code", "hint"),
     [
-        ("notes.html", "output_exists", "--force replaces it."),
-        ("folder", "output_not_writable", "Name a file: --html {}/index.html"),
+        ("notes.html", "output_exists", "Use --force to replace it."),
+        ("folder", "output_not_writable", "Use a file: --html {}/index.html"),
         ("nowhere/index.html", "output_not_writable", ""),
     ],
 )

@@ -151,7 +151,7 @@ def test_a_redirected_token_stays_at_home(kling: Program, service: LoopbackServi
         service.on_create(moved, purchase=True)
         service.on_look(moved)
         run = kling("effect", "squish", PHOTO)
-    assert "It leads to 127.0.0.1." in run.err
+    assert "It points to 127.0.0.1." in run.err
     assert (run.code, target.connections, len(service.ledger)) == (0, 0, 1)
 
 

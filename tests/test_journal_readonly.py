@@ -133,7 +133,7 @@ def test_it_answers_and_buys_nothing(machine: Machine, obstacle: str, end: str) 
     assert "Nothing was sent." in error["message"]
     assert "KLING_STATE_DIR" in error["hint"]
     assert ("sudo chown -R" in error["hint"]) == (OBSTACLES[obstacle] == DENIED)
-    assert ("Make room" in error["hint"]) == (obstacle == "a full disk")
+    assert ("Free some disk" in error["hint"]) == (obstacle == "a full disk")
 
     visits = len(machine.service.visits)
     done = machine.run(*SQUISH, OTHER_PHOTO, "--json")
@@ -269,7 +269,7 @@ def test_a_disk_that_is_full_at_the_first_run_is_told(machine: Machine) -> None:
         run = machine.run(*SQUISH, PHOTO)
         assert (run.code, machine.posts) == (11, 0)
         assert "No space left on device" in run.err
-        assert "Make room on its disk" in run.err
+        assert "Free some disk space" in run.err
     (machine.state.parent / "filler").unlink()
     assert machine.run(*SQUISH, PHOTO).code == 0
     assert machine.posts == 1

@@ -28,7 +28,7 @@ _SAMPLE = (
     Point(call="recvfrom", number=1, file=None, is_first=False),
 )
 # Where a journal knows the task.
-UNTRUE = ("No journal can be kept", "nothing lists the task", "Traceback")
+UNTRUE = ("No journal can be kept", "no command lists the task", "Traceback")
 # What strace does at a call, and whether it does so at every later call, too.
 Fault = tuple[str, bool]
 KILL: list[Fault] = [("signal=KILL", False)]

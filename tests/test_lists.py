@@ -67,7 +67,7 @@ def test_an_empty_list_is_fine(kling: Program, service: LoopbackService, content
     """Like xargs -r: a search that found nothing is no error, and says so."""
     run = kling(*SQUISH, "--from", "-", "--json", "-o", "clips/", stdin=content)
     assert (run.code, run.out, service.visits) == (0, "", [])
-    assert run.err == "The list contains no pictures: nothing to do.\n"
+    assert run.err == "The list contains no pictures. Nothing to do.\n"
 
 
 def test_a_pair_from_a_list(kling: Program, service: LoopbackService, photos: list[Path]) -> None:
@@ -83,7 +83,7 @@ def test_an_unreadable_list_is_named(kling: Program, service: LoopbackService, n
     """Nothing is sent, also where other pictures are named: half a batch helps nobody."""
     run = kling(*SQUISH, PHOTO, "--from", name, "--json")
     assert (run.code, run.json["error"]["code"], service.visits) == (3, "list_unreadable", [])
-    assert f"--from {name or chr(39) * 2} cannot be read: " in run.err
+    assert f"Cannot read --from {name or chr(39) * 2}: " in run.err
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_what_was_bought_is_found(kling: Program, service: LoopbackService, name
     run = kling(*PLAIN)
     assert (run.code, run.lines) == (0, [find_video(service)])
     assert (service.count("POST"), len(service.ledger)) == (1, 1)
-    assert f"Looking up {service.ledger[0].external_task_id}; not sending again." in run.err
+    assert f"Looking up {service.ledger[0].external_task_id}, not sending again." in run.err
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
@@ -74,7 +74,7 @@ def test_an_unknown_task_is_listed_with_hints(kling: Program, service: LoopbackS
     assert name in kling("tasks", "--unfinished").out
     for words in (f"kling wait {name}", "never sends it again", "--new", "charges you twice"):
         assert words in hint
-    for words in ("The reply was lost: 127.0.0.1 closed the connection", "may or may not", hint):
+    for words in ("The response was lost: 127.0.0.1 closed the connection", "may or may not", hint):
         assert words in run.err
 
 
@@ -167,7 +167,7 @@ def test_failed_looks_are_told(kling: Program, service: LoopbackService) -> None
     service.on_look(RESET, times=5)
     run = kling(*PLAIN)
     assert run.code == 9
-    assert "failed: No answer: " in run.err
+    assert "failed: No response: " in run.err
     assert "shows no task" not in run.err
 
 

@@ -96,17 +96,17 @@ BUSY: list[tuple[int, object, str]] = [
     (503, form("x", "no available channel"), "model_unavailable"),
     (429, hand_on(native(1303)), "concurrency_limit"),
 ]
-UNUSABLE = "The service's answer cannot be used."
-FAILED = "The service had an internal problem."
-SLOW = "The service took too long."
-DUPLICATE = "A task with this external task id exists already."
+UNUSABLE = "The service's response is not valid."
+FAILED = "The service had an internal error."
+SLOW = "The service took too long to respond."
+DUPLICATE = "A task with this external task id already exists."
 # Rows of faults 21, 22, 24, 26 and 31-35: it may have been accepted.
 DOUBTS: list[tuple[int, object, str]] = [
     *((status, native(1201), UNUSABLE) for status in (409, 425, 499, 204, 205, 206)),
     *((status, native(1303), FAILED) for status in (500, 502)),
     *((status, CLOUDFLARE, FAILED) for status in (503, 520)),
     *((status, "", SLOW) for status in (408, 504, 524)),
-    *((status, native(0), "redirect, which is never") for status in (301, 304, 307)),
+    *((status, native(0), "redirect, which kling does not") for status in (301, 304, 307)),
     (418, "", UNUSABLE),
     (500, native(5000), FAILED),
     (400, form("get_task_failed"), FAILED),
@@ -228,14 +228,14 @@ def test_a_silent_address_is_not_sent(kling: Program, monkeypatch: pytest.Monkey
             base_url = f"http://127.0.0.1:{address[1]}"
             run = kling("effect", "squish", PHOTO, "--base-url", base_url, "--json")
     assert (run.code, run.json["error"]["code"]) == (10, "not_sent")
-    assert "127.0.0.1 did not answer in time; nothing was sent" in run.json["error"]["message"]
+    assert "127.0.0.1 did not respond in time. Nothing was sent" in run.json["error"]["message"]
 
 
 def test_a_host_that_does_not_exist_is_not_sent(kling: Program) -> None:
     """A name that nobody can resolve is told as such (fault 1)."""
     run = kling("effect", "squish", PHOTO, "--base-url", "https://nowhere.invalid/kling")
     assert run.code == 10
-    assert "cannot resolve nowhere.invalid; nothing was sent" in run.err
+    assert "cannot resolve nowhere.invalid. Nothing was sent" in run.err
 
 
 def test_the_next_address_is_used(kling: Program, service: LoopbackService) -> None:
@@ -268,7 +268,7 @@ def test_each_exchange_is_logged_without_a_secret(kling: Program, service: Loopb
     service.on_look(Reply(status=500, json={"message": "hush"}, ending="reset"))
     run = kling("effect", "squish", PHOTO, "-v")
     assert f"POST {service.base_url}/v1/videos/effects: HTTP 200" in run.err
-    assert f"{service.ledger[0].task_id}: the connection to 127.0.0.1 broke" in run.err
+    assert f"{service.ledger[0].task_id}: the connection to 127.0.0.1 was lost" in run.err
     assert TOKEN not in run.err
     assert "hush" not in run.err
 

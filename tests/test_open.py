@@ -56,4 +56,4 @@ def test_more_than_ten_are_refused(
 ) -> None:
     run = kling("effect", "squish", *make_photos(tmp_path, 11), "--open")
     assert (run.code, service.visits, opened.exists()) == (2, [], False)
-    assert "--open opens 10 videos at most, and there are 11 tasks." in run.err
+    assert "--open opens 10 videos at most, but there are 11 tasks." in run.err

@@ -67,7 +67,9 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert metadata.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+    # A package index shows neither the pictures nor the pages that the README links.
+    assert "kling effect" in str(metadata.get_payload())
+    assert "](" not in str(metadata.get_payload())
     needed = {line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
     # From 0.29 on Typer imports pydantic, and each command takes twice as long to start.
     assert "typer<0.29,>=0.26" in needed

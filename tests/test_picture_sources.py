@@ -37,7 +37,7 @@ def test_what_is_odd_about_a_picture_at_an_address_is_told(
     url = service.publish("/p/print.jpg", save("JPEG", "CMYK"))
     run = kling("effect", "squish", url)
     assert run.code == 0
-    assert "it has CMYK colours" in run.err
+    assert "it has CMYK (print) colours" in run.err
 
 
 def test_the_place_of_many_photos_is_noted_once(
@@ -48,7 +48,7 @@ def test_the_place_of_many_photos_is_noted_once(
         content = save("JPEG", size=(400 + number, 400), exif=locate())
         (tmp_path / f"{number}.jpg").write_bytes(content)
     argv = ("effect", "squish", tmp_path / "0.jpg", tmp_path / "1.jpg", tmp_path / "2.jpg")
-    assert kling(*argv).err.count("it contains the place where it was taken") == 1
+    assert kling(*argv).err.count("it contains the location where it was taken") == 1
     run = kling(*argv, "--fix", "--json")
     assert run.err.count("location and other metadata removed") == 3
     # None is kept in memory: each is repaired again in its turn.

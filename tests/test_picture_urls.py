@@ -19,7 +19,7 @@ from kling_cli.images.remote import prepare_url, validate_url
 
 CONTENT = PHOTO.read_bytes()
 SECRET = "?signature=hunter2"
-SKIP = "If the service can fetch it all the same: --no-check-url"
+SKIP = "If the service can fetch it anyway, use --no-check-url."
 EFFECT = ("effect", "squish")
 REMOTE = ("--base-url", "https://api.example/kling")
 
@@ -99,9 +99,9 @@ def test_the_check_carries_no_token_and_no_cookie(kling: Program, service: Loopb
     [
         (b"<!doctype html><p>Log in", "image_wrong_format", "HTML"),
         (b"{}", "image_wrong_format", "plain text"),
-        (CONTENT.ljust(10_485_761, b"\0"), "image_too_large", "10,485,761 bytes, the limit is"),
+        (CONTENT.ljust(10_485_761, b"\0"), "image_too_large", "10,485,761 bytes, but the limit is"),
         (save("PNG")[:20], "image_damaged", "the file is damaged"),
-        (b"", "image_empty", "it is empty"),
+        (b"", "image_empty", "the file is empty"),
     ],
     ids=range(5),
 )
@@ -115,7 +115,7 @@ def test_a_picture_that_the_service_refuses_is_refused(
     assert error["message"].startswith(f"{service.url}/a.jpg?...: ")
     assert text in error["message"]
     is_final = code in ("image_damaged", "image_empty") or text in ("plain text", "HTML")
-    repair = "Save it and give the file: --fix repairs it before sending."
+    repair = "Download it and pass the file with --fix."
     assert error["hint"] == ("" if is_final else repair)
     assert service.ledger == []
 
@@ -123,9 +123,9 @@ def test_a_picture_that_the_service_refuses_is_refused(
 @pytest.mark.parametrize(
     ("reply", "code", "text"),
     [
-        (Reply(status=404), "url_not_found", "its server answers HTTP 404"),
-        (Reply(status=403), "url_unreachable", "its server answers HTTP 403"),
-        (Reply(status=302), "url_unreachable", "its server answers HTTP 302"),
+        (Reply(status=404), "url_not_found", "its server responded with HTTP 404"),
+        (Reply(status=403), "url_unreachable", "its server responded with HTTP 403"),
+        (Reply(status=302), "url_unreachable", "its server responded with HTTP 302"),
         (DROP, "url_unreachable", "127.0.0.1 closed the connection or sent invalid HTTP"),
     ],
     ids=range(4),
@@ -153,7 +153,7 @@ def test_five_redirects_are_followed(kling: Program, service: LoopbackService) -
     service.on_path("GET", "/loop", Reply(status=302, headers={"Location": "/loop"}), times=6)
     error = refuse(kling, f"{service.url}/loop")
     assert (error["code"], error["hint"]) == ("url_unreachable", SKIP)
-    assert error["message"].endswith("/loop: 127.0.0.1 redirects too often.")
+    assert error["message"].endswith("/loop: 127.0.0.1 redirects too many times.")
 
 
 def look(port: int, *, seconds: float = 10) -> tuple[int | None, int | None]:
@@ -202,8 +202,8 @@ def test_a_slow_server_is_given_up(head: bytes) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("data:image/png;base64,iVBORw0KGgo=", "the service has no access to files here: give"),
-        ("file:///home/me/a.jpg", "the service has no access to files here: give the file's path"),
+        ("data:image/png;base64,iVBORw0KGgo=", "the service cannot read local files: pass"),
+        ("file:///home/me/a.jpg", "the service cannot read local files: pass the path of the file"),
         ("ftp://photos.example/a.jpg", "it does not begin with https:// or http://"),
         ("https://%31%32%37.0.0.1/a.jpg", "its host or port is not valid"),
         ("https://photos.example:99999/a.jpg", "its host or port is not valid"),
@@ -227,7 +227,7 @@ def test_a_url_with_a_password_is_refused_always(kling: Program, service: Loopba
     for argv in ((), ("--no-check-url",)):
         error = refuse(kling, "https://me:hunter2@photos.example/a.jpg", *argv)
         assert error["code"] == "url_with_credentials"
-        assert error["message"].startswith("https://photos.example/a.jpg: it holds a user name")
+        assert error["message"].startswith("https://photos.example/a.jpg: it contains a user name")
     assert service.visits == []
 
 
@@ -250,7 +250,7 @@ def test_what_only_this_network_knows_is_refused(
         with pytest.raises(BlockingIOError):
             server.accept()
     assert (error["code"], error["hint"]) == ("url_private", SKIP)
-    assert "the service cannot reach it, " in error["message"]
+    assert "the service cannot reach " in error["message"]
     assert validate_url(url, allow_private=True) is None
     unchecked = prepare_url(url, transport=Transport(), allow_private=False, check=False)
     assert unchecked.url == url
@@ -260,15 +260,15 @@ def test_what_only_this_network_knows_is_refused(
     ("url", "text"),
     [
         ("/kling?key=hunter2", "it does not begin with https:// or http://"),
-        ("https://me:hunter2@hooks.example", "it holds a user name or password"),
-        ("http://localhost:8000/?key=hunter2", "the service cannot reach it, localhost"),
+        ("https://me:hunter2@hooks.example", "it contains a user name or password"),
+        ("http://localhost:8000/?key=hunter2", "the service cannot reach localhost"),
     ],
 )
 def test_a_callback_out_of_reach_is_a_usage_error(url: str, text: str, kling: Program) -> None:
     """Relative, private and leaking callback URLs are refused, none is quoted (fault 67)."""
     run = kling(*EFFECT, PHOTO, "--callback-url", url, "--json", *REMOTE)
     assert (run.code, run.json["error"]["code"]) == (2, "invalid_callback_url")
-    assert f"--callback-url cannot be used: {text}" in run.err
+    assert f"Invalid --callback-url: {text}" in run.err
     assert "hunter2" not in run.out + run.err
 
 
@@ -285,5 +285,5 @@ def test_a_callback_is_sent_as_it_is(
         url = f"{scheme}://hooks.example/?key=hunter2"
         run = kling(*EFFECT, PHOTO, "--callback-url", url, "--dry-run", "--json", *REMOTE)
         assert run.code == 0
-        assert ("--callback-url is http" in run.err) is (scheme == "http")
+        assert ("--callback-url uses http" in run.err) is (scheme == "http")
         assert "hunter2" not in run.out + run.err

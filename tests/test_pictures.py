@@ -23,7 +23,7 @@ from kling_cli.errors import InputError
 from kling_cli.images.preflight import prepare
 
 CORPUS = build_corpus()
-FIX = "--fix repairs it before sending."
+FIX = "Use --fix to repair it before sending."
 EFFECT = ("effect", "squish")
 
 
@@ -153,11 +153,11 @@ def test_all_problems_of_all_pictures_come_at_once(
     run = kling("effect", "hug", "left.png", "right.webp", "--json")
     assert run.json["error"]["code"] == "image_rejected"
     assert run.json["error"]["message"] == (
-        "left.png: 12,000,000 bytes, the limit is 10,485,760 (10 MiB): save it smaller; "
-        "900 x 200 pixels, each side needs at least 300: use a larger picture; "
-        "900 x 200 pixels are 4.5:1, the service takes 1:2.5 to 2.5:1: crop it.\n"
-        "right.webp: its content is WebP, the service takes JPEG and PNG: convert it; "
-        "300 x 751 pixels are 1:2.51, the service takes 1:2.5 to 2.5:1: crop it."
+        "left.png: 12,000,000 bytes, but the limit is 10,485,760 (10 MiB): make it smaller; "
+        "900 x 200 pixels, but each side must be at least 300: use a larger picture; "
+        "900 x 200 pixels, aspect ratio 4.5:1, but the limits are 1:2.5 and 2.5:1: crop it.\n"
+        "right.webp: its format is WebP, but the service accepts only JPEG and PNG: convert it; "
+        "300 x 751 pixels, aspect ratio 1:2.51, but the limits are 1:2.5 and 2.5:1: crop it."
     )
     assert run.json["error"]["hint"] == FIX
     assert service.visits == []
@@ -183,7 +183,7 @@ def test_a_phone_s_heic_is_refused_with_both_ways_out(
         run = kling(*EFFECT, "phone.heic", "--json", *fix)
         assert (run.code, run.json["error"]["code"]) == (3, "image_wrong_format")
         assert run.json["error"]["hint"] == ""
-        for words in ("its content is HEIC", 'install "kling-cli[heic]"', "save it as JPEG"):
+        for words in ("its format is HEIC", 'install "kling-cli[heic]"', "save it as JPEG"):
             assert words in run.err
     assert service.visits == []
 

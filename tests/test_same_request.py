@@ -91,7 +91,7 @@ def test_a_run_that_finds_another_still_sending_does_not_send(
         one.release()
         thread.join(10)
     assert second.code == 9
-    assert "An earlier run began to send this request" in second.err
+    assert "An earlier run started to send this request" in second.err
     assert [run.lines for run in first] == [[find_video(service)]]
     assert len(service.ledger) == 1
 

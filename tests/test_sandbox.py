@@ -197,9 +197,9 @@ def test_every_code_of_the_service_can_be_met(sandbox: httpx.Client, code: int) 
     [
         ("sandbox-failed", 5, "Failure to pass the risk control system"),
         ("sandbox-slow", 8, "kling wait"),
-        ("sandbox-lost-reply", 0, "The reply was lost"),
+        ("sandbox-lost-reply", 0, "The response was lost"),
         ("sandbox-no-lookup", 9, "--new"),
-        ("sandbox-1303", 7, "Too many tasks"),
+        ("sandbox-1303", 7, "limit of parallel tasks"),
         ("sandbox-1301", 6, "content"),
         ("sandbox-1002", 4, "token"),
     ],
@@ -224,5 +224,5 @@ def test_a_broken_store_is_named(kling: Program, tmp_path: Path, argv: tuple[str
     run = kling(*argv, "--json")
     assert run.code == 11
     assert "sandbox.sqlite3" in run.err
-    assert "Nothing in it was paid for: it can be deleted." in run.err
+    assert "It contains only the sandbox's tasks and can be deleted." in run.err
     assert store.read_bytes().startswith(b"no database")

@@ -117,8 +117,8 @@ def test_a_second_clip_has_a_number(kling: Program, service: LoopbackService, cl
 @pytest.mark.parametrize(
     ("place", "fault", "words"),
     [
-        pytest.param("there.mp4", "exists", "--force replaces it", id="fault 80"),
-        pytest.param("no/a.mp4", "not_writable", "-o DIR/ makes a directory", id="fault 81"),
+        pytest.param("there.mp4", "exists", "--force to replace it", id="fault 80"),
+        pytest.param("no/a.mp4", "not_writable", "-o DIR/ creates the directory", id="fault 81"),
         pytest.param("/proc/a/", "not_writable", "No such file", id="fault 81: a directory"),
         pytest.param("there.mp4/", "not_writable", "File exists", id="a file as a directory"),
         pytest.param("pipe", "not_writable", "not a regular file", id="a pipe"),
@@ -139,10 +139,10 @@ def test_a_place_that_cannot_be_is_refused_before_sending(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        pytest.param((PHOTO, "-o", "-", "--json"), "both want standard output", id="with JSON"),
+        pytest.param((PHOTO, "-o", "-", "--json"), "both write to standard output", id="with JSON"),
         pytest.param((PHOTO, OTHER_PHOTO, "-o", "-"), "videos need a directory", id="two streams"),
         pytest.param((PHOTO, OTHER_PHOTO, "-o", PHOTO), "videos need a directory", id="two in one"),
-        pytest.param((PHOTO, "-o", "a.mp4", "--no-wait"), "exits before", id="no wait"),
+        pytest.param((PHOTO, "-o", "a.mp4", "--no-wait"), "exclude each other", id="no wait"),
     ],
 )
 def test_options_that_contradict_each_other_are_usage_errors(
@@ -379,7 +379,7 @@ def test_a_signal_in_a_download_leaves_no_part(
         process.kill(number)
         run = process.finish()
     assert (run.code, list_files(clips)) == (128 + number, [])
-    assert f"Stopped. Task {task_id} has ended and is paid for." in run.err
+    assert f"Stopped. Task {task_id} has ended (already paid for)." in run.err
     assert kling(*argv, "-o", clips / "c.mp4").code == 0
     assert (list_files(clips), len(service.ledger)) == (["c.mp4"], 1)
 

@@ -48,7 +48,7 @@ def test_a_scene_behind_its_picture_is_named(kling: Program) -> None:
     run = kling("effect", "my photo.jpg", "squish")
     assert (run.code, run.err) == (
         2,
-        "error: SCENE comes before IMAGE.\nhint: kling effect squish 'my photo.jpg'\n",
+        "error: The scene comes before the pictures.\nhint: kling effect squish 'my photo.jpg'\n",
     )
 
 
@@ -143,18 +143,18 @@ def test_the_order_of_the_two_counts(kling: Program, service: LoopbackService) -
 def test_a_pair_is_exactly_two(kling: Program, service: LoopbackService, count: int) -> None:
     run = kling("effect", "hug", *[PHOTO] * count)
     assert (run.code, service.visits) == (2, [])
-    assert f"hug takes two pictures, left and right, not {count}." in run.err
+    assert f"hug takes two pictures (left, right), got {count}." in run.err
 
 
 @pytest.mark.parametrize(
     ("argv", "model", "code", "words"),
     [
         (("squish", "--mode", "pro"), "", "invalid_mode", "squish takes no mode"),
-        (("squish", "--duration", "10"), "", "invalid_duration", "squish takes 5;"),
-        (("squish", "--model", "kling-v1"), "", "invalid_model", "squish takes kling-v1-6;"),
-        (("squish",), "kling-v1", "invalid_model", "kling-v1-6; KLING_MODEL says kling-v1."),
+        (("squish", "--duration", "10"), "", "invalid_duration", "squish takes duration 5,"),
+        (("squish", "--model", "kling-v1"), "", "invalid_model", "squish takes model kling-v1-6,"),
+        (("squish",), "kling-v1", "invalid_model", "kling-v1-6, but KLING_MODEL is kling-v1."),
         (("pet_bee_pro", "--model", "kling-v1-6"), "", "invalid_model", "takes no model"),
-        (("hug", "--mode", "\x1b[31m"), "", "invalid_mode", "std, pro; --mode says \\x1b[31m"),
+        (("hug", "--mode", "\x1b[31m"), "", "invalid_mode", "std, pro, but --mode is \\x1b[31m"),
     ],
 )
 def test_a_field_that_the_scene_does_not_take_is_a_usage_error(

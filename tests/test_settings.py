@@ -84,7 +84,7 @@ def test_a_wrong_value_can_be_mended(kling: Program, file: Path) -> None:
     write(file, 'jobs = "many"\n')
     run = kling("config", "list")
     assert run.code == 4
-    assert f"{file}: jobs must be a whole number from 1 to 64. It is 'many'." in run.out
+    assert f"{file}: jobs must be a whole number from 1 to 64, not 'many'." in run.out
     assert kling("config", "set", "jobs", "2").code == 0
     assert kling("config", "list").rows["jobs"] == ("2", str(file))
     run = kling("config", "list", KLING_BASE_URL="ftp://u:hunter2@h")
@@ -104,7 +104,7 @@ def test_a_relative_directory_is_refused(kling: Program) -> None:
     """A journal that changes with the working directory would buy twice."""
     run = kling("effect", "squish", PHOTO, "--sandbox", "--json", KLING_STATE_DIR="he\nre")
     assert (run.code, run.json["error"]["code"]) == (4, "invalid_setting")
-    expected = "KLING_STATE_DIR: must be an absolute path. It is 'he re'."
+    expected = "KLING_STATE_DIR must be an absolute path, not 'he re'."
     assert run.json["error"]["message"] == expected
 
 
@@ -165,11 +165,11 @@ def test_a_token_is_accepted_as_people_paste_it(kling: Program, service: Loopbac
     ("text", "fault"),
     [
         ("Bearer  ", "is empty"),
-        ("sk-\u00e9Zq7v", "contains character U+00E9 at 4"),
-        ("sk-a Zq7v", "contains character U+0020 at 5"),
-        ('"sk-Zq7v"', "contains character U+0022 at 1"),
-        ("sk-\udcffZq7v", "contains character U+DCFF at 4"),
-        ("sk=Zq7v", "contains character U+003D at 3"),
+        ("sk-\u00e9Zq7v", "contains character U+00E9 at position 4"),
+        ("sk-a Zq7v", "contains character U+0020 at position 5"),
+        ('"sk-Zq7v"', "contains character U+0022 at position 1"),
+        ("sk-\udcffZq7v", "contains character U+DCFF at position 4"),
+        ("sk=Zq7v", "contains character U+003D at position 3"),
         ("Zq7v" * 250_000, "has 1000000 characters"),
     ],
 )
@@ -199,7 +199,7 @@ def test_the_tokens_order_is_variable_then_named_file_then_settings(
     ):
         run = kling("config", "list", KLING_TOKEN=variable, KLING_TOKEN_FILE=name)
         assert run.rows["token"] == shown
-        assert ("KLING_TOKEN is empty, so it counts as not set." in run.err) == (not variable)
+        assert ("KLING_TOKEN is empty and is ignored." in run.err) == (not variable)
     run = kling("config", "check", "--json", KLING_TOKEN_FILE=str(tmp_path / "missing"))
     assert (run.code, run.json["error"]["code"]) == (4, "token_file_unreadable")
 
@@ -283,7 +283,7 @@ def test_an_unknown_setting_only_warns(kling: Program, file: Path) -> None:
     write(file, 'timeuot = "5m"\njobs = 2\n')
     run = kling("config", "get", "jobs")
     assert (run.code, run.out) == (0, "2\n")
-    assert f"{file}: 'timeuot' is not a setting." in run.err
+    assert f"{file}: unknown setting 'timeuot'." in run.err
     assert kling("config", "unset", "timeuot").code == 0
     assert "timeuot" not in file.read_text()
 
@@ -299,7 +299,7 @@ def test_a_token_that_others_can_read_is_a_warning(kling: Program, file: Path) -
     ):
         write(file, content, mode)
         run = kling("config", "list")
-        assert (run.code, f"Close it: chmod 600 {file}" in run.err) == (0, warns)
+        assert (run.code, f"To prevent it: chmod 600 {file}" in run.err) == (0, warns)
 
 
 def test_a_file_that_every_user_can_change_is_refused(kling: Program, file: Path) -> None:

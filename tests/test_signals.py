@@ -38,7 +38,7 @@ def test_a_signal_during_the_wait_names_the_task(
         run = process.finish()
     (bought,) = slow_service.ledger
     assert (run.code, run.out) == (code, "")
-    assert f"Stopped. Task {bought.task_id} goes on and is paid for.\n" in run.err
+    assert f"Stopped. Task {bought.task_id} is still running (already paid for).\n" in run.err
     assert f"hint: kling wait {bought.task_id} -o clip.mp4\n" in run.err
     assert run.err.count("Stopped.") == 1
     assert list_stages()[0] in (Stage.SUBMITTED, Stage.PROCESSING)
@@ -60,8 +60,8 @@ def test_a_signal_during_the_post_is_not_sure() -> None:
     assert run.code == run.json["exit_code"] == 130
     assert (error["code"], error["charged"]) == ("interrupted", "maybe")
     assert run.json["task_status"] == "unknown"
-    assert f"Stopped. The request may have been accepted, as {name}.\n" in run.err
-    assert "never sends again" in run.err
+    assert f"Stopped. The request may have been accepted as {name}.\n" in run.err
+    assert "never resends it" in run.err
     assert name in error["hint"]
 
 
@@ -89,7 +89,7 @@ def test_a_signal_in_a_batch_tells_of_every_input(slow_service: LoopbackService)
     assert run.code == 130
     assert [record["exit_code"] for record in run.records] == [130] * 3
     assert [record["error"]["charged"] for record in run.records] == ["yes", "no", "no"]
-    assert "Stopped. 1 running at the service and paid for, 2 not sent.\n" in run.err
+    assert "Stopped. 1 running at the service (already paid for), 2 not sent.\n" in run.err
 
 
 def test_the_second_signal_does_not_wait(slow_service: LoopbackService) -> None:

@@ -57,9 +57,9 @@ def test_the_same_request_has_the_same_id_on_every_machine(
         # Rows of faults 16, 17, 18, 23 and 27; all the answers are with the network's.
         (refuse(400, 1201, "bad model"), "bad model"),
         *((refuse(401, code, "?"), SOURCE) for code in (1001, 1002, 1003)),
-        (refuse(429, 1101, "arrears"), "Balance or resource pack"),
-        (Reply(status=413, headers=HTML), "refuses this size"),
-        (Reply(status=404, headers=HTML), "no effects route at this"),
+        (refuse(429, 1101, "arrears"), "balance or resource pack"),
+        (Reply(status=413, headers=HTML), "too large for the service"),
+        (Reply(status=404, headers=HTML), "no effects endpoint"),
     ],
 )
 def test_a_refusal_ends_the_run_and_leaves_nothing(
@@ -80,7 +80,7 @@ def test_an_early_refusal_ends_the_upload(kling: Program, service: LoopbackServi
     with FaultServer(early, service=service) as server:
         run = kling("effect", "squish", PHOTO, KLING_BASE_URL=server.base_url)
     assert run.code == 6
-    assert "refuses this size" in run.err
+    assert "too large for the service" in run.err
 
 
 def test_a_duplicate_without_look_up_is_unknown(kling: Program, service: LoopbackService) -> None:
@@ -104,7 +104,7 @@ def test_another_machines_dead_task_is_bought_once_more(
     assert (run.code, run.lines) == (0, [find_video(service, 1)])
     assert service.count("POST") == 2
     assert RANDOM_ID.fullmatch(new.external_task_id or "")
-    fate = "is over 30 days old and deleted" if is_expired else "failed"
+    fate = "was deleted after 30 days" if is_expired else "failed"
     assert f"The earlier task {old.task_id} {fate}; buying a new one." in run.err
 
 
@@ -163,7 +163,7 @@ def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> N
     visits = len(service.visits)
     run = kling("effect", "squish", PHOTO)
     assert (run.code, run.lines, len(service.visits)) == (0, [find_video(service)], visits)
-    assert "was bought before; this run costs nothing. --new buys it again." in run.err
+    assert "was bought before, so this run costs nothing. Use --new to buy it again." in run.err
 
 
 @pytest.mark.parametrize(("days", "sales"), [(29, 1), (31, 2)])
@@ -175,7 +175,7 @@ def test_a_deleted_result_is_bought_again(
     clock.advance(days * DAY)
     run = kling("effect", "squish", PHOTO)
     assert (run.lines, len(service.ledger)) == ([find_video(service, sales - 1)], sales)
-    assert ("is over 30 days old and deleted; buying a new one." in run.err) == (sales == 2)
+    assert ("was deleted after 30 days; buying a new one." in run.err) == (sales == 2)
 
 
 def test_a_running_task_is_taken_up(kling: Program, service: LoopbackService) -> None:

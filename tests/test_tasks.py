@@ -67,13 +67,13 @@ def test_unfinished_tasks(kling: Program, service: LoopbackService, clock: Virtu
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (("tasks",), "No task is known. --sandbox lists those of the sandbox.\n"),
+        (("tasks",), "No tasks found. --sandbox lists the sandbox's tasks.\n"),
         (
             ("tasks", "--unfinished"),
-            "No unfinished task is known. --sandbox lists those of the sandbox.\n",
+            "No unfinished tasks found. --sandbox lists the sandbox's tasks.\n",
         ),
         (("tasks", "-q"), ""),
-        (("status",), "No task of this machine is unfinished.\n"),
+        (("status",), "This machine has no unfinished tasks.\n"),
     ],
 )
 def test_empty(kling: Program, service: LoopbackService, argv: tuple[str, ...], line: str) -> None:

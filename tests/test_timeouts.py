@@ -48,7 +48,7 @@ def test_a_look_under_way_is_cut_at_the_timeout(silence: Step) -> None:
     assert (run.code, again.code) == (8, 8)
     assert 3 <= seconds < 6
     assert seconds_again < 4
-    assert f"Task {task_id} is not done yet; it goes on and is paid for." in run.err
+    assert f"Task {task_id} is still running (already paid for)." in run.err
     assert f"kling wait {task_id}" in run.err
     assert "error: " in run.err.splitlines()[-2]
 

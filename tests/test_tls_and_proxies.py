@@ -42,8 +42,8 @@ def test_a_bad_certificate_is_not_sent(kling: Program, flaw: tls.Flaw, words: st
     with FaultServer(tls=tls.make_context(flaw)) as server:
         run = kling(*PLAIN, "--base-url", server.base_url)
     assert (run.code, server.failed_handshakes, server.requests) == (10, 1, [])
-    assert "the certificate of 127.0.0.1 was not accepted" in run.err
-    for word in (words, "SSL_CERT_FILE", "clock", "nothing was sent, nothing charged"):
+    assert "the certificate of 127.0.0.1 is not trusted" in run.err
+    for word in (words, "SSL_CERT_FILE", "clock", "Nothing was sent or charged"):
         assert word in run.err
     assert "base URL" not in run.err
 
@@ -55,7 +55,7 @@ def test_a_slow_handshake_is_not_sent(kling: Program, monkeypatch: pytest.Monkey
         secure = server.base_url.replace("http:", "https:")
         run = kling(*PLAIN, "--base-url", secure)
     assert run.code == 10
-    assert "127.0.0.1 did not answer in time; nothing was sent" in run.err
+    assert "127.0.0.1 did not respond in time. Nothing was sent" in run.err
 
 
 def test_a_server_without_tls_is_not_sent(kling: Program) -> None:
@@ -66,13 +66,18 @@ def test_a_server_without_tls_is_not_sent(kling: Program) -> None:
         run = kling(*PLAIN, "--base-url", secure)
         assert TOKEN.encode() not in b"".join(request.raw for request in server.requests)
     assert run.code == 10
-    assert "no TLS connection with 127.0.0.1; nothing was sent" in run.err
+    assert "the TLS connection to 127.0.0.1 failed. Nothing was sent" in run.err
 
 
 @pytest.mark.parametrize(
     ("status", "tries", "words", "hint"),
     [
-        (407, 1, "(407: it wants a user and password)", "Set HTTPS_PROXY to http://USER:PASSWORD@"),
+        (
+            407,
+            1,
+            "(407: it requires a user name and password)",
+            "Set HTTPS_PROXY to http://USER:PASSWORD@",
+        ),
         (502, 3, "(502)", "kling config list shows the base URL"),
     ],
 )
@@ -85,8 +90,8 @@ def test_a_refusing_proxy(kling: Program, status: int, tries: int, words: str, h
         sent = {(request.method, request.token) for request in proxy.requests}
     assert (run.code, sent) == (10, {("CONNECT", None)})
     refused = "the proxy 127.0.0.1 (HTTPS_PROXY) refused to connect to service.example"
-    assert f"{refused} {words}; nothing was sent" in run.err
-    assert f"hint: {hint}" in run.err.replace("The same command is safe. ", "")
+    assert f"{refused} {words}. Nothing was sent" in run.err
+    assert f"hint: {hint}" in run.err.replace("The same command is safe to run again. ", "")
     assert "hush" not in run.err + run.out
 
 
@@ -100,7 +105,7 @@ def test_a_proxy_refuses_a_download(
         run = kling("wait", "8", "-o", tmp_path / "8.mp4", HTTPS_PROXY=proxy.url)
     assert (run.code, run.out) == (11, "https://video.example/8.mp4\n")
     assert "the proxy 127.0.0.1 (HTTPS_PROXY) refused" in run.err
-    assert "(407: it wants a user and password)" in run.err
+    assert "(407: it requires a user name and password)" in run.err
 
 
 @pytest.mark.usefixtures("_trusting")
@@ -150,6 +155,6 @@ def test_a_bad_variable_is_named(kling: Program, variable: str, value: str) -> N
     run = kling(*PLAIN, "--json", "--base-url", "https://127.0.0.1:9", **{variable: value})
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (4, "environment_invalid", "no")
-    assert f"cannot be used: {variable}. Nothing was sent." in error["message"]
+    assert f"settings: {variable}. Nothing was sent." in error["message"]
     assert "http://host:port" in error["hint"]
     assert "hush" not in run.out + run.err

@@ -126,7 +126,7 @@ def test_missing_for_good(kling: Program, service: LoopbackService, clock: Virtu
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (9, "task_not_found", "maybe")
     assert clock.monotonic() > 120
-    assert "looks again" in error["hint"]
+    assert "checks again" in error["hint"]
     service.forget_scripts()
 
 
@@ -180,7 +180,7 @@ def test_unknown_word_is_told_once(kling: Program, service: LoopbackService) -> 
     assert run.code == 0
     (warning,) = run.json["warnings"]
     assert "moderating" in warning
-    assert run.err.count("an unknown status") == 1
+    assert run.err.count("Unknown task status") == 1
     assert "\x1b" not in run.err
 
 
@@ -204,7 +204,7 @@ def test_ends_have_codes(kling: Program, service: LoopbackService, status: str, 
     run = kling("wait", task_id, "--json")
     error = run.json["error"]
     assert (run.code, error["code"], error["charged"]) == (5, code, "no")
-    assert "gave no reason" in error["message"]
+    assert "no reason was given" in error["message"]
     assert "buys a new one" in error["hint"]
     assert error["request_id"] == "request-0"
 

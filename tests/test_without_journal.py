@@ -35,7 +35,7 @@ def check_words(run: Run, *, name: str = "") -> None:
     said = run.out + run.err
     assert not [words for words in UNTRUE if words in said], said
     if name:
-        assert "nothing lists the task" in said
+        assert "no command lists the task" in said
         assert "may then send it again" in said
         assert name in said
 
@@ -48,7 +48,7 @@ def test_the_id_is_looked_up_and_told_first(kling: Program, service: LoopbackSer
     assert (run.code, run.json["videos"][0]["url"]) == (0, find_video(service))
     assert [visit.method for visit in service.visits][:3] == ["GET", "POST", "GET"]
     assert sum(name in warning for warning in run.json["warnings"]) == 1
-    assert run.err.index(f"Keep its id: {name}") < run.err.index("The reply was lost")
+    assert run.err.index(f"Keep its id: {name}") < run.err.index("The response was lost")
     check_words(run, name=name)
 
 
@@ -134,7 +134,7 @@ def test_without_an_answer_nothing_is_sent(
 
 
 def test_an_unknown_fate_is_told_as_it_is(kling: Program, service: LoopbackService) -> None:
-    """Fault 9: nothing lists the task, and the same command, which finds nothing, sends again."""
+    """Fault 9: no command lists the task, and the same command finds nothing and sends again."""
     service.on_create(DROP)
     run = kling(*SQUISH, "--json")
     name = run.json["external_task_id"]
@@ -152,7 +152,7 @@ def test_a_timeout_is_told_as_it_is(kling: Program, service: LoopbackService) ->
     task_id = service.ledger[0].task_id
     assert (run.code, run.json["task_id"]) == (8, task_id)
     assert f"kling wait {task_id} --base-url {service.base_url}" in run.json["error"]["hint"]
-    assert "nothing lists the task" in run.json["error"]["hint"]
+    assert "no command lists the task" in run.json["error"]["hint"]
     check_words(run, name=task_id)
     service.shop.rules = Rules(deduplicate="ignore", looks_until_done=0)
     assert kling("wait", task_id).lines == [find_video(service)]

@@ -1,4 +1,4 @@
-"""The endpoints of the service: a request goes out, a task or an ApiError comes back."""
+"""The endpoints of the service; each call returns a task or raises an ApiError."""
 
 import base64
 import json
@@ -16,11 +16,11 @@ from kling_cli.models import EffectRequest, Task
 from kling_cli.settings import Token
 
 _PATH = "/v1/videos/effects"
-_SAFE = "The same command is safe. kling config list shows the base URL in use."
+_SAFE = "The same command is safe to run again. kling config list shows the base URL."
 _LOOK_SECONDS = 30.0
-# Of a look that begins at the deadline or after it: time for one answer, not for a second try.
+# For a check that starts at or after the deadline: time for one response.
 _LATE_LOOK_SECONDS = 2.0
-# A multiple of three, so that the encoded pieces join without padding between them.
+# A multiple of three, so that the encoded pieces need no padding between them.
 _PIECE_BYTES = 3 * 48 * 1024
 
 
@@ -28,12 +28,12 @@ class Client:
     """The video-effects service at one base URL, used with one token.
 
     Args:
-        transport: carries the exchanges.
-        base_url: the API's URL up to `/v1/videos/effects`.
-        token: goes into the Authorization header and nowhere else.
+        transport: sends the requests.
+        base_url: the API base URL, without `/v1/videos/effects`.
+        token: used only in the Authorization header.
 
     Attributes:
-        url: where tasks are made, and below it each task.
+        url: the URL that creates tasks; a task's own URL is below it.
     """
 
     def __init__(self, transport: Transport, *, base_url: str, token: Token) -> None:
@@ -59,12 +59,12 @@ class Client:
 
         Args:
             request: what to buy.
-            external_task_id: the id by which the task can be looked up if the answer is lost.
-            before_first_byte: called when nothing has left yet; what it raises stops the request.
-            progress: called with the bytes of the body that are sent, and all that there are.
+            external_task_id: the id by which the task can be looked up if the response is lost.
+            before_first_byte: called before anything is sent; an exception stops the request.
+            progress: called with the sent and the total bytes of the body.
 
         Raises:
-            ApiError: it brought no task.
+            ApiError: the response has no task.
         """
         parts = _split_body(request, external_task_id)
         total = sum(len(text) + (len(content) + 2) // 3 * 4 for text, content in parts)
@@ -76,9 +76,11 @@ class Client:
             )
         except ExchangeError as error:
             if error.sent:
-                lost = UnknownError("reply_lost", f"The reply was lost: {error}.", charged="maybe")
+                lost = UnknownError(
+                    "reply_lost", f"The response was lost: {error}.", charged="maybe"
+                )
                 raise ApiError(Kind.AMBIGUOUS, lost) from None
-            message = f"{error}; nothing was sent, nothing charged."
+            message = f"Cannot reach the service: {error}. Nothing was sent or charged."
             hint = error.hint or _SAFE
             kind = Kind.REFUSED if error.hint else Kind.NOT_SENT
             raise ApiError(kind, UnreachableError("not_sent", message, hint=hint)) from None
@@ -86,28 +88,28 @@ class Client:
             raise refused
         task = parse_task(reply.body)
         if task is None or task.task_id is None:
-            text = f"The service answered without a task id: {reply.text[:200]}"
+            text = f"The service's response has no task id: {reply.text[:200]}"
             lost = UnknownError("bad_response", text, charged="maybe", http_status=reply.status)
             raise ApiError(Kind.AMBIGUOUS, lost)
         return task
 
     def get_task(self, any_id: str, *other_ids: str, seconds: float) -> Task:
-        """Look once at a task.
+        """Check a task once.
 
         Args:
             any_id: its task id or external task id.
-            other_ids: further ids by which the answer may call it.
-            seconds: until the caller's deadline, at which the look is cut.
+            other_ids: other ids that the response may use.
+            seconds: the time until the caller's deadline, which ends the check.
 
         Raises:
-            ApiError: the look failed; AUTH and NOT_FOUND alone say something about the task.
+            ApiError: the check failed; only AUTH and NOT_FOUND say something about the task.
         """
         seconds = min(seconds, _LOOK_SECONDS) if seconds > 0 else _LATE_LOOK_SECONDS
         try:
             url = f"{self.url}/{quote(any_id, safe='')}"
             reply = self._transport.fetch(url, self._headers, self._read, seconds)
         except ExchangeError as error:
-            failed = UnreachableError("unreachable", f"No answer: {error}.", hint=error.hint)
+            failed = UnreachableError("unreachable", f"No response: {error}.", hint=error.hint)
             raise ApiError(Kind.AMBIGUOUS, failed) from None
         if refused := find_error(reply, token_source=self._token_source):
             if refused.kind not in (Kind.AUTH, Kind.NOT_FOUND):
@@ -116,15 +118,15 @@ class Client:
             raise refused
         task = parse_task(reply.body)
         if task is None or not {any_id, *other_ids} & collect_ids(reply.body):
-            text = "The service answered about another task, or about none."
+            text = "The service's response is about another task, or about none."
             failed = UnreachableError("bad_response", text, http_status=reply.status)
             raise ApiError(Kind.REFUSED, failed, retry_after=reply.retry_after)
         return task
 
 
 def _split_body(request: EffectRequest, external_task_id: str) -> list[tuple[bytes, bytes]]:
-    """Split the JSON body: each text, and the picture that follows it, encoded while it is sent."""
-    # Drawn at random, the mark cannot stand in anything that a user gives.
+    """Split the JSON body into texts and the pictures that follow them, encoded while sending."""
+    # A random mark cannot occur in the user's input.
     mark = secrets.token_hex(16)
     images = tuple(picture.url or mark for picture in request.pictures)
     texts = json.dumps(request.body(external_task_id, images)).encode().split(mark.encode())

@@ -1,8 +1,8 @@
-"""What an answer that is no success means, by one table.
+"""One table of the service's errors and their meaning.
 
-What decides, in this order: an external task id that exists already; a status after which nobody
-knows what was made (3xx, 408, 409, 425, 499, 5xx, ...); a code of known meaning; words that
-gateways use instead of a code; the bare status.
+These decide, in this order: an external task id that already exists; a status after which the
+outcome is unknown (3xx, 408, 409, 425, 499, 5xx, ...); a known code; words that gateways use
+instead of a code; the status alone.
 """
 
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What became of a request that brought no task."""
+    """The outcome of a request that returned no task."""
 
     NOT_SENT = "not sent"
     BUSY = "busy"
@@ -30,9 +30,9 @@ class Kind(StrEnum):
 
 
 class ApiError(Exception):
-    """A request brought no task; `retry_after` is the pause that the service asks for, in seconds.
+    """A request returned no task; `retry_after` is the service's Retry-After in seconds.
 
-    When looking a task up, AUTH and NOT_FOUND alone say something about it.
+    In a check, only AUTH and NOT_FOUND say something about the task.
     """
 
     def __init__(self, kind: Kind, error: KlingError, *, retry_after: float | None = None) -> None:
@@ -43,7 +43,7 @@ class ApiError(Exception):
 
 
 _NO_MODEL = ("model_not_found", "model_price_error")
-# The words may come after the service behind the gateway has accepted the task.
+# The service behind the gateway may have accepted the task before these errors.
 _INTERNAL = (
     *range(500, 600),
     5000,
@@ -53,10 +53,10 @@ _INTERNAL = (
     "unmarshal_response_failed",
     "get_task_failed",
 )
-# Each row: its words, where {source} stands for where the token came from, and what finds it: the
-# service's codes (numbers from 1000), its gateways' (words), and HTTP statuses that mean the same
-# where there is no code; of two rows with the same status the later one has it. Four of the codes
-# that come with 429 are about the account: waiting does not change them.
+# Each row has a message, in which {source} is the source of the token, and what selects it: codes
+# of the service (numbers from 1000), codes of gateways (words), and HTTP statuses without a code; a
+# later row overrides an earlier one. Four of the codes with status 429 are about the account, so
+# waiting does not help.
 _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
     Kind.AUTH: {
         "token_refused": ("Token refused (from {source}).", (401, *range(1000, 1005))),
@@ -65,34 +65,34 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
     },
     Kind.REFUSED: {
         "account_abnormal": ("The account is in an abnormal state.", (1100,)),
-        "balance_exhausted": ("Balance or resource pack exhausted.", (402, 1101, 1102)),
-        "bad_parameter": ("The service refuses a parameter.", (1200, 1201, "invalid_request")),
-        "request_refused": ("The service refuses the request.", (400, 422, "invalid_api_platform")),
-        "policy_refused": ("The service's policy refuses the request.", (1300,)),
-        "content_refused": ("The service's content check refuses the request.", (1301,)),
-        "request_too_large": ("The service refuses this size.", (413,)),
+        "balance_exhausted": ("The balance or resource pack is exhausted.", (402, 1101, 1102)),
+        "bad_parameter": ("The service refused a parameter.", (1200, 1201, "invalid_request")),
+        "request_refused": ("The service refused the request.", (400, 422, "invalid_api_platform")),
+        "policy_refused": ("The service's policy refused the request.", (1300,)),
+        "content_refused": ("The service's content check refused the request.", (1301,)),
+        "request_too_large": ("The request is too large for the service.", (413,)),
         "model_refused": ("The service does not offer this model.", _NO_MODEL),
-        "no_effects_route": ("There is no effects route at this base_url.", (404, 405, 1202)),
-        "proxy_refused": ("A proxy in front of the service refuses the request.", ()),
+        "no_effects_route": ("This base_url has no effects endpoint.", (404, 405, 1202)),
+        "proxy_refused": ("A proxy in front of the service refused the request.", ()),
     },
     Kind.NOT_FOUND: {
-        "not_found": ("The service knows no such task, model or scene.", (1203, "task_not_exist")),
+        "not_found": ("The service has no such task, model or scene.", (1203, "task_not_exist")),
     },
     Kind.BUSY: {
-        "rate_limited": ("The service accepts no more requests at the moment.", (429, 1302)),
-        "concurrency_limit": ("Too many tasks of this account run at once.", (1303,)),
+        "rate_limited": ("The service's rate limit was reached.", (429, 1302)),
+        "concurrency_limit": ("The account's limit of parallel tasks was reached.", (1303,)),
         "service_maintenance": ("The service is under maintenance.", (5001,)),
         "model_unavailable": ("The gateway has no channel for this model at the moment.", ()),
     },
     Kind.DUPLICATE: {
-        "duplicate_external_id": ("A task with this external task id exists already.", ()),
+        "duplicate_external_id": ("A task with this external task id already exists.", ()),
     },
     Kind.AMBIGUOUS: {
-        "redirected": ("Got a redirect, which is never followed.", tuple(range(300, 400))),
-        "service_error": ("The service had an internal problem.", _INTERNAL),
-        "service_timeout": ("The service took too long.", (408, 504, 524, 5002)),
+        "redirected": ("Got a redirect, which kling does not follow.", tuple(range(300, 400))),
+        "service_error": ("The service had an internal error.", _INTERNAL),
+        "service_timeout": ("The service took too long to respond.", (408, 504, 524, 5002)),
         "foreign_page": ("Got a web page instead of an API response.", ()),
-        "bad_response": ("The service's answer cannot be used.", ()),
+        "bad_response": ("The service's response is not valid.", ()),
     },
 }
 _KINDS = {name: kind for kind, rows in _TABLE.items() for name in rows}
@@ -106,33 +106,33 @@ _ERRORS: dict[Kind, type[KlingError]] = {
     Kind.DUPLICATE: UnknownError,
     Kind.AMBIGUOUS: UnknownError,
 }
-_FIND = "It may have been accepted: the same command looks for it and sends nothing a second time."
-_LOOK_AT_ACCOUNT = "Look at the account or resource pack at the service; nothing was charged."
-# Of a row, or of the kind of those that have none.
+_FIND = "It may have been accepted. The same command looks it up instead of sending it again."
+_LOOK_AT_ACCOUNT = "Check the account and its resource packs at the service. Nothing was charged."
+# By row, or by kind for rows without a hint of their own.
 _HINTS = {
-    Kind.AUTH: "Set the right one: kling config set token. If it is a JWT, check your clock too.",
-    "ip_not_allowed": "Add it in the service's console; waiting does not change it.",
+    Kind.AUTH: "Store a valid token: kling config set token. For a JWT, also check your clock.",
+    "ip_not_allowed": "Add it in the service's console. Waiting does not help.",
     Kind.REFUSED: "Change the request (scene, picture or --model) as the service's message says.",
     "account_abnormal": _LOOK_AT_ACCOUNT,
     "balance_exhausted": _LOOK_AT_ACCOUNT,
-    "no_effects_route": "Check base_url with kling config list: it ends before /v1/videos/effects.",
-    "proxy_refused": "Something between you and the service answered; try another network.",
+    "no_effects_route": "Check base_url (kling config list); leave out /v1/videos/effects.",
+    "proxy_refused": "Try another network: something between you and the service responded.",
     Kind.NOT_FOUND: "Check the id, the scene (kling scenes) and --model.",
-    Kind.BUSY: "Nothing was charged. Run it again later, with a longer --timeout or fewer --jobs.",
-    Kind.DUPLICATE: "kling status looks it up; nothing was sent a second time.",
+    Kind.BUSY: "Nothing was charged. Try again later, or use a longer --timeout or fewer --jobs.",
+    Kind.DUPLICATE: "kling status looks it up. Nothing was sent twice.",
     Kind.AMBIGUOUS: _FIND,
-    "redirected": f"Is base_url right? kling config list. {_FIND}",
-    "foreign_page": f"A network login page, or a proxy? Open the address in a browser. {_FIND}",
+    "redirected": f"Check base_url with kling config list. {_FIND}",
+    "foreign_page": f"It may be a login page or a proxy; open the address in a browser. {_FIND}",
 }
 
 _SUCCESSES = frozenset({200, 201, 202, 203})
 _MAY_BE_DUPLICATE = frozenset({400, 409, 422}) | _SUCCESSES
-# Client errors after which nobody knows what was made.
+# Client errors after which the outcome is unknown.
 _DOUBTFUL = frozenset({408, 409, 425, 499})
 
 _REQUEST_ID = re.compile(r"(?i)request[\s_]id:\s*([\w.-]{1,128})")
 _TITLE = re.compile(r"(?i)<title[^>]*>([^<]+)")
-# Gateways quote the token that they refuse.
+# Gateways quote a token that they refuse.
 _SECRET = re.compile(r"(?i)\bsk-[\w*-]{4,}|\bbearer\s+\S+")
 _ADVICE = re.compile(r"(?i)\b(?:re)?try(?:ing)?(?:\W+again)?(?:\W+later)?\b|请?稍?[后候]?[再重]试")
 
@@ -148,11 +148,11 @@ _RESOURCE = re.compile(r"(?i)^(?!.*invalid url \().*(?:task|任务|resource|资�
 
 
 def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
-    """Find what an answer means that is no success; None for a success.
+    """Find the error of a response; None for a success.
 
     Args:
-        reply: the answer.
-        token_source: where the token came from, such as `KLING_TOKEN`; never the token.
+        reply: the response.
+        token_source: the source of the token, such as `KLING_TOKEN`; never the token.
     """
     body = get_object(reply.body)
     task = parse_task(body)
@@ -166,18 +166,18 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
         title = _TITLE.search(reply.text)
         shown = title[1] if title else re.sub(r"<[^>]*>", " ", reply.text)
         message = clean(" ".join(shown.split()), limit=200)
-    # The words of a page, which anybody on the way may have written, decide nothing.
+    # Ignore the words of a page, which anything on the way may have written.
     name = _classify(reply.status, code, f"{code} {message}" if body else "", is_page=is_page)
     is_verdict = _KINDS[name] in (Kind.REFUSED, Kind.AUTH, Kind.BUSY)
     if is_verdict and task is not None and task.task_id is not None:
         name = "bad_response"  # a refusal that contains a task contradicts itself
     kind = _KINDS[name]
     error_class = LaterError if name in _ACCOUNT else _ERRORS.get(kind, RefusedError)
-    if kind is Kind.AMBIGUOUS:  # to follow the service's advice may buy a second time
+    if kind is Kind.AMBIGUOUS:  # the service's advice to try again could buy twice
         message = _ADVICE.sub("[...]", message)
     text = _WORDS[name].replace("{source}", clean(token_source))
     if reply.location:
-        text += f" It leads to {reply.location}."
+        text += f" It points to {reply.location}."
     if message:
         text += f" The {'page' if is_page else 'service'} said: {message}"
     details = f"HTTP {reply.status}"
@@ -198,12 +198,12 @@ def find_error(reply: "Reply", *, token_source: str) -> ApiError | None:
 
 
 def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) -> str:
-    """Return the name of the row that an answer belongs to."""
+    """Return the name of the row for a response."""
     is_status = isinstance(code, int) and code < 1000  # some gateways repeat it in the body
     known = None if code is None or is_status else _NAMES.get(code)
-    # The row of the status alone; where it has none, nobody knows what was made.
+    # The row of the status alone; without one, the outcome is unknown.
     bare = _NAMES.get(status, "foreign_page" if is_page else "bad_response")
-    if status == 503:  # the one 5xx that can say that nothing was made
+    if status == 503:  # the only 5xx that can mean that nothing was created
         if known is not None and _KINDS[known] is Kind.BUSY:
             return known
         return "model_unavailable" if _NO_CHANNEL.search(text) else bare
@@ -226,9 +226,9 @@ def _classify(status: int, code: int | str | None, text: str, *, is_page: bool) 
 
 
 def _parse_words(body: Fields) -> tuple[int | str | None, str, str]:
-    """Parse code, message and request id, wherever the service or a gateway puts them.
+    """Parse code, message and request id from any place that services and gateways use.
 
-    The code is None where it is missing or means success.
+    The code is None if it is missing or means success.
     """
     error = get_object(body.get("error"))
     code = _parse_code(body.get("code")) or _parse_code(error.get("code"))
@@ -236,7 +236,7 @@ def _parse_words(body: Fields) -> tuple[int | str | None, str, str]:
     message = get_text(error.get("message"), *places)
     quoted = _REQUEST_ID.search(message)
     request_id = get_text(body.get("request_id"), error.get("request_id"), quoted and quoted[1])
-    # Then the gateway hands on, as a string, all that the service behind it said.
+    # Here the gateway passes on the whole response of the service as a string.
     if code == "fail_to_fetch_task" and (upstream := unwrap_object(message)):
         inner_code, message, inner_id = _parse_words(upstream)
         return inner_code or code, message, inner_id or request_id
@@ -244,7 +244,7 @@ def _parse_words(body: Fields) -> tuple[int | str | None, str, str]:
 
 
 def _parse_code(value: object) -> int | str | None:
-    """Return a code as a number where it is one; None where it is missing or means success."""
+    """Return a code, as a number if possible; None if it is missing or means success."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     code = clean("" if value is None else str(value))

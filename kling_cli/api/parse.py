@@ -1,7 +1,7 @@
-"""The service's answers, read without trust: JSON becomes a task.
+"""Parse the service's responses into tasks, without trusting them.
 
-Native envelopes, a relay's envelope around them, flat and OpenAI-style objects are all read in one
-way: as a row of nested objects, the innermost being the service's own task.
+Native envelopes, a relay's envelope around them, flat and OpenAI-style objects are all read in the
+same way: as nested objects, of which the innermost is the service's own task.
 """
 
 import json
@@ -15,17 +15,17 @@ from kling_cli.models import Cost, Stage, Task, Video
 
 Fields = Mapping[str, object]
 
-# A shorter one is no secret, but a word that answers are full of: the sandbox accepts "sandbox".
+# A shorter one is not a secret but a common word, such as the sandbox's token "sandbox".
 _SHORTEST_SECRET = 8
 
-# With a host, and without a user or a password in front of it.
+# With a host, and without a user name or password.
 _RESULT_URL = re.compile(r"(?i)https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?")
 
-# Ids look like base64, digits, UUIDs or task_...; each must survive in a URL path as it is, and
-# begin so that neither a shell reads it as an option nor a CI system as a command.
+# Ids look like base64, digits, UUIDs or task_.... Each must be safe in a URL path, and must not
+# begin like an option of a shell command or a command of a CI system.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+=:@-]{0,127}")
 
-# Relays send seconds, the service milliseconds, sometimes under the same key: the size decides.
+# Relays send seconds, the service milliseconds, sometimes in the same field; the size decides.
 _FIRST_MILLISECONDS = 10**11
 _CREATED_KEYS = ("created_at", "create_time", "submit_time")
 _UPDATED_KEYS = ("updated_at", "update_time", "completed_at", "finish_time", "start_time")
@@ -59,8 +59,8 @@ def decode_json(text: str) -> object:
     """Decode one JSON value.
 
     Raises:
-        ValueError: it is no JSON, or JSON that two readers may read differently: a byte-order mark,
-            NaN, a key given twice, nesting or numbers beyond all reason.
+        ValueError: it is not JSON, or ambiguous: a byte-order mark, NaN, a duplicate key, or
+            extreme nesting or numbers.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_parse_pairs)
@@ -69,14 +69,14 @@ def decode_json(text: str) -> object:
 
 
 def get_object(value: object) -> Fields:
-    """Return an object as it is, and anything else as an empty one."""
+    """Return an object unchanged, and anything else as an empty one."""
     return cast("Fields", value) if isinstance(value, dict) else {}
 
 
 def unwrap_object(value: object) -> Fields:
-    """Return an object, also from a list of one or a string of JSON; else an empty one.
+    """Return an object, also from a list with one item or a JSON string; else an empty one.
 
-    Of a list of several none is the one asked for, so it counts as empty too.
+    A list with several items counts as empty, because none of them is certainly the right one.
     """
     if isinstance(value, str):
         with suppress(ValueError):
@@ -87,19 +87,19 @@ def unwrap_object(value: object) -> Fields:
 
 
 def get_text(*values: object) -> str:
-    """Return the first value that is text and not blank, or an empty text."""
+    """Return the first text that is not blank, or an empty one."""
     texts = (value.strip() for value in values if isinstance(value, str))
-    # A lone surrogate parses as JSON, and then neither a terminal nor a database accepts it.
+    # JSON may contain a lone surrogate, which neither a terminal nor a database accepts.
     return next(filter(None, texts), "").encode("utf-8", "backslashreplace").decode()
 
 
 def parse_task(body: object) -> Task | None:
-    """Parse the one task of an answer; None where it has none with an id."""
+    """Parse the task of a response; None if there is none with an id."""
     layers = list(_unfold(body))
-    # An envelope's own "status": "success" is about the exchange, not about the task inside.
+    # An envelope's "status": "success" is about the request, not about the task inside.
     outer_first = [each for each in layers if _ids(each) or not unwrap_object(each.get("data"))]
     inner_first = outer_first[::-1]
-    # A relay may hand out an id of its own: that outer one is what its look-up accepts.
+    # A relay may use its own, outer id, and only that one works for look-ups.
     task_id = next(filter(None, map(_task_id, outer_first)), None)
     external_task_id = next(filter(None, map(_external_task_id, inner_first)), None)
     if task_id is None and external_task_id is None:
@@ -123,7 +123,7 @@ def parse_task(body: object) -> Task | None:
 
 
 def collect_ids(body: object) -> frozenset[str]:
-    """Collect every id in an answer: the relay's, the service's and the external one."""
+    """Collect every id in a response: the relay's, the service's and the external one."""
     return frozenset(name for fields in _unfold(body) for name in _ids(fields))
 
 
@@ -133,7 +133,7 @@ def is_safe_id(text: str) -> bool:
 
 
 def is_known_word(word: str) -> bool:
-    """Tell whether a status word has a meaning here; one without counts as still running."""
+    """Tell whether a status is known; an unknown one counts as still running."""
     return word.lower() in _STATUSES
 
 
@@ -144,7 +144,7 @@ def is_result_url(url: str) -> bool:
 
 
 def is_plain_http(url: str) -> bool:
-    """Tell whether a valid URL is read without TLS, which deserves a warning."""
+    """Tell whether a valid URL is fetched without TLS."""
     return url[:5].lower() == "http:"
 
 
@@ -160,7 +160,7 @@ def _parse_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _unfold(body: object) -> Iterator[Fields]:
-    """List the objects that an answer nests under `data` or `resp_data`, the outermost first."""
+    """List the objects nested under `data` or `resp_data`, the outermost first."""
     fields = get_object(body)
     while fields:
         yield fields
@@ -168,7 +168,7 @@ def _unfold(body: object) -> Iterator[Fields]:
 
 
 def _parse_id(value: object) -> str | None:
-    # A 0 is what some gateways send for "none".
+    # Some gateways send 0 for "none".
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         value = str(value)
     return value if isinstance(value, str) and is_safe_id(value) else None
@@ -176,7 +176,7 @@ def _parse_id(value: object) -> str | None:
 
 def _task_id(fields: Fields) -> str | None:
     named = _parse_id(fields.get("task_id")) or _parse_id(fields.get("taskId"))
-    # A bare `id` may be anything's; beside a status it is the task's.
+    # An `id` belongs to the task only if there is a status next to it.
     return named or (_parse_id(fields.get("id")) if _word(fields) else None)
 
 
@@ -195,12 +195,12 @@ def _word(fields: Fields) -> str:
 
 
 def _parse_status(word: str) -> Stage:
-    # A bare acceptance has an id and no word at all; an unknown word ends no wait.
+    # An acceptance may have an id and no status; an unknown status does not end a wait.
     return _STATUSES.get(word.lower(), Stage.PROCESSING if word else Stage.SUBMITTED)
 
 
 def _choose_word(inner_first: Sequence[Fields]) -> str:
-    """Choose the status word of a task for which a relay and the service may have one each."""
+    """Choose the status of a task for which relay and service may have different ones."""
     named = [fields for fields in inner_first if _word(fields)]
     named = [fields for fields in named if is_known_word(_word(fields))] or named
     for fields in named:
@@ -213,7 +213,7 @@ def _choose_word(inner_first: Sequence[Fields]) -> str:
 
 
 def _message(fields: Fields, *, is_done: bool) -> str:
-    """Return why a task stands as it does; once it is done, `fail_reason` is no reason."""
+    """Return the message of a task; `fail_reason` is ignored once it has succeeded."""
     error = fields.get("error")
     return get_text(
         fields.get("task_status_msg"),
@@ -231,7 +231,7 @@ def _parse_time(layers: Sequence[Fields], keys: Sequence[str]) -> float | None:
 
 
 def _parse_number(value: object) -> float | None:
-    """Return a number that is finite and not negative, also from a text; else None."""
+    """Return a finite number that is not negative, also from text; else None."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             number = float(value)
@@ -249,10 +249,10 @@ def _parse_cost(fields: Fields) -> Cost | None:
 def _parse_videos(fields: Fields) -> tuple[Video, ...]:
     """Return the finished videos, from the first place that has any.
 
-    A further place is a relay's own copy of the same clips, and no second video.
+    Other places contain a relay's copies of the same clips.
     """
     result = get_object(fields.get("task_result"))
-    # Older relays put the URL of a finished video where the reason of a failed one stands.
+    # Older relays put the URL of a finished video into the reason of a failure.
     reason = get_text(fields.get("fail_reason"))
     url_as_reason = reason if re.match(r"(?i)https?://", reason) else None
     places = (result.get("videos"), *map(fields.get, _VIDEO_KEYS), url_as_reason)

@@ -1,8 +1,8 @@
-"""HTTP exchanges; the only user of httpx.
+"""HTTP requests; the only user of httpx.
 
-No redirects where a token goes, no cookies, no content encoding, at most 1 MiB of an answer, one
-deadline for the whole exchange. Whether a request has left this machine is known from the
-connection itself, never guessed from the kind of an error.
+No redirects with a token, no cookies, no content encoding, at most 1 MiB per response, and one
+deadline for the whole exchange. Whether a request was sent is known from the connection itself,
+never guessed from the kind of an error.
 """
 
 import os
@@ -28,39 +28,38 @@ if TYPE_CHECKING:
     import httpx
 
 _CONNECT_SECONDS = 10.0
-# From the last byte of a submission to the end of its answer, and for each read or write.
+# From the last byte of a submission to the end of its response, and for each read or write.
 _ANSWER_SECONDS = 120.0
-# Above the longest pause between two looks, so that one connection lasts a whole wait.
+# Longer than any pause between two checks, so that one connection lasts for a whole wait.
 _KEEPALIVE_SECONDS = 150.0
 _MAX_BYTES = 1024 * 1024
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
-# By the kinds of an error and of its causes; the first that is found decides.
+# By the class of an error or one of its causes; the first match decides.
 _REASONS = {
-    "SSLCertVerificationError": "the certificate of {host} was not accepted ({detail})",
-    "SSLError": "no TLS connection with {host}",
+    "SSLCertVerificationError": "the certificate of {host} is not trusted ({detail})",
+    "SSLError": "the TLS connection to {host} failed",
     "ProxyError": "{peer} refused to connect to {host} ({detail})",
     "gaierror": "cannot resolve {peer}",
-    "TimeoutException": "{peer} did not answer in time",
+    "TimeoutException": "{peer} did not respond in time",
     "ConnectionRefusedError": "{peer} refused the connection",
     "ConnectError": "cannot connect to {peer}",
-    "TooManyRedirects": "{host} redirects too often",
+    "TooManyRedirects": "{host} redirects too many times",
     "ProtocolError": "{peer} closed the connection or sent invalid HTTP",
-    "Exception": "the connection to {peer} broke",
+    "Exception": "the connection to {peer} was lost",
 }
 
 _Result = TypeVar("_Result")
-# Given the status, the headers and the pieces of an answer; it need not read to the end.
+# Receives status, headers and pieces of a response, and need not read to the end.
 Read = Callable[[int, Mapping[str, str], Iterator[bytes]], _Result]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer: its decoded JSON, None where that cannot be read, and the beginning of its text.
+    """A response: its decoded JSON (None if invalid) and the beginning of its text.
 
-    `retry_after` is in seconds, as the service asked for it, not yet capped; `location` is the
-    host that a redirect leads to.
+    `retry_after` is in seconds and not capped yet; `location` is the host of a redirect.
     """
 
     status: int
@@ -71,10 +70,10 @@ class Reply:
 
 
 class ExchangeError(Exception):
-    """No usable reply came.
+    """There was no usable response.
 
-    `sent` tells whether any byte of the request may have left. A `hint` says what the user has to
-    change first: another try would end the same way.
+    `sent` tells whether any byte of the request may have been sent. A `hint` says what the user has
+    to change, because another try would fail in the same way.
     """
 
     def __init__(self, reason: str, *, sent: bool = True, hint: str = "") -> None:
@@ -85,14 +84,14 @@ class ExchangeError(Exception):
 
 @dataclass(kw_only=True, eq=False)
 class Transport:
-    """A connection to one service, kept between exchanges; for one thread at a time.
+    """A connection to one service, kept between requests; for one thread at a time.
 
-    Each exchange raises ExchangeError where no usable reply came in time, and SetupError where a
-    proxy or certificate variable cannot be used. What a callback raises comes out unchanged.
+    Each request raises ExchangeError if there is no usable response in time, and SetupError if a
+    proxy or certificate variable is invalid. Exceptions of callbacks pass unchanged.
 
     Args:
-        log: gets one line for each exchange, never a header or a body.
-        application: a WSGI application in the network's place (the sandbox).
+        log: receives one line per request, never a header or a body.
+        application: a WSGI application to call instead of the network (the sandbox).
     """
 
     log: Callable[[str], None] = lambda _line: None
@@ -115,23 +114,22 @@ class Transport:
         body: Iterable[bytes] | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
     ) -> _Result:
-        """Make one exchange, and let `read` make of the answer what is returned.
+        """Make one request, and return the result of `read` for its response.
 
         Args:
-            url: where to.
+            url: the URL.
             headers: with the exact Content-Length, if there is a body.
-            read: reads the answer.
-            seconds: for the whole exchange; None for no limit but 120 s without a byte. With a body
-                it is 120 s from its last byte on.
-            body: what must not be sent twice; None asks with GET.
-            before_first_byte: called when nothing has left yet; what it raises stops the exchange.
-            follow_redirects: follow them; never with a token.
+            read: reads the response.
+            seconds: the limit for the whole request; None means only 120 s without a byte. With a
+                body it is always 120 s from its last byte on.
+            body: must not be sent twice; without a body it is a GET request.
+            before_first_byte: called before anything is sent; an exception stops the request.
         """
         import httpx
 
         if body is not None:
-            # A connection that sat idle may be dead without a sign, and then nobody could tell
-            # whether the request arrived.
+            # An idle connection may be dead without notice, and then it would be unknown whether
+            # the request arrived.
             self.close()
             seconds = _ANSWER_SECONDS
         has_token = "Authorization" in headers
@@ -145,7 +143,7 @@ class Transport:
         end = "stopped"
         try:
             if self.application is not None:
-                exchange.begin()  # no connection will report it
+                exchange.begin()  # there is no connection to report it
             with self._client.stream(
                 method,
                 url,
@@ -157,7 +155,7 @@ class Transport:
             ) as response:
                 end = f"HTTP {response.status_code}"
                 return read(response.status_code, response.headers, response.iter_raw())
-        # The last is a reply that the sandbox has lost; the network's errors come as httpx's.
+        # The last one is a response that the sandbox has lost; network errors are httpx's own.
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ConnectionResetError) as error:
             self.close()
             failure = _explain(error, exchange)
@@ -176,7 +174,7 @@ class Transport:
         import httpx
 
         no_cookies = http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
-        # Loading the authorities is costly, and without one no server is trusted.
+        # Load the authorities only if needed: it is slow. Without them no server is trusted.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if is_secure:
@@ -193,21 +191,21 @@ class Transport:
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError):
             names = _list_variables(*_PROXIES, "NO_PROXY", *_CERTIFICATES)
-            message = f"Proxy or certificate settings cannot be used: {names}. Nothing was sent."
-            hint = "A proxy is http://host:port (no SOCKS), NO_PROXY is a list of hosts with "
-            hint += "commas, SSL_CERT_FILE is a PEM file. Correct or unset the variable."
+            message = f"Invalid proxy or certificate settings: {names}. Nothing was sent."
+            hint = "A proxy must be http://host:port (no SOCKS), NO_PROXY a comma-separated list "
+            hint += "of hosts, SSL_CERT_FILE a PEM file. Fix or unset the variable."
             raise SetupError("environment_invalid", message, hint=hint) from None
 
 
 @dataclass
 class _Exchange:
-    """One exchange as its connection shows it.
+    """The state of one request, as its connection shows it.
 
-    The time-outs of httpx count each read anew: an answer that trickles in byte by byte passes them
-    all. So a timer shuts the socket when the time is over.
+    The timeouts of httpx start again with each read, so a response that trickles in byte by byte
+    never exceeds them. Therefore a timer shuts down the socket.
 
-    `peer` is whom the connection was made to: another than the host is a proxy. `sent` tells
-    whether any byte of the request may have left, `expired` whether its seconds were over.
+    `peer` is the host of the connection; if it is not the request's host, it is a proxy. `sent`
+    tells whether any byte may have been sent, `expired` whether the time was over.
     """
 
     host: str
@@ -220,8 +218,8 @@ class _Exchange:
     timer: threading.Timer | None = None
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note one event of httpx."""
-        # Behind the first dot, because the protocol's version stands before it.
+        """Handle one event of httpx."""
+        # Without the part before the first dot, which has the protocol version.
         step = event.partition(".")[2]
         if step == "connect_tcp.started":
             self.peer = clean(info["host"])
@@ -230,20 +228,20 @@ class _Exchange:
             if self.expired:
                 self.expire()
         elif "request" in info and info["request"].method == b"CONNECT":
-            return  # a proxy's tunnel is a request too, but not ours
+            return  # the request for a proxy's tunnel is not ours
         elif step == "send_request_headers.started":
             self.begin()
-        # The body is sent by then, also where the other side has stopped reading it.
+        # By now the body is sent, even if the other side has stopped reading it.
         elif step == "receive_response_headers.started":
             self.start_timer()
 
     def begin(self) -> None:
-        """Take the step after which nobody can say that nothing was sent."""
+        """Record that from now on something may have been sent."""
         self.before_first_byte()
         self.sent = True
 
     def start_timer(self) -> None:
-        """Let the time run, unless it does already."""
+        """Start the timer, unless it is running."""
         if self.seconds is not None and self.timer is None:
             self.timer = threading.Timer(self.seconds, self.expire)
             self.timer.daemon = True
@@ -254,12 +252,12 @@ class _Exchange:
         self.expired = True
         if self.socket is not None:
             with suppress(OSError):
-                # An SSLSocket's own method forgets the TLS state that a read still uses.
+                # SSLSocket.shutdown would drop the TLS state that a read still uses.
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
-    """Put a failure into our own words: a library's may quote what was sent, also the token."""
+    """Describe a failure in our own words; those of a library may quote the token."""
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
@@ -273,20 +271,20 @@ def _explain(error: Exception, exchange: _Exchange) -> ExchangeError:
         peer = f"the proxy {peer} ({variables})"
     if "SSLCertVerificationError" in kinds:
         detail = clean("".join(getattr(cause, "verify_message", "") for cause in causes))
-        hint = "SSL_CERT_FILE can name the authorities to trust; a wrong clock can cause it too."
+        hint = "Set SSL_CERT_FILE to the authorities to trust, and check your clock."
     elif "ProxyError" in kinds:
         detail = str(error)[:3]
         if detail == "407":
-            detail += ": it wants a user and password"
+            detail += ": it requires a user name and password"
             hint = f"Set {variables} to http://USER:PASSWORD@HOST:PORT."
     reason = words.format(host=exchange.host, peer=peer, detail=detail)
     return ExchangeError(reason, sent=exchange.sent, hint=hint)
 
 
 def _list_variables(*names: str) -> str:
-    """List those that are set, never their values: they may hold passwords."""
+    """List the variables that are set, never their values, which may contain passwords."""
     named = [name for each in names for name in (each, each.lower()) if os.environ.get(name)]
-    return " or ".join(named) or "those of the system"
+    return " or ".join(named) or "the system's settings"
 
 
 def _parse_retry_after(text: str) -> float | None:
@@ -303,17 +301,17 @@ def _parse_retry_after(text: str) -> float | None:
 def read_reply(
     secret: str, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]
 ) -> Reply:
-    """Read an answer; the secret is hidden if it quotes that."""
+    """Read a response, and hide the secret if it is quoted."""
     content = b""
-    # Some gateways compress although `identity` was asked for, and a few kB can hold gigabytes.
+    # Some gateways compress despite `identity`, and a few kB can expand to gigabytes.
     if headers.get("Content-Encoding", "identity").lower() == "identity":
         for piece in pieces:
             content += piece
             if len(content) > _MAX_BYTES:
                 content = b""
                 break
-    # Hidden before it is cut, or the beginning of a secret could stand at the end. Bytes that are
-    # no UTF-8 become escapes that no JSON has.
+    # Hide the token before cutting the text, or its beginning could remain at the end. Invalid
+    # UTF-8 becomes escapes that are not valid JSON.
     text = hide_secret(content.decode("utf-8", "backslashreplace"), secret)
     body: object = None
     with suppress(ValueError):
@@ -337,7 +335,7 @@ def _parse_host(url: str) -> str | None:
 
 @cache
 def _make_tls_context(*_variables: str | None) -> "ssl.SSLContext":
-    """Load the authorities, once for each value of the variables, which httpx reads itself."""
+    """Load the authorities, once per value of the variables, which httpx reads itself."""
     import httpx
 
     return httpx.create_ssl_context()

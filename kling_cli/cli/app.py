@@ -32,7 +32,7 @@ from kling_cli.output import Output, format_result
 from kling_cli.runner import listen
 from kling_cli.text import clean
 
-# Typer forces colour into a pipe where a CI system asks for it, but for this variable.
+# Without this variable Typer writes colour to a pipe if a CI system asks for it.
 _NO_STYLE = "_TYPER_FORCE_DISABLE_TERMINAL"
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -58,10 +58,10 @@ def describe(
     """Turn photos into short effect videos through the Kling video-effects API.
 
     kling effect squish photo.jpg --sandbox   try it: no token, no cost
-    kling config set token                    then store your token
-    kling effect squish photo.jpg             and print the video's URL
+    kling config set token                    store your token
+    kling effect squish photo.jpg             make a video, print its URL
 
-    Further topics of kling help: exit-codes, environment, schema.
+    More help: kling help exit-codes, kling help environment, kling help schema.
     """
     if version:
         print(f"kling {__version__}", flush=True)
@@ -95,9 +95,9 @@ def main(argv: Sequence[str], context: Context | None = None) -> int:
 
 
 def _run(argv: Sequence[str], context: Context) -> ExitCode:
-    """Run one command line, and turn every way in which it ends into an exit code."""
+    """Run one command line, and turn every outcome into an exit code."""
     try:
-        # The parser writes help where Python's own standard output is.
+        # The parser prints help to Python's own standard output.
         with redirect_stdout(context.stdout):
             return ExitCode(_call(argv, context))
     except KlingError as error:
@@ -113,7 +113,7 @@ def _call(argv: Sequence[str], context: Context) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined] # no __all__
 
         completion_init()
-        os.environ["COLUMNS"] = "1000"  # or descriptions would break where the terminal ends
+        os.environ["COLUMNS"] = "1000"  # keeps descriptions on one line
     os.environ[_NO_STYLE] = "1"
     if all(can_style(stream, context.environ) for stream in (context.stdout, context.stderr)):
         del os.environ[_NO_STYLE]
@@ -122,7 +122,7 @@ def _call(argv: Sequence[str], context: Context) -> int:
         code: int | None = command.main(list(argv), "kling", standalone_mode=False, obj=context)
         return code or 0
     except SystemExit as end:
-        # Typer turns a broken pipe into exit code 1; without a cause it has answered a shell.
+        # Typer turns a broken pipe into exit code 1; without a cause this is a completion.
         if end.__context__ is None:
             return int(end.code or 0)
         raise end.__context__ from None
@@ -135,7 +135,7 @@ def _call(argv: Sequence[str], context: Context) -> int:
 
 
 def _usage_error(error: Exception, message: str) -> UsageError:
-    """Make our error of the parser's, with the command that people mean by what does not exist."""
+    """Convert the parser's error to ours, and suggest the command that the user meant."""
     hint = f"{getattr(getattr(error, 'ctx', None), 'command_path', 'kling')} --help"
     named = re.match(r"No such (?:command|option):? '?([^' .]+)", message)
     if named:
@@ -150,7 +150,7 @@ def _usage_error(error: Exception, message: str) -> UsageError:
 
 
 def _report(error: KlingError, argv: Sequence[str], context: Context) -> ExitCode:
-    """Show a failure before any task came about, in words and, under --json, as an object."""
+    """Report an error that left no task, also as a JSON object under --json."""
     context.console.error(error)
     if "--json" in argv:
         result = format_result(TaskResult(error=error), sandbox="--sandbox" in argv)
@@ -160,24 +160,24 @@ def _report(error: KlingError, argv: Sequence[str], context: Context) -> ExitCod
 
 
 def _internal_error(error: Exception, argv: Sequence[str]) -> KlingError:
-    """Describe what nobody foresaw, without any value that may be a secret."""
+    """Describe an unexpected error, without any value that may be a secret."""
     import traceback
 
     place = ""
     if {"-v", "--verbose"} & set(argv):
         frames = traceback.extract_tb(error.__traceback__)
         place = " at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-    hint = "kling tasks lists what was bought, where a journal is kept."
+    hint = "If a journal is kept, kling tasks lists what was bought."
     name = type(error).__name__
     if isinstance(error, OSError):
-        message = f"A system call failed: {error.strerror or name}{place}."
+        message = f"Unexpected system error: {error.strerror or name}{place}."
         return LocalError("local_failure", message, hint=hint, charged="maybe")
     message = f"Internal error: {name}{place}. Please report it."
     return KlingError("bug", message, hint=f"{hint} -v shows where it happened.", charged="maybe")
 
 
 def _drop_unwritten(stream: TextIO) -> None:
-    """Discard what cannot be written: Python would end with exit code 120 because of it."""
+    """Discard unwritable output; otherwise Python exits with code 120."""
     try:
         stream.flush()
     except (OSError, ValueError):

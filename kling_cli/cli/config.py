@@ -33,15 +33,19 @@ def complete_key() -> list[tuple[str, str]]:
 
 KeyName = Annotated[
     str,
-    typer.Argument(metavar="KEY", help="A key of kling config list.", autocompletion=complete_key),
+    typer.Argument(
+        metavar="KEY", help="A setting; see kling config list.", autocompletion=complete_key
+    ),
 ]
-# A list, so that the words of a token are refused by us, and not repeated by the parser.
+# A list, because the parser would repeat the words of a token in its own error.
 Value = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[VALUE]", help="Asked for, or read from standard input, if left out."),
+    typer.Argument(
+        metavar="[VALUE]", help="New value; if missing, kling asks for it or reads standard input."
+    ),
 ]
 
-# No service makes such an id, so a good answer can only be "not found".
+# No service creates such an id, so the only good response is "not found".
 _NO_TASK = "kling-check-0"
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 
@@ -50,7 +54,7 @@ config = typer.Typer(name="config", rich_markup_mode="rich", add_completion=Fals
 
 @config.callback(invoke_without_command=True)
 def describe_config(context: typer.Context) -> None:
-    """Show and change settings, and say where each comes from.
+    """Show and change settings.
 
     kling config list
     kling config set token
@@ -62,14 +66,15 @@ def describe_config(context: typer.Context) -> None:
 def list_settings(
     context: typer.Context, *, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
-    """List every setting, its value, and where that comes from.
+    """List all settings, their values and where each comes from.
 
     kling config list
     kling config list --json | jq -r 'select(.key == "base_url") | .value'
 
-    In a pipe each line has key, value and source, with tabs between. What comes
-    first counts: option, environment, file, default. The token shows only its
-    last four characters.
+    In a pipe, each line has key, value and source, separated by tabs. The first
+    source that is set wins: option, environment, file, default. Only the last
+    four characters of the token are shown. An invalid value shows its problem
+    instead of its source, and the exit code is 4.
     """
     from kling_cli.settings import KEYS, load
 
@@ -101,7 +106,7 @@ def list_settings(
 def get_setting(
     context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
-    """Print the value of one setting, the token masked.
+    """Print the value of a setting; the token is masked.
 
     kling config get base_url
     """
@@ -124,14 +129,14 @@ def set_setting(
 ) -> int:
     """Store a setting in the settings file.
 
-    kling config set token                  # asks, without echo
+    kling config set token                  # asks for it, without echo
     kling config set token < token.txt
     kling config set timeout 20m
 
-    Its owner alone can read the file. A token is never taken as an argument:
-    other users of the machine and the shell's history could read it there.
-    The stored token is sent to the stored base_url alone, and you are told
-    whether the service there accepts it.
+    Only you can read the file. A token is not accepted as an argument, because
+    the process list and your shell history would show it. The stored token is
+    sent only to the stored base_url; kling checks at once whether the service
+    accepts it.
     """
     from kling_cli.settings import TOKEN, find_key
 
@@ -140,10 +145,10 @@ def set_setting(
     if found is TOKEN and value:
         raise UsageError(
             "token_in_arguments",
-            "A token is not accepted as an argument: the process list and the shell's history "
+            "A token is not accepted as an argument: the process list and your shell history "
             "would show it.",
             hint="kling config set token asks for it; kling config set token < FILE reads it. "
-            "If this one was real, replace it at the service.",
+            "If this was a real token, replace it at the service.",
         )
     _change(run, key, " ".join(value) if value else _ask(run, found))
     if found is TOKEN:
@@ -186,20 +191,20 @@ def check(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Check whether the token works, and where.
+    """Check whether the token works.
 
     kling config check
     kling config check --json | jq .accepted
 
-    It costs nothing. Each line: what, value, source or remark, with tabs
-    between. The lines:
+    This costs nothing. In a pipe, each line has name, value, and source or
+    reason, separated by tabs:
 
-      token     its last four characters, and where it was set
-      expires   when it expires, for a token that says so (a JWT)
-      base_url  the service, and where that was set
+      token     the last four characters, and where the token is set
+      expires   when the token expires, if it says so (a JWT)
+      base_url  the API base URL, and where it is set
       accepted  whether the service accepts the token: yes, no or unknown
 
-    Exit codes: 0 it works, 4 token missing or refused, 10 nobody knows.
+    Exit codes: 0 the token works, 4 it is missing or refused, 10 check failed.
     """
     run = options.configure(context)
     settings, base_url_source = run.settings, run.settings.sources["base_url"]
@@ -214,7 +219,7 @@ def check(
     expires = format_time(token.expires) if token else None
     accepted = None if error else True
     if isinstance(error, SetupError) and error.http_status:
-        accepted = False  # by an answer: of a token that is missing nobody was asked
+        accepted = False  # with an HTTP status: without a token no request was made
     if json:
         run.output.record(
             {
@@ -244,7 +249,7 @@ def check(
 
 
 def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
-    """Find the value of a setting, the token masked, and its source."""
+    """Find the value of a setting, with the token masked, and its source."""
     from kling_cli.settings import TOKEN
 
     if key is not TOKEN:
@@ -259,7 +264,7 @@ def _describe(run: "Context", key: "Key") -> tuple[str | None, str | None]:
 
 
 def _ask(run: "Context", key: "Key") -> str:
-    """Ask a person, for a token without echo, or read one line of standard input."""
+    """Ask on a terminal, for a token without echo; else read one line of standard input."""
     import getpass
 
     from kling_cli.settings import TOKEN
@@ -275,13 +280,13 @@ def _ask(run: "Context", key: "Key") -> str:
             raise EOFError
         return line.rstrip("\r\n")
     except (EOFError, Interrupted) as end:
-        run.stderr.write("\n")  # the cursor still stands behind the question
+        run.stderr.write("\n")  # the cursor is still on the line of the question
         code = end.exit_code if isinstance(end, Interrupted) else ExitCode.INTERRUPT
         raise StoppedError("Stopped. Nothing was changed.", exit_code=code) from None
 
 
 def _change(run: "Context", key: str, text: str | None) -> None:
-    """Store or remove a setting, and warn where the stored token goes elsewhere from now on."""
+    """Store or remove a setting, and warn if the stored token now goes to another service."""
     from kling_cli.settings import (
         BASE_URL,
         DEFAULT_BASE_URL,
@@ -299,12 +304,12 @@ def _change(run: "Context", key: str, text: str | None) -> None:
     if name == BASE_URL.name and TOKEN.name in stored and base_url != SANDBOX:
         run.console.warn(
             f"The stored token will now be sent to {base_url}. "
-            "If it is not for that service: kling config set token"
+            "If it belongs to another service, run: kling config set token"
         )
 
 
 def _check_stored_token(run: "Context") -> None:
-    """Say whether the service at the stored base URL accepts the token that was stored for it."""
+    """Say whether the service at the stored base URL accepts the stored token."""
     from kling_cli.settings import BASE_URL, TOKEN, TOKEN_FILE_VARIABLE
 
     others = (TOKEN.environment, TOKEN_FILE_VARIABLE, BASE_URL.environment)
@@ -312,17 +317,17 @@ def _check_stored_token(run: "Context") -> None:
     try:
         if not run.settings.is_sandbox:
             _check_token(run)
-            run.console.info(f"{run.settings.base_url} accepts it.")
+            run.console.info(f"{run.settings.base_url} accepts the token.")
     except KlingError as error:
         run.console.warn(error.message)
 
 
 def _check_token(run: "Context") -> None:
-    """Ask for a task that cannot exist: a service that says so has accepted the token.
+    """Look up a task that cannot exist; "not found" means that the token was accepted.
 
     Raises:
         SetupError: the token is refused; with an HTTP status if it was the service that refused it.
-        UnreachableError: nobody knows.
+        UnreachableError: the check failed.
     """
     from kling_cli.api.errors import ApiError, Kind
 
@@ -334,7 +339,7 @@ def _check_token(run: "Context") -> None:
         if failure.kind is not Kind.NOT_FOUND:
             source = run.settings.sources["base_url"]
             message = f"Could not check the token. {failure.error.message}"
-            hint = f"Is the base URL right? It is {run.settings.base_url} (from {source})."
+            hint = f"Check the base URL: {run.settings.base_url} (from {source})."
             hint = failure.error.hint or hint
             cause = failure.error
             raise UnreachableError("unreachable", message, hint=hint, cause=cause) from None

@@ -17,7 +17,7 @@ def effect(
         str,
         typer.Argument(
             metavar="SCENE",
-            help="A scene of kling scenes: its name or Chinese title.",
+            help="Name or Chinese title of a scene; see kling scenes.",
             autocompletion=options.complete_scene,
         ),
     ],
@@ -31,20 +31,20 @@ def effect(
     *,
     from_list: Annotated[
         str | None,
-        option("--from", "Read more images from a list, one per line; - is stdin.", INPUT, "FILE"),
+        option("--from", "Read more images from a file, one per line; - is stdin.", INPUT, "FILE"),
     ] = None,
     fix: Annotated[
         bool,
-        option("--fix", "Repair pictures before sending, and remove where they were taken.", INPUT),
+        option("--fix", "Repair pictures before sending, and remove their location.", INPUT),
     ] = False,
     no_check_url: Annotated[
         bool, option("--no-check-url", "Do not check image URLs.", INPUT)
     ] = False,
     any_scene: Annotated[
-        bool, option("--any-scene", "Send a scene or value that the catalogue lacks.", INPUT)
+        bool, option("--any-scene", "Send a scene or value that is not in the catalogue.", INPUT)
     ] = False,
     pair: Annotated[
-        bool, option("--pair", "With --any-scene: it takes two pictures.", INPUT)
+        bool, option("--pair", "With --any-scene: the scene takes two pictures.", INPUT)
     ] = False,
     model: Annotated[
         str | None,
@@ -53,25 +53,39 @@ def effect(
     duration: Annotated[
         str | None,
         option(
-            "--duration", "Video length: 5 or 10.", EFFECT, "SECONDS", complete_field("durations")
+            "--duration",
+            "Length in seconds: 5 or 10.",
+            EFFECT,
+            "SECONDS",
+            complete_field("durations"),
         ),
     ] = None,
     mode: Annotated[
         str | None,
-        option("--mode", "std or pro, for two people.", EFFECT, "MODE", complete_field("modes")),
+        option(
+            "--mode",
+            "std or pro, for scenes with two people.",
+            EFFECT,
+            "MODE",
+            complete_field("modes"),
+        ),
     ] = None,
     callback_url: Annotated[
         str | None,
-        option("--callback-url", "URL that the service calls at each change.", EFFECT, "URL"),
+        option(
+            "--callback-url", "URL that the service calls on each status change.", EFFECT, "URL"
+        ),
     ] = None,
     external_task_id: Annotated[
         str | None, option("--external-task-id", "Your own id for the task.", EFFECT, "ID")
     ] = None,
     dry_run: Annotated[
-        bool, option("--dry-run", "Check everything, send nothing.", BUYING)
+        bool, option("--dry-run", "Check everything, but send nothing.", BUYING)
     ] = False,
-    new: Annotated[bool, option("--new", "Buy again what was bought before.", BUYING)] = False,
-    yes: Annotated[bool, option("--yes -y", "Buy several tasks without asking.", BUYING)] = False,
+    new: Annotated[
+        bool, option("--new", "Buy again, even if it was bought before.", BUYING)
+    ] = False,
+    yes: Annotated[bool, option("--yes -y", "Buy without asking.", BUYING)] = False,
     jobs: Annotated[
         str | None, option("--jobs -j", "Number of parallel tasks. [default: 4]", BUYING, "N")
     ] = None,
@@ -98,12 +112,12 @@ def effect(
     id=$(kling effect squish photo.jpg --no-wait); kling wait "$id"
     kling effect squish photo.jpg --sandbox
 
-    The pictures are checked before anything is sent: JPEG or PNG, at most
-    10 MB, sides of at least 300 pixels, aspect ratio at most 2.5 to 1. A scene
+    Pictures are checked before anything is sent: JPEG or PNG, at most 10 MB,
+    sides of at least 300 pixels, aspect ratio from 1:2.5 to 2.5:1. A scene
     for two people takes two pictures (left, right) and makes one task; every
     other scene makes one task per picture.
 
-    The same request is bought once: run again, the command goes on waiting, or
+    Each request is bought once: the same command, run again, resumes the wait or
     prints the result at no cost.
     """
     from kling_cli.effect import EffectOptions, run

@@ -18,11 +18,11 @@ _VARIABLES = (
     ("KLING_CONFIG_DIR", "the directory of the settings file, as an absolute path"),
     ("KLING_STATE_DIR", "the directory of the journal, as an absolute path"),
     ("NO_COLOR", "no colour, no animation, no escape sequences"),
-    ("NO_PROGRESS, CI", "either one turns the animation off"),
-    ("GITHUB_ACTIONS", "if true, errors are also workflow annotations"),
+    ("NO_PROGRESS, CI", "either one turns off the animation"),
+    ("GITHUB_ACTIONS", "if true, errors are also printed as workflow annotations"),
     (
         "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
-        "the proxy between this machine and the service, and the hosts that need none",
+        "the proxy to use, and the hosts to reach without it",
     ),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "the certificate authorities to trust"),
 )
@@ -45,7 +45,7 @@ Topic = Annotated[
 def show_help(
     context: typer.Context, topic: Topic = None, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
-    """Show the help of a command or a topic.
+    """Show help for a command or a topic.
 
     kling help
     kling help config set
@@ -58,7 +58,7 @@ def show_help(
     if words in _TOPICS:
         run.output.line(_TOPICS[words]())
     else:
-        # A command's help is what its own option shows.
+        # The same text as the command's own --help.
         root = context.find_root().command
         root.main([*(topic or ()), "--help"], prog_name="kling", standalone_mode=False)
     return 0
@@ -67,19 +67,19 @@ def show_help(
 def completion(
     context: typer.Context, shell: Shell, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
-    """Print the completion script of a shell.
+    """Print the completion script for a shell.
 
     eval "$(kling completion bash)"       in ~/.bashrc
     eval "$(kling completion zsh)"        in ~/.zshrc, below compinit
     kling completion fish | source        in ~/.config/fish/config.fish
     kling completion powershell | Out-String | Invoke-Expression
 
-    For PowerShell, put that line into $PROFILE. It completes commands, options,
-    scenes, settings, files and the task ids of this machine, offline.
+    For PowerShell, add that line to $PROFILE. Completion works offline and covers
+    commands, options, scenes, settings, files and the task ids of this machine.
 
-    The script can also be saved where the shell looks for such files, as
-    ~/.local/share/bash-completion/completions/kling. pipx and uv may have put
-    it there already.
+    You can also save the script where your shell looks for completions, such as
+    ~/.local/share/bash-completion/completions/kling. pipx may already have put
+    it there.
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # no __all__
 
@@ -104,15 +104,15 @@ def _render_exit_codes() -> str:
         first, *others = textwrap.wrap(code.meaning, _MEANING_WIDTH)
         lines.append(f"{code.value:4}  {first:{_MEANING_WIDTH}}  {code.again}")
         lines += [f"      {line}" for line in others]
-    lines += ["", "With several pictures you get the code that is most costly to ignore."]
+    lines += ["", "With several pictures, the exit code is the one most costly to ignore."]
     return "\n".join(lines)
 
 
 def _render_environment() -> str:
     from kling_cli.settings import KEYS
 
-    order = "option, environment variable, settings file\n(kling config set KEY), default."
-    lines = [f"Settings, the first that is set: {order}", ""]
+    order = "option, environment\nvariable, settings file (kling config set KEY), default."
+    lines = [f"Settings. The first of these that is set wins: {order}", ""]
     for key in KEYS:
         default = f"; default {key.default}" if key.default else ""
         sources = " or ".join(filter(None, (key.environment, key.flag)))

@@ -1,4 +1,4 @@
-"""The options that commands share, declared once, and what people type by mistake."""
+"""Options shared by several commands, and common mistakes with their corrections."""
 
 import os
 import re
@@ -21,10 +21,10 @@ def option(
     metavar: str | None = None,
     complete: Callable[[typer.Context], list[str]] | None = None,
 ) -> Any:
-    """Declare an option: its names, such as `--output -o`, how help shows it, what a Tab offers."""
+    """Declare an option: its names (such as `--output -o`), help and completion."""
     return typer.Option(
         *names.split(),
-        help=help_text.replace("[", "\\["),  # or rich takes it for markup
+        help=help_text.replace("[", "\\["),  # otherwise rich reads it as markup
         rich_help_panel=panel,
         metavar=metavar,
         autocompletion=complete,
@@ -40,22 +40,22 @@ Output = Annotated[
     str | None,
     option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
 ]
-Open = Annotated[bool, option("--open", "Open each video, with the system's own program.", RESULT)]
+Open = Annotated[bool, option("--open", "Open each video in the default program.", RESULT)]
 Sandbox = Annotated[
-    bool, option("--sandbox", "Use the embedded sandbox: no token, no network, no cost.", SERVICE)
+    bool, option("--sandbox", "Use the built-in sandbox: no token, no network, no cost.", SERVICE)
 ]
 Timeout = Annotated[
     str | None,
     option(
         "--timeout",
-        "How long to wait for each task: 90s, 20m, 1h; 0 is no limit. A check under way is cut off "
-        "then; a submission is given up 120 s after its last byte. [default: 30m]",
+        "Maximum wait for each task, such as 90s, 20m or 1h; 0 means no limit. It never cuts off "
+        "an upload, which then has 120 s to get a response. [default: 30m]",
         SERVICE,
         "DURATION",
     ),
 ]
 
-# What people type first, and the command that does it.
+# Common guesses, and the command that does it.
 MISTAKES = {
     "login": "kling config set token",
     "auth": "kling config set token",
@@ -66,17 +66,17 @@ MISTAKES = {
     "models": "kling scenes",
     "run": "kling effect SCENE IMAGE",
     "version": "kling --version",
-    "--wait": "kling effect waits by default; --no-wait does not",
+    "--wait": "kling effect waits by default; use --no-wait to return at once",
     "--token": "Set KLING_TOKEN, or store it: kling config set token",
     "-V": "kling --version",
 }
 
-# Ids and scenes that a shell is offered consist of these: the shell evaluates them.
+# Only such words are offered to a shell, because the shell evaluates them.
 _HARMLESS = re.compile(r"[\w'-]+", re.ASCII)
 
 
 def require_command(context: typer.Context) -> None:
-    """Show the way on standard error where a command is missing: nothing was asked for."""
+    """Print the help on standard error if the command is missing."""
     if context.invoked_subcommand is None:
         with suppress(OSError, ValueError), redirect_stdout(context.obj.stderr):
             print(context.get_help())
@@ -84,7 +84,7 @@ def require_command(context: typer.Context) -> None:
 
 
 def configure(context: typer.Context) -> Context:
-    """Configure the run's context by the options of this command."""
+    """Configure the run's context with the options of this command."""
     run: Context = context.obj
     run.options = context.params
     if run.options.get("sandbox"):
@@ -94,7 +94,7 @@ def configure(context: typer.Context) -> Context:
 
 
 def complete_scene(incomplete: str) -> list[tuple[str, str]]:
-    """List the scenes with their titles, and the titles once one is begun."""
+    """List the scenes with their titles, and the titles once the user has typed something."""
     from kling_cli.scenes import catalogue
 
     scenes = [(scene.name, scene.title or "") for scene in catalogue()]
@@ -102,12 +102,12 @@ def complete_scene(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_field(name: str) -> Callable[[typer.Context], list[str]]:
-    """Make the callback that lists the values of a field that the typed scene takes."""
+    """Create a callback that lists the values of a field for the typed scene."""
 
     def complete(context: typer.Context) -> list[str]:
         from kling_cli.scenes import find
 
-        # Behind an option that lacks its value, the parser leaves the arguments as they are.
+        # After an option without a value, the parser leaves the arguments unparsed.
         typed = context.params["scene"] or " ".join(context.args[:1])
         try:
             return list(getattr(find(typed), name))
@@ -132,7 +132,7 @@ def complete_task(context: typer.Context) -> list[tuple[str, str]]:
         with closing(open_journal(directory, now=time.time, warn=lambda _: None)) as journal:
             purchases = journal.list_purchases()
     except (KlingError, OSError):
-        return []  # pressing Tab is no time for an error
+        return []  # pressing Tab must not print an error
     given = context.params["tasks"] or ()
     return [
         (purchase.name, f"{purchase.effect_scene}, {purchase.status}")

@@ -19,7 +19,7 @@ def sandbox(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Serve the embedded sandbox over HTTP, until stopped.
+    """Serve the built-in sandbox over HTTP until stopped.
 
     kling sandbox --port 8808
       KLING_TOKEN=sandbox kling effect squish photo.jpg \\
@@ -27,17 +27,17 @@ def sandbox(
       curl -H 'Authorization: Bearer sandbox' \\
         http://127.0.0.1:8808/v1/videos/effects
 
-    It listens on this machine alone, speaks as the service does, takes the
-    token sandbox, and makes a clip that says so. Each request is a line on
-    standard error: time, method, path, HTTP status. Other tokens choose trouble,
-    to try out how a script copes; --sandbox takes them too, from KLING_TOKEN:
+    It listens on this machine only and behaves like the service: it accepts the
+    token sandbox and returns a sample clip. Each request is logged on standard
+    error: time, method, path, HTTP status. Other tokens simulate failures, to
+    test how a script handles them; --sandbox reads them from KLING_TOKEN:
 
       sandbox-failed      the task is accepted and fails after 3 seconds
-      sandbox-slow        the task is accepted and goes on for an hour
-      sandbox-lost-reply  the task is accepted, but the reply is lost
-      sandbox-no-lookup   as sandbox-lost-reply, and no look-up by external
-                          task id finds it
-      sandbox-CODE        refused with this code of the service: 1000 1001
+      sandbox-slow        the task is accepted and runs for an hour
+      sandbox-lost-reply  the task is accepted, but the response is lost
+      sandbox-no-lookup   like sandbox-lost-reply, and looking up the
+                          external task id finds nothing
+      sandbox-CODE        the request is refused with this code: 1000 1001
                           1002 1003 1004 1100 1101 1102 1103 1200 1201 1202
                           1203 1300 1301 1302 1303 1304 5000 5001 5002
     """

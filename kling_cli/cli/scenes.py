@@ -20,13 +20,13 @@ def scenes(
         str | None,
         typer.Argument(
             metavar="[TEXT]",
-            help="Only scenes with this in their name or title.",
+            help="Show only scenes with this in their name or title.",
             autocompletion=options.complete_scene,
         ),
     ] = None,
     *,
-    pair: Annotated[bool, option("--pair", "Only scenes that take two pictures.")] = False,
-    show_all: Annotated[bool, option("--all", "Ended scenes too, at the end.")] = False,
+    pair: Annotated[bool, option("--pair", "Show only scenes for two pictures.")] = False,
+    show_all: Annotated[bool, option("--all", "Show ended scenes too.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -38,10 +38,10 @@ def scenes(
     kling scenes --pair
     kling scenes --json | jq -r 'select(.images == 2) | .name'
 
-    In a pipe each line has name, number of pictures, current or older (whether
-    the provider still lists it), title, note, the date on which it ended and
-    its successor, with tabs between. The provider changes its scenes monthly:
-    --any-scene of kling effect sends one that is not listed here.
+    In a pipe, each line has name, number of pictures, current or older (whether
+    the provider still lists it), title, note, end date and successor, separated
+    by tabs. The provider changes its scenes monthly; to use one that is not
+    listed here, run kling effect with --any-scene.
     """
     from kling_cli.scenes import search
 
@@ -52,7 +52,7 @@ def scenes(
     if show_all:
         chosen += ended
     if not chosen:
-        others = " --all shows ended ones." if ended else ""
+        others = " --all shows ended ones too." if ended else ""
         run.console.info(f"No scene matches.{others} kling scenes lists all.")
     if json:
         for scene in chosen:

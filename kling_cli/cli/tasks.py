@@ -11,7 +11,7 @@ Tasks = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[TASK...]",
-        help="Task ids or external task ids; without any, every unfinished task of this machine.",
+        help="Task ids or external task ids; without any, all unfinished tasks of this machine.",
         autocompletion=options.complete_task,
     ),
 ]
@@ -33,8 +33,8 @@ def status(
     kling status
     kling status --json | jq -r '.task_status'
 
-    The exit code is 0 when all have succeeded, 8 when one is still running, 5
-    when one has failed, 9 when it is not known whether one was accepted.
+    Exit codes: 0 all succeeded, 8 one is still running, 5 one failed, 9 one may
+    or may not have been accepted.
     """
     from kling_cli.tasks import look
 
@@ -61,8 +61,8 @@ def wait(
     kling wait -o clips/
     id=$(kling effect squish photo.jpg --no-wait); kling wait "$id"
 
-    A check that fails is repeated; only the task's own status, the timeout or
-    five minutes without any answer end the wait. Waiting costs nothing.
+    Failed checks are repeated. The wait ends with the task, at the timeout, or
+    after five minutes without a response. Waiting costs nothing.
     """
     from kling_cli.tasks import look
 
@@ -75,42 +75,38 @@ def tasks(
         list[str] | None,
         typer.Argument(
             metavar="[TASK...]",
-            help="Only these task ids or external task ids.",
+            help="Show only these task ids or external task ids.",
             autocompletion=options.complete_task,
         ),
     ] = None,
     *,
-    unfinished: Annotated[bool, option("--unfinished", "Only tasks that have not ended.")] = False,
+    unfinished: Annotated[bool, option("--unfinished", "Show only unfinished tasks.")] = False,
     scene: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Only tasks of this scene.",
+            help="Show only tasks of this scene.",
             autocompletion=options.complete_scene,
         ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="The newest N. \\[default: 30 on a terminal, else all]"
+            metavar="N", min=1, help="Show only the newest N. \\[default: 30 on a terminal]"
         ),
     ] = None,
-    sandbox: Annotated[
-        bool, option("--sandbox", "The tasks of the sandbox, and no others.")
-    ] = False,
+    sandbox: Annotated[bool, option("--sandbox", "Show only tasks of the sandbox.")] = False,
     html: Annotated[
         str | None,
-        option(
-            "--html", "Write a page that shows the clips; - for stdout.", options.RESULT, "FILE"
-        ),
+        option("--html", "Write a contact sheet; - for stdout.", options.RESULT, "FILE"),
     ] = None,
-    open: Annotated[bool, option("--open", "Open the page.", options.RESULT)] = False,
+    open: Annotated[bool, option("--open", "Open the contact sheet.", options.RESULT)] = False,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """List what this machine has submitted, newest first.
+    """List the tasks that this machine has submitted, newest first.
 
     kling tasks
     kling tasks --unfinished
@@ -118,12 +114,11 @@ def tasks(
     kling tasks --html tasks.html
     kling tasks --json | jq -r 'select(.task_status == "failed") | .task_id'
 
-    It works offline. In a pipe each line has task id, status, scene, time,
-    pictures, external task id, cost in units and saved files, with tabs
-    between.
+    This works offline. In a pipe, each line has task id, status, scene, time,
+    pictures, external task id, cost in units and saved files, separated by tabs.
 
-    --html writes a contact sheet instead: each photo beside its clips, with
-    status, time, cost and ids, to look at in a browser.
+    --html writes a contact sheet for a browser instead: each photo next to its
+    videos, with status, time, cost and ids.
     """
     from kling_cli.tasks import list_tasks
 

@@ -1,4 +1,4 @@
-"""Pictures are read and checked before anything is sent; here is what the modules share."""
+"""Read, check and repair pictures before anything is sent; this module has the shared parts."""
 
 import re
 import threading
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from kling_cli.errors import InputError
 from kling_cli.text import clean
 
-# "At most 10MB", and nobody says whether that is 10 000 000 bytes or 10 MiB: above the larger one
-# a picture is refused, between the two it gets a note.
+# The service says "at most 10MB", but not whether this means 10 000 000 bytes or 10 MiB. A picture
+# above the larger limit is refused; between the two it gets a note.
 MAX_BYTES = 10 * 1024 * 1024
 SAFE_BYTES = 10_000_000
 MIN_SIDE = 300
@@ -20,14 +20,13 @@ MIN_SIDE = 300
 MAX_PIXELS = 250_000_000
 _START_OF_SCAN = 0xDA
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xda-\xfe])")
-# Pillow's limits and warnings belong to the whole process. One picture at a time also keeps the
-# memory of a batch from growing with its workers.
+# Pillow's limits and warnings are global. One picture at a time also limits the memory of a batch.
 _decoding = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What is known of a picture without decoding it.
+    """What is known about a picture without decoding it.
 
     `opener` is Pillow's name of the format. Sides are in pixels, 0 where they are not known.
     `traits` are worth a note; `max_pixels` is the most that --fix decodes of this format.
@@ -42,14 +41,14 @@ class Header:
 
     @property
     def fixable(self) -> bool:
-        """Whether --fix can decode it, as far as the header says."""
+        """Whether --fix can decode it, according to the header."""
         return 0 < self.width * self.height <= self.max_pixels
 
 
 def walk_jpeg(content: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield the segments of a JPEG, up to the header of its first scan.
 
-    Of each the code of its marker, where marker and body start, and where it ends.
+    Each is the code of its marker, the start of marker and body, and the end.
     """
     position = 2
     while marker := _MARKER.search(content, position):
@@ -81,7 +80,7 @@ def decoding() -> Generator[None]:
         except InputError:
             raise
         except (OSError, EOFError, SyntaxError) as error:
-            text = f"the file is damaged, {clean(str(error))}: copy or save it anew"
+            text = f"the file is damaged ({clean(str(error))}): copy or save it again"
             raise InputError("image_damaged", text) from None
         except Exception as error:
             text = f"it cannot be read ({clean(str(error))}): save it as a plain JPEG"

@@ -1,6 +1,6 @@
-"""The preflight: a picture is read once, and what the service would refuse is found before sending.
+"""The preflight: read a picture once, and find what the service would refuse.
 
-The service reports a bad picture only minutes after the task was created, and in few words.
+The service itself reports a bad picture only minutes after the task was created.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 STANDARD_INPUT = "-"
-_FIX = "--fix repairs it before sending."
+_FIX = "Use --fix to repair it before sending."
 _ACCEPTED = ("JPEG", "PNG")
 # A file that --fix repairs is held in memory.
 _MAX_BYTES_TO_FIX = 128 * 1024 * 1024
@@ -63,14 +63,14 @@ _SIGNATURES = (
     (rb"BM", "BMP", "BMP"),
     (rb"", "of no known type", ""),
 )
-LOCATION = "it contains the place where it was taken"
+LOCATION = "it contains the location where it was taken"
 _NOTES = {
-    "16-bit": "it has 16 bits per colour; the service may reduce them to 8",
-    "alpha": "it is transparent in places; the service chooses what stands there",
-    "animated": "it is animated; the service takes its first picture",
-    "cmyk": "it has CMYK colours, made for printing; the video's may look different",
+    "16-bit": "it has 16 bits per channel, which the service may reduce to 8",
+    "alpha": "it has transparent areas, which the service may fill with any colour",
+    "animated": "it is animated; the service uses the first frame",
+    "cmyk": "it has CMYK (print) colours, which may look different in the video",
     "location": LOCATION,
-    "turned": "it is turned by its EXIF orientation, which the service may ignore",
+    "turned": "it is rotated by its EXIF orientation, which the service may ignore",
 }
 _EXIF_ORIENTATION, _EXIF_GPS = 0x0112, 0x8825
 
@@ -107,7 +107,7 @@ def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) ->
 
             original = hashlib.sha256(content).hexdigest()
             content, fixes = repair(content, header)
-            # Nothing is sent on the repair's word alone.
+            # Check the repaired picture again.
             header, problems = _inspect(content)
     except InputError as error:
         problems = [error]
@@ -164,57 +164,57 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
         raise InputError("image_too_many_pixels", text) from None
     except Exception:
         if kind in _ACCEPTED:
-            raise OSError("its header cannot be read") from None
+            raise OSError("unreadable header") from None
         if kind == "HEIC" and opener in Image.OPEN:
-            raise ValueError("pillow-heif does not know this kind of HEIC") from None
+            raise ValueError("pillow-heif does not support this kind of HEIC") from None
         return Header(format=kind), None
 
 
 def find_problems(header: Header, *, size: int | None) -> list[InputError]:
-    """Compare what is known of a picture with the service's rules; `size` is in bytes."""
+    """Compare a picture with the service's rules; `size` is in bytes."""
     found = {}
     if header.format not in _ACCEPTED:
         way = "convert it"
         if header.format == "HEIC" and not header.width:  # without the library it is not opened
             way = 'save it as JPEG, or install "kling-cli[heic]" and add --fix'
         elif header.format == "HTML":
-            way = "give the picture itself"
-        text = f"its content is {header.format}, the service takes JPEG and PNG: {way}"
+            way = "pass the picture itself"
+        text = f"its format is {header.format}, but the service accepts only JPEG and PNG: {way}"
         found["image_wrong_format"] = text
     if size is not None and size > MAX_BYTES:
-        text = f"{size:,} bytes, the limit is {MAX_BYTES:,} (10 MiB): save it smaller"
+        text = f"{size:,} bytes, but the limit is {MAX_BYTES:,} (10 MiB): make it smaller"
         found["image_too_large"] = text
     short, long = sorted((header.width, header.height))
     sides = f"{header.width} x {header.height} pixels"
     if 0 < short < MIN_SIDE:
-        text = f"{sides}, each side needs at least {MIN_SIDE}: use a larger picture"
+        text = f"{sides}, but each side must be at least {MIN_SIDE}: use a larger picture"
         found["image_too_small"] = text
     if 2 * long > 5 * short:
-        # Rounded up, so that no refused ratio reads as the limit itself.
+        # Rounded up, so that a refused ratio never looks like the limit itself.
         ratio = f"{-(-100 * long // short) / 100:g}"
         shape = f"{ratio}:1" if header.width > header.height else f"1:{ratio}"
-        text = f"{sides} are {shape}, the service takes 1:2.5 to 2.5:1: crop it"
+        text = f"{sides}, aspect ratio {shape}, but the limits are 1:2.5 and 2.5:1: crop it"
         found["image_bad_aspect"] = text
     hint = _FIX if header.fixable else ""
     return [InputError(code, text, hint=hint) for code, text in found.items()]
 
 
 def find_notes(header: Header, *, size: int | None) -> tuple[str, ...]:
-    """Say what the service accepts, but perhaps not as the owner expects."""
+    """List what the service accepts, but may handle unexpectedly."""
     notes = [_NOTES[trait] for trait in sorted(header.traits)]
     if size is not None and size > SAFE_BYTES:
-        notes.append(f"it has {size:,} bytes; the service's limit of 10MB may be 10,000,000")
+        notes.append(f"it has {size:,} bytes; the service's limit of 10 MB may mean 10,000,000")
     return tuple(notes)
 
 
 def refuse(name: str, problems: Sequence[InputError]) -> InputError:
-    """Make one error of the problems of a picture."""
+    """Combine the problems of a picture into one error."""
     texts = "; ".join(problem.message for problem in problems)
     return merge_errors(problems, f"{name}: {texts}.")
 
 
 def merge_errors(errors: Sequence[InputError], message: str) -> InputError:
-    """Make one error of several, with the code and the hint that they have in common."""
+    """Combine errors into one, with the code and the hint that they have in common."""
     codes = {error.code for error in errors}
     hints = {error.hint for error in errors}
     return InputError(
@@ -242,10 +242,10 @@ def _read(source: str, stdin: BinaryIO | None) -> bytes:
         code = "image_not_found" if is_missing else "image_unreadable"
         raise InputError(code, getattr(error, "strerror", None) or str(error)) from None
     if len(content) > _MAX_BYTES_TO_FIX:
-        text = f"more than {_MAX_BYTES_TO_FIX:,} bytes, the limit is {MAX_BYTES:,} (10 MiB)"
+        text = f"more than {_MAX_BYTES_TO_FIX:,} bytes, but the limit is {MAX_BYTES:,} (10 MiB)"
         raise InputError("image_too_large", text)
     if not content:
-        raise InputError("image_empty", "it is empty: there is no picture in it")
+        raise InputError("image_empty", "the file is empty")
     return content
 
 
@@ -258,13 +258,13 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
         if image and header.format == "JPEG":
             codes, _, _, ends = zip(*walk_jpeg(content), strict=True)
             if not _UNCHECKED_FRAMES.isdisjoint(codes):
-                raise ValueError("a kind of JPEG that cannot be checked")
-            # Pillow fills what is missing behind an end that comes too early, or not at all.
+                raise ValueError("this kind of JPEG cannot be checked")
+            # Pillow fills in the missing data of a truncated file.
             if content.find(b"\xff\xd9", ends[-1]) < 0:
                 raise OSError("it ends early")
             is_progressive = image.info.get("progressive")
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
-                # An eighth of each side, without colours: all data is read, little is kept.
+                # A grey image of an eighth of each side: reads all data, and needs little memory.
                 image.draft("L", (1, 1))
                 image.load()
     return header, find_problems(header, size=len(content))
@@ -274,19 +274,19 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
     from PIL import Image
 
     try:
-        # Not that of a PNG, which would decode all of it.
+        # PNG's own getexif() would decode the whole picture.
         exif = Image.Image.getexif(image)
         turned, places = exif.get(_EXIF_ORIENTATION, 1) in range(2, 9), exif.get_ifd(_EXIF_GPS)
     except Exception:
         turned, places = False, {}
     metadata = str(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
     traits = {
-        # Pillow reads such colours as 8 bits and does not say so.
+        # Pillow silently reads such colours with 8 bits.
         "16-bit": image.mode.startswith("I;16") or (kind == "PNG" and content[24] == 16),
         # The first frame of a GIF may be smaller than the whole.
         "alpha": image.has_transparency_data
         or (kind == "GIF" and image.tile[0].extents != (0, 0, *image.size)),
-        # A phone's MPO is a JPEG with more of them behind it.
+        # The MPO of a phone is a JPEG followed by more pictures.
         "animated": kind != "JPEG" and getattr(image, "is_animated", False),
         "cmyk": image.mode == "CMYK",
         "location": bool(places) or "GPSLatitude" in metadata,

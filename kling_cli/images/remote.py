@@ -1,7 +1,7 @@
-"""URLs: which of them the service can use, and whether there is a picture behind one.
+"""Check URLs of pictures, and the pictures behind them.
 
-The service fetches the picture itself. It reports a URL that it cannot use only minutes after the
-task was created, so the beginning of the picture is looked at before.
+The service fetches the picture itself, and reports an unusable URL only minutes after the task was
+created. So the beginning of the picture is checked first.
 """
 
 import re
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 # Enough for nearly every header.
 _HEADER_BYTES = 1 << 18
-# A server that sends all of it is cut off.
+# A server that ignores this is cut off.
 _HEADERS = {"Range": f"bytes=0-{_HEADER_BYTES - 1}"}
 _SIZE = re.compile(r"(?:^|bytes [0-9-]+/)([0-9]{1,15})")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-_SKIP_CHECK = "If the service can fetch it all the same: --no-check-url"
+_SKIP_CHECK = "If the service can fetch it anyway, use --no-check-url."
 
 
 def validate_url(url: str, *, allow_private: bool) -> InputError | None:
-    """Find what makes a URL useless to the service, as it is written; no name is looked up.
+    """Find what makes a URL unusable for the service, without any network access.
 
     Args:
         url: of a picture, of a redirect, or for callbacks.
@@ -37,16 +37,16 @@ def validate_url(url: str, *, allow_private: bool) -> InputError | None:
 
     Returns:
         None, or an error with code `url_invalid`, `url_with_credentials` or `url_private`, in
-        words that do not quote the URL: its query may be a secret.
+        words that do not quote the URL, because its query may be secret.
     """
-    # Some programs read a backslash as a slash: two readers would see two hosts.
+    # Some programs read a backslash as a slash, and so see another host.
     odd = next((c for c in url if c.isspace() or not c.isprintable() or c == "\\"), "")
     scheme = url.partition(":")[0].lower()
     host, text = _parse_host(url), ""
     if scheme in ("data", "file"):
-        text = "the service has no access to files here: give the file's path"
+        text = "the service cannot read local files: pass the path of the file"
     elif odd:
-        text = f"it contains the character U+{ord(odd):04X}, which a URL has to encode"
+        text = f"it contains the character U+{ord(odd):04X}, which must be percent-encoded"
     elif scheme not in ("http", "https"):
         text = "it does not begin with https:// or http://"
     elif not host:
@@ -54,11 +54,11 @@ def validate_url(url: str, *, allow_private: bool) -> InputError | None:
     if text:
         return InputError("url_invalid", text)
     if "@" in urlsplit(url).netloc:
-        text = "it holds a user name or password, which the service would see"
-        hint = "Use an address that works without one."
+        text = "it contains a user name or password, which the service would see"
+        hint = "Use a URL that works without one."
         return InputError("url_with_credentials", text, hint=hint)
     if not allow_private and _is_private(host):
-        text = f"the service cannot reach it, {host} is an address of this machine or network"
+        text = f"the service cannot reach {host}, an address of this machine or network"
         return InputError("url_private", text, hint=_SKIP_CHECK)
     return None
 
@@ -78,10 +78,10 @@ def prepare_url(
 
     Args:
         url: its address.
-        transport: to other hosts than the service; no token goes through it.
+        transport: for hosts other than the service; never sends a token.
         allow_private: the service is on this machine, and reaches what is on it.
-        check: ask the picture's server; without it the URL alone is validated, and any host taken.
-        seconds: for all servers on the way together.
+        check: fetch the picture; without it only the URL is checked, and any host accepted.
+        seconds: the limit for all requests together.
 
     Raises:
         InputError: with a code of `validate_url`, `url_not_found`, `url_unreachable` or one of a
@@ -105,8 +105,8 @@ def prepare_url(
     if problems := find_problems(header, size=size):
         refused = refuse(name, problems)
         if refused.hint:
-            # What is behind a URL cannot be repaired there.
-            refused.hint = "Save it and give the file: --fix repairs it before sending."
+            # A picture behind a URL cannot be repaired in place.
+            refused.hint = "Download it and pass the file with --fix."
         raise refused
     return Picture(
         source=url,
@@ -121,7 +121,7 @@ def prepare_url(
 
 
 def _parse_host(url: str) -> str:
-    """Parse the host of a URL; empty where host or port are not valid."""
+    """Parse the host of a URL; empty if host or port are invalid."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -144,7 +144,7 @@ def _read_answer(
     """Read the beginning of a picture; return its header and its size in bytes."""
     if not 200 <= status < 300:
         code = "url_not_found" if status in (404, 410) else "url_unreachable"
-        raise InputError(code, f"its server answers HTTP {status}", hint=_SKIP_CHECK)
+        raise InputError(code, f"its server responded with HTTP {status}", hint=_SKIP_CHECK)
     length = "Content-Range" if status == 206 else "Content-Length"
     told = _SIZE.fullmatch(headers.get(length, ""))
     content = bytearray()
@@ -153,12 +153,14 @@ def _read_answer(
         if len(content) >= _HEADER_BYTES:
             break
     if not content:
-        raise InputError("image_empty", "it is empty: there is no picture in it")
+        raise InputError("image_empty", "the file is empty")
     try:
         with decoding():
             header, _ = read_header(bytes(content))
     except InputError as error:
         if error.code != "image_damaged" or len(content) < _HEADER_BYTES:
             raise
-        header = Header(format="JPEG")  # deeper in the file than we look: nothing to refuse
+        header = Header(
+            format="JPEG"
+        )  # the header is longer than what was read, so there is nothing to refuse
     return header, int(told[1]) if told else None

@@ -1,6 +1,6 @@
-"""A picture becomes a JPEG that passes and needs no note, changed as little as possible.
+"""Repair a picture: create a JPEG that passes without a note, with as few changes as possible.
 
-The same bytes always become the same bytes: a rerun knows its request again, and buys nothing.
+The same input always gives the same output, so that a rerun recognises its request.
 """
 
 import io
@@ -50,8 +50,8 @@ def repair(content: bytes, header: Header) -> tuple[bytes, tuple[str, ...]]:
     if header.format == "JPEG" and header.traits == {"location"} and is_fit:
         return _strip_metadata(content), (_METADATA_REMOVED,)
     if not header.fixable:
-        limit = f"more than --fix takes ({header.max_pixels:,}): save it smaller"
-        raise InputError("image_too_many_pixels", f"{sides[0]} x {sides[1]} pixels are {limit}")
+        limit = f"but --fix takes at most {header.max_pixels:,}: make it smaller"
+        raise InputError("image_too_many_pixels", f"{sides[0]} x {sides[1]} pixels, {limit}")
     fixes: list[str] = []
     with decoding():
         picture = _convert(_decode(content, header, fixes), fixes)
@@ -62,7 +62,7 @@ def repair(content: bytes, header: Header) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _strip_metadata(content: bytes) -> bytes:
-    """Leave out what a JPEG holds beside its pixels and their colours."""
+    """Remove everything from a JPEG except pixels and colour profile."""
     pieces, position = [], 0
     for code, start, body, end in walk_jpeg(content):
         is_metadata = code in _APPLICATION_SEGMENTS or code == _COMMENT
@@ -145,7 +145,7 @@ def _fit_sides(sides: tuple[int, int]) -> tuple[int, int]:
 
 
 def _fit(picture: Image.Image, fixes: list[str]) -> Image.Image:
-    """Crop around the centre, and enlarge."""
+    """Crop around the centre, or enlarge."""
     sides = _fit_sides(picture.size)
     if sides == picture.size:
         return picture
@@ -156,7 +156,7 @@ def _fit(picture: Image.Image, fixes: list[str]) -> Image.Image:
 
 
 def _compress(picture: Image.Image, *, before: int, fixes: list[str]) -> bytes:
-    """Encode in the best quality that fits; where none does, with fewer pixels."""
+    """Encode in the best quality that fits; if none does, with fewer pixels."""
     for share, quality in _STEPS:
         smaller = picture if share == 1 else _fit(ImageOps.scale(picture, share), [])
         file = io.BytesIO()

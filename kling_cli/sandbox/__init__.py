@@ -1,1 +1,1 @@
-"""The embedded service: the rules of the real one, without token, network or cost."""
+"""The built-in sandbox: the rules of the real service, without token, network or cost."""

@@ -1,4 +1,4 @@
-"""The service as a WSGI application: routes, the check of requests, and the state of tasks."""
+"""The service as a WSGI application: routes, validation of requests, and state of tasks."""
 
 import binascii
 import json
@@ -19,7 +19,7 @@ from kling_cli.scenes import PAIR, Scene, catalogue
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-# A request for this host never left the process; its videos are files, not web addresses.
+# A request for this host never leaves the process; its videos have file: URLs.
 HOST = "sandbox.invalid"
 _ROUTE = "/v1/videos/effects"
 CLIP = Path(__file__).with_name("clip.mp4")
@@ -28,14 +28,14 @@ _PROCESSING_AFTER = 1_000  # milliseconds after acceptance
 
 
 class Sandbox:
-    """The application; it keeps nothing but what its store keeps, and starts no thread.
+    """The application; all its state is in its store.
 
     Args:
-        path: the file that keeps its tasks, for every process that names it.
+        path: the file with its tasks, shared by all processes.
         now: seconds since the epoch.
 
     Raises:
-        LocalError: the file cannot be used; a call raises it too, when the file fails later.
+        LocalError: the file cannot be used; calls may raise it, too.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Sandbox:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer one call; a ConnectionResetError stands for a reply that is lost."""
+        """Handle one request; a ConnectionResetError simulates a lost response."""
         status, content_type = HTTPStatus.OK, "application/json; charset=utf-8"
         try:
             answer = self._answer(environ)
@@ -62,10 +62,10 @@ class Sandbox:
         return [content]
 
     def _answer(self, environ: "WSGIEnvironment") -> Mapping[str, object] | bytes:
-        # Read first: a refusal of an upload that is still under way would not arrive.
+        # Read the body first: a client that is still uploading would not see a refusal.
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        # The route may stand behind a base path, as it does at a gateway (/kling).
+        # The route may have a base path, such as a gateway's /kling.
         _, route, rest = path.partition(_ROUTE)
         if method == "GET" and path == "/clip.mp4":
             return CLIP.read_bytes()
@@ -87,10 +87,10 @@ class Sandbox:
         if account == "sandbox-failed":
             failure = "Failure to pass the risk control system"
         elif not pictures_fit:
-            # The real service, too, accepts such a picture and says so only minutes later.
+            # The real service also accepts such a picture, and fails only minutes later.
             failure = "Image pixel is invalid"
         task = StoredTask(
-            # 18 digits, more than a JavaScript number holds: an id is a string.
+            # 18 digits do not fit into a JavaScript number, so that ids must stay strings.
             task_id=str(10**17 + secrets.randbelow(9 * 10**17)),
             external_task_id=external_task_id,
             duration=duration,
@@ -113,7 +113,7 @@ class Sandbox:
         return _show_task(task, at=now, url=url)
 
     def _copy_clip(self) -> str:
-        """Return the URL of the clip beside the store, which outlives any installation."""
+        """Copy the clip next to the store, where it survives an uninstall, and return its URL."""
         clip = self._store.path.absolute().with_name("sandbox.mp4")
         if not clip.exists():
             part = clip.with_name(f".{uuid.uuid4().hex}.part")
@@ -123,7 +123,7 @@ class Sandbox:
 
 
 def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
-    """Show a task at a time in milliseconds since the epoch; its state follows from its age."""
+    """Format a task at a time (ms since the epoch); its state depends on its age."""
     age = at - task.created_at
     status, since = "submitted", 0
     if age >= task.ends_after:
@@ -144,7 +144,7 @@ def _show_task(task: StoredTask, *, at: int, url: str) -> dict[str, object]:
 
 
 def _check_request(body: bytes) -> tuple[str | None, str, bool]:
-    """Check a create request; return external task id, duration and whether the pictures fit."""
+    """Validate a request; return external task id, duration, and whether the pictures fit."""
     request: object = None
     with suppress(ValueError, RecursionError):
         request = json.loads(body)
@@ -182,7 +182,7 @@ def _check_choices(fields: Mapping[str, object], scene: Scene) -> None:
     every = {"model_name": scene.models, "duration": scene.durations, "mode": scene.modes}
     choices = {name: values for name, values in every.items() if values}
     _refuse_others(fields, "images" if is_pair else "image", *choices, where="input.")
-    # Only a pair's model and mode have defaults in the documents; a duration has none anywhere.
+    # In the documentation only model and mode of pairs have defaults.
     defaults = {"model_name": "kling-v1", "mode": "std"} if is_pair else {}
     for name, values in choices.items():
         if fields.get(name, defaults.get(name)) not in values:

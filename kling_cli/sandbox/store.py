@@ -1,4 +1,4 @@
-"""What the sandbox remembers: its tasks by token, in one file that many processes share."""
+"""The tasks of the sandbox by token, in one file that all processes share."""
 
 import os
 import sqlite3
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS tasks (
 
 @dataclass(frozen=True, slots=True)
 class StoredTask:
-    """A task as it was accepted; its state follows from these and the time.
+    """A task as it was accepted; its state depends on these fields and the time.
 
     Times are in milliseconds, `created_at` since the epoch and `ends_after` since then. `failure`
     is the reason with which it will fail, None for one that will succeed.
@@ -43,14 +43,14 @@ class StoredTask:
 class Store:
     """The tasks of every token.
 
-    Every method raises a LocalError where the file cannot be used.
+    Every method raises a LocalError if the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, token: str, task: StoredTask) -> bool:
-        """Keep a new task; False where this token has used the external task id before."""
+        """Add a task; return False if this token has used the external task id before."""
         with self.open() as connection:
             added = connection.execute(
                 "INSERT OR IGNORE INTO tasks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
@@ -70,18 +70,18 @@ class Store:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one statement, which is atomic; make it where it is missing."""
+        """Open the file for one atomic statement; create it if it is missing."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Before SQLite sees it, because SQLite would leave it readable by others.
+            # SQLite itself would create it readable by others.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             opened = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             with closing(opened) as connection:
-                # Nothing here is worth a wait for the disk: no task of the sandbox cost anything.
+                # No need to wait for the disk: losing a sandbox task costs nothing.
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.executescript(_SCHEMA)
                 yield connection
         except (OSError, sqlite3.Error) as error:
-            message = f"The sandbox cannot use its store {str(self.path)!a}: {error}."
-            hint = "Nothing in it was paid for: it can be deleted."
+            message = f"Cannot use the sandbox's file {str(self.path)!a}: {error}."
+            hint = "It contains only the sandbox's tasks and can be deleted."
             raise LocalError("sandbox_store", message, hint=hint) from error

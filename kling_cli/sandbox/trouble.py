@@ -1,9 +1,9 @@
-"""The token chooses trouble, as card numbers do in the sandbox of a payment service."""
+"""Tokens that simulate failures, like the test card numbers of a payment service."""
 
 import uuid
 
-# The service's own codes, by the HTTP status that comes with each. HTTP 429 alone does not mean
-# "later": four of its codes are about the account, not about speed.
+# The service's codes by HTTP status. Status 429 does not always mean "later": four of its codes are
+# about the account.
 _STATUSES = {
     400: (1200, 1201, 1300, 1301),
     401: (1000, 1001, 1002, 1003, 1004),
@@ -17,21 +17,21 @@ _STATUSES = {
 CODES = {code: status for status, codes in _STATUSES.items() for code in codes}
 
 _NO_CODE = ("sandbox", "sandbox-failed", "sandbox-slow", "sandbox-lost-reply", "sandbox-no-lookup")
-# The code that each asks for, or None; `kling sandbox --help` says what each does.
+# The code for each token, or None; `kling sandbox --help` describes the tokens.
 TOKENS = dict.fromkeys(_NO_CODE) | {f"sandbox-{code}": code for code in CODES}
 
 
 class RefusalError(Exception):
-    """The call ends here, with one of `CODES`."""
+    """The request is refused with one of `CODES`."""
 
-    def __init__(self, code: int, message: str = "refused, as the sandbox's token asked") -> None:
+    def __init__(self, code: int, message: str = "refused, as the sandbox token requests") -> None:
         super().__init__(code)
         self.status = CODES[code]
         self.body = {"code": code, "message": message, "request_id": str(uuid.uuid4())}
 
 
 def authorize(authorization: str) -> str:
-    """Read the token of a call, and refuse those whose trouble is about the token itself."""
+    """Check the token of a request, and refuse tokens that simulate a bad token."""
     if not authorization:
         raise RefusalError(1001, "authorization is empty")
     scheme, _, token = authorization.partition(" ")

@@ -1,7 +1,7 @@
 """Draw the pictures of the README from real runs: PYTHONPATH=tests python man/pictures/draw.py.
 
-Each is the screen of a terminal in which the installed program runs against the loopback service.
-An argument names another directory to draw into.
+Each shows the screen of a terminal in which the installed program uses the loopback service.
+Pass a directory to draw into another one.
 """
 
 import io
@@ -31,11 +31,10 @@ PHOTOS = {
     "small.jpg": (200, 200),
     "banner.jpg": (1280, 320),
 }
-# A picture: the command line, what to type at the question, and what is on the screen at last.
+# For each picture: the command line, the answer to its question, and the text to wait for.
 PICTURES = {
     "finished": ("effect squish photo.jpg -o clip.mp4", "", ()),
     "refused": ("effect squish small.jpg banner.jpg poster.webp", "", ()),
-    "live": ("effect squish photo.jpg", "", ("processing",)),
     "batch": (
         "effect squish anna.jpg ben.jpg cleo.jpg dan.jpg -o clips/",
         "y\n",
@@ -45,15 +44,9 @@ PICTURES = {
 
 
 def play(name: str, place: Path, service: LoopbackService) -> Text:
-    """Run the command of a picture until what it shows is on the screen."""
+    """Run the command of a picture until its text is on the screen."""
     line, answer, awaited = PICTURES[name]
     service.shop.rules = Rules(looks_until_done=0)
-    if name == "live":
-        # From one task, made on a clock that runs fast, it learns how long they take.
-        service.shop.rules = Rules(task_seconds=1)
-        quick = (sys.executable, "-m", "support.quick", "60")
-        argv = [*quick, "effect", "squish", str(place / "anna.jpg")]
-        subprocess.run(argv, capture_output=True, check=True)
     if name == "batch":
         earlier = command("effect", "squish", "anna.jpg", "ben.jpg", "-o", "clips/")
         subprocess.run(earlier, cwd=place, capture_output=True, check=True)
@@ -84,7 +77,7 @@ def read(screen: pyte.Screen) -> Text:
 
 
 def find_style(cell: pyte.screens.Char) -> Style:
-    """Find the style of a character, whose colours pyte names in its own way."""
+    """Find the style of a character; pyte has its own names for colours."""
     named = cell.fg.replace("brown", "yellow").replace("bright", "bright_")
     if re.fullmatch("[0-9a-f]{6}", named):
         named = f"#{named}"
@@ -92,7 +85,7 @@ def find_style(cell: pyte.screens.Char) -> Style:
 
 
 def draw(name: str, directory: Path) -> None:
-    """Draw one picture, with photos, journal and service of its own."""
+    """Draw one picture, with its own photos, journal and service."""
     with tempfile.TemporaryDirectory() as place, LoopbackService() as service:
         for photo, size in PHOTOS.items():
             Image.new("RGB", size, "teal").save(Path(place) / photo)
@@ -106,7 +99,7 @@ def draw(name: str, directory: Path) -> None:
     console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
     console.print(text)
     picture = console.export_svg(title="kling", unique_id=name)
-    # No font of another host: each reader's own is as wide as the letters' places make it.
+    # Load no font from another host; the reader's own font has the right width.
     picture = re.sub(r"@font-face {.*?}\s*", "", picture, flags=re.DOTALL)
     (directory / f"{name}.svg").write_text(picture, encoding="utf-8")
 

@@ -70,7 +70,7 @@ def name_places(directory: str) -> dict[str, str]:
 
 @contextmanager
 def serve(*, limit: int = 1000, seconds: float = 0.0) -> Generator[dict[str, str]]:
-    """Run a service of so many tasks at once, each of so many seconds; give its variables."""
+    """Run a service with this limit of parallel tasks and this task duration in seconds."""
     script = Path(__file__).with_name("server.py")
     argv = [sys.executable, str(script), str(limit), str(seconds)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:

@@ -1,11 +1,11 @@
-"""The pages for users: the code that stands in them, and a desk on which it can be tried."""
+"""The pages for users: the code blocks in them, and a desk on which these can be run."""
 
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from support.clock import VirtualClock
@@ -15,43 +15,16 @@ from support.shells import make_environ, require
 ROOT = Path(__file__).parents[2]
 # The sandbox's clip, in whichever state directory a test has.
 CLIP = "file:///state/sandbox.mp4"
-_BLOCK = re.compile(r"^(?:<!-- ([\w ]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A block of code: its mark (empty if none), language, the heading above it, and its text."""
-
-    mark: str
-    language: str
-    heading: str
-    text: str
+_BLOCK = re.compile(r"^<!-- ([\w ]+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def read_page(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def find_blocks(page: str) -> list[Block]:
-    return [
-        Block(
-            mark=found[1] or "",
-            language=found[2],
-            heading=_HEADING.findall(_without_code(page[: found.start()]))[-1],
-            text=found[3],
-        )
-        for found in _BLOCK.finditer(page)
-    ]
-
-
-def name_examples(page: str) -> dict[str, str]:
-    examples: dict[str, str] = {}
-    for block in find_blocks(page):
-        if block.mark == "example":
-            name = block.heading
-            examples[name if name not in examples else f"{name}, again"] = block.text
-    return examples
+def find_blocks(page: str) -> dict[str, str]:
+    """Find the blocks of code on a page, each by the mark above it."""
+    return dict(_BLOCK.findall(page))
 
 
 def make_desk(directory: Path) -> Path:
@@ -65,7 +38,7 @@ def make_desk(directory: Path) -> Path:
 
 
 def buy_before(desk: Path, *argv: str) -> str:
-    """Buy at the sandbox, a minute ago, what an example would have to wait for; tell its id."""
+    """Buy in the sandbox, a minute ago, what an example would have to wait for; return its id."""
     photos = [str(desk / word) if word.endswith(".jpg") else word for word in argv]
     long_ago = VirtualClock(start=time.time() - 60)
     run = Program(clock=long_ago)("effect", *photos, "--sandbox", "--json")
@@ -76,7 +49,7 @@ def buy_before(desk: Path, *argv: str) -> str:
 def run_script(
     script: str, desk: Path, *, stdin: str = "", environ: Mapping[str, str] | None = None
 ) -> Run:
-    """Run a script as a newcomer would paste it, at the sandbox instead of the service."""
+    """Run a script as a newcomer would paste it, with the sandbox instead of the service."""
     for tool in ("jq", "curl"):
         if re.search(rf"\b{tool} ", script):
             require(tool)
@@ -91,15 +64,7 @@ def name_clip(text: str) -> str:
 
 
 def lint_script(script: str) -> str:
-    done = subprocess.run(
-        [require("shellcheck"), "-s", "sh", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Return what shellcheck reports."""
+    argv = [require("shellcheck"), "-s", "sh", "-"]
+    done = subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
-
-
-def _without_code(page: str) -> str:
-    return _BLOCK.sub("", page)
