@@ -29,17 +29,17 @@ def slow_service(service: LoopbackService) -> LoopbackService:
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_wait_names_the_task(
-    slow_service: LoopbackService, number: int, code: int
+    slow_service: LoopbackService, tmp_path: Path, number: int, code: int
 ) -> None:
     """Faults 89 and 90: who stops a wait is told the task, and how to go on with it."""
-    with Process("effect", "squish", PHOTO, "-o", "clip.mp4") as process:
+    with Process("effect", "squish", PHOTO, "-o", tmp_path / "my clip.mp4") as process:
         process.wait_for("submitted")
         process.kill(number)
         run = process.finish()
     (bought,) = slow_service.ledger
     assert (run.code, run.out) == (code, "")
     assert f"Stopped. Task {bought.task_id} is still running (already paid for).\n" in run.err
-    assert f"hint: kling wait {bought.task_id} -o clip.mp4\n" in run.err
+    assert f"hint: kling wait {bought.task_id} -o '{tmp_path}/my clip.mp4'\n" in run.err
     assert run.err.count("Stopped.") == 1
     assert list_stages()[0] in (Stage.SUBMITTED, Stage.PROCESSING)
 
