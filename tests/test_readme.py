@@ -62,7 +62,7 @@ def test_every_example_works(name: str, tmp_path: Path) -> None:
     assert run.code == 0, run.err
     assert re.fullmatch(EXPECTED[kind], run.out), run.out
     assert ("error:" in run.err) == kind.startswith("failure"), run.err
-    assert "0123" not in run.out + run.err
+    assert "key=0123" not in run.out + run.err
     assert all(clip.read_bytes()[4:8] == b"ftyp" for clip in desk.rglob("*.mp4"))
     assert lint_script(EXAMPLES[name]) == ""
 
