@@ -385,8 +385,6 @@ def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, o
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
     """Read the file: its text, what that holds, and its mode; a missing file is an empty one."""
-    import tomllib
-
     file = clean(str(path))
     try:
         content = path.read_bytes()
@@ -395,6 +393,8 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         return "", {}, 0
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
+    import tomllib
+
     if mode & stat.S_IWOTH:
         # Whoever can write it can send the token to a host of their own.
         message = f"Every user can change {file}, so its settings are not used."
