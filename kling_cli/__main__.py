@@ -3,9 +3,6 @@
 import os
 import sys
 
-_STDOUT = 1
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
@@ -22,16 +19,17 @@ def main() -> None:
     except KeyboardInterrupt:
         # Only during the import; the program itself handles signals.
         os.write(2, b"Stopped. Nothing was sent.\n")
-        code = _INTERRUPTED
-    gc.freeze()  # no collection is needed at exit
-    sys.exit(code)
+        code = 130
+    # All is written by now, or cannot be. To take the interpreter down in order would cost time,
+    # end with Python's own words on what cannot be written, and crash a thread that still works.
+    os._exit(code)
 
 
 def _print_version() -> bool:
     from kling_cli import __version__
 
     try:
-        os.write(_STDOUT, f"kling {__version__}\n".encode())
+        os.write(1, f"kling {__version__}\n".encode())
     except OSError:
         return False  # the full program reports this error
     return True

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from kling_cli.clock import Clock
 from kling_cli.errors import KlingError, StoppedError
-from kling_cli.models import Purchase, Task
 from kling_cli.text import clean, format_about, format_count, format_elapsed, format_transfer
 
 if TYPE_CHECKING:
     import rich.console
     from rich.live import Live
     from rich.table import Table
+
+    from kling_cli.models import Purchase, Task
 
 _REDRAWS_A_SECOND = 4
 _HEARTBEAT_SECONDS = 60.0
@@ -338,7 +339,7 @@ class Row:
         self.warnings.append(text)
         self.write("warning", text)
 
-    def accept(self, purchase: Purchase) -> None:
+    def accept(self, purchase: "Purchase") -> None:
         """Show the ids of a task that was accepted just now."""
         self.state = purchase.stage
         if self._console.is_styled:
@@ -347,7 +348,7 @@ class Row:
             ids = f"task {purchase.task_id} ({purchase.external_task_id})"
             self.write("", f"{purchase.stage}, {ids}")
 
-    def look(self, task: Task) -> None:
+    def look(self, task: "Task") -> None:
         """Show the status at once if it has changed, else as a heartbeat every minute."""
         if task.status == self.state:
             self._beat(f"still {task.status}, {format_elapsed(self.elapsed)}")

@@ -1,6 +1,7 @@
 """What one run works with, each part made when it is first used."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Generator, Mapping
@@ -8,14 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import TextIOWrapper
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
 from kling_cli.console import Console, Row, can_style
-from kling_cli.models import Purchase, is_sandbox
-from kling_cli.output import Output
-from kling_cli.purchase import Resume
+from kling_cli.errors import Interrupted
 from kling_cli.text import parse_duration
 
 if TYPE_CHECKING:
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from kling_cli.api.client import Client
     from kling_cli.api.transport import Transport
     from kling_cli.journal import Journal
+    from kling_cli.models import Purchase
+    from kling_cli.output import Output
     from kling_cli.poll import Poll, Schedule
+    from kling_cli.purchase import Resume
     from kling_cli.settings import Settings, Token
 
+_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _SANDBOX_URL = "http://sandbox.invalid"
 # A sandbox task takes three seconds; do not wait longer for the first one.
 _SANDBOX_MEDIAN_SECONDS = 3.0
@@ -62,8 +66,10 @@ class Context:
             self.journal.close()
 
     @cached_property
-    def output(self) -> Output:
+    def output(self) -> "Output":
         """Standard output."""
+        from kling_cli.output import Output
+
         is_styled = can_style(self.stdout, self.environ)
         return Output(self.stdout, is_json=self.options.get("json", False), is_styled=is_styled)
 
@@ -135,8 +141,10 @@ class Context:
         return Sandbox(directory / "sandbox.sqlite3", now=self.clock.time)
 
     @property
-    def resume(self) -> Resume:
+    def resume(self) -> "Resume":
         """How to resume what this run has bought."""
+        from kling_cli.purchase import Resume
+
         is_option = self.settings.sources["output"] == "--output"
         return Resume(self.journal.is_kept, self.settings.output if is_option else None)
 
@@ -162,6 +170,7 @@ class Context:
     def client(self, base_url: str) -> "Client":
         """Return this thread's client for a service, which keeps its connection."""
         from kling_cli.api.client import Client
+        from kling_cli.models import is_sandbox
         from kling_cli.settings import Token
 
         clients: dict[str, Client] = self._clients.__dict__
@@ -172,11 +181,10 @@ class Context:
                 token = Token(base_url.partition(":")[2] or base_url, source=base_url)
             else:
                 token = self.token if base_url == self.settings.base_url else self.any_token
-            transport = self.open_transport(application)
-            clients[base_url] = Client(transport, base_url=url, token=token)
+            clients[base_url] = Client(self.open_transport(application), base_url=url, token=token)
         return clients[base_url]
 
-    def open_poll(self, purchase: Purchase, *, deadline: float, row: Row) -> "Poll":
+    def open_poll(self, purchase: "Purchase", *, deadline: float, row: Row) -> "Poll":
         """Create the poll of a task; the deadline is in the clock's monotonic seconds."""
         from kling_cli.poll import Poll
 
@@ -229,3 +237,53 @@ def open_context() -> Generator[Context]:
                     errors="surrogateescape" if stream is stdin else "backslashreplace"
                 )
         yield Context(stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+class Signals:
+    """The first signal that this process got: it ends the run in order, the second at once.
+
+    While it is held, it waits for the end of a line.
+    """
+
+    number: int | None = None
+    is_held = False
+
+
+@contextmanager
+def listen() -> Generator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` in the main thread, until the block ends.
+
+    The first signal ends the run in order, the second at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
+    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in heard}
+    try:
+        yield
+    finally:
+        Signals.number = None
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def hold() -> Generator[None]:
+    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
+    Signals.is_held = True
+    try:
+        yield
+    finally:
+        Signals.is_held = False
+        if Signals.number is not None:
+            raise Interrupted(Signals.number)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    if Signals.number is not None:
+        os._exit(128 + number)
+    Signals.number = number
+    if not Signals.is_held:
+        raise Interrupted(number)

@@ -1,20 +1,21 @@
 """One `kling effect` run: options → pictures → requests → confirm → runner."""
 
 import math
-import shlex
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kling_cli import output, runner
 from kling_cli.api.parse import is_plain_http, is_safe_id
-from kling_cli.concurrency import ConcurrencyLimit
+from kling_cli.api.transport import load
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import (
     ExitCode,
     InputError,
@@ -28,10 +29,13 @@ from kling_cli.errors import (
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, TaskResult
 from kling_cli.poll import Poll
 from kling_cli.runner import Job
-from kling_cli.scenes import Scene, catalogue, find, find_end
+from kling_cli.scenes import Scene, find_end
 from kling_cli.sources import STDIN, Group, describe_source, list_sources, name_group
-from kling_cli.submit import Plan, Submission, plan
+from kling_cli.submit import ConcurrencyLimit, Plan, Submission, plan
 from kling_cli.text import clean, format_count, format_time, without_query
+
+if TYPE_CHECKING:
+    from kling_cli.download import Downloads
 
 # Always send the model: the service's default for two people is the oldest one, and one gateway has
 # no default.
@@ -42,7 +46,6 @@ _PREFERRED_MODEL = "kling-v1-6"
 class EffectOptions:
     """The options of `kling effect` that are not settings."""
 
-    scene: str
     images: tuple[str, ...]
     from_list: str | None
     fix: bool
@@ -71,7 +74,7 @@ class _Item:
     path: Path | None = None
 
 
-def run(context: Context, options: EffectOptions) -> ExitCode:
+def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
     """Create one task per picture or pair, and print its result.
 
     Raises:
@@ -79,7 +82,6 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
         SetupError: settings or token are invalid.
         StoppedError: the user declined to buy.
     """
-    scene = _find_scene(options)
     sources = list_sources(options.images, options.from_list, context.stdin)
     if not sources:
         context.console.info("The list contains no pictures. Nothing to do.")
@@ -103,28 +105,22 @@ def run(context: Context, options: EffectOptions) -> ExitCode:
         format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:
         format_rows = output.format_nothing
-    # Nothing is sent, so one worker is enough and keeps the order.
-    jobs, workers = effect.jobs(), 1 if options.dry_run else context.settings.jobs
     context.console.scene = scene.name
     resume = "Run the same command again to resume. Nothing is bought twice."
     if options.new:
         resume = "Resume with kling wait. With --new, the same command would buy them again."
-    try:
-        code = runner.run(
-            context,
-            jobs,
-            workers=workers,
-            format_rows=format_rows,
-            is_status=options.dry_run,
-            header=header,
-            resume=resume,
-        )
-    finally:
-        if effect.downloads:
-            effect.downloads.abandon()
-    if options.open:
-        runner.open_videos(jobs)
-    return code
+    return runner.run(
+        context,
+        effect.jobs(),
+        # Nothing is sent in a dry run, so one worker is enough and keeps the order.
+        workers=1 if options.dry_run else context.settings.jobs,
+        format_rows=format_rows,
+        is_status=options.dry_run,
+        downloads=effect.downloads,
+        open=options.open,
+        header=header,
+        resume=resume,
+    )
 
 
 @dataclass(eq=False)
@@ -137,7 +133,7 @@ class _Effect:
     fields: Mapping[str, str]
     items: Sequence[_Item]
     limit: ConcurrencyLimit
-    downloads: Downloads | None = None
+    downloads: "Downloads | None" = None
     warnings: tuple[str, ...] = ()
     noted: dict[str, Picture] = field(default_factory=dict)
 
@@ -147,6 +143,10 @@ class _Effect:
         A refused picture is reported when its job runs.
         """
         context, items = self.context, dict.fromkeys(self.items)
+        if not (self.options.dry_run or context.settings.is_sandbox):
+            # Pillow decodes without Python's lock: meanwhile what sends is loaded.
+            import_module("PIL.JpegImagePlugin")
+            threading.Thread(target=load, daemon=True).start()
         row = context.console.start("checking pictures")
         try:
             for number, item in enumerate(items, start=1):
@@ -391,7 +391,9 @@ class _Effect:
     def _plan(self, request: EffectRequest) -> Plan:
         return plan(request, self.context.journal, now=self.context.clock.time())
 
-    def _check_paths(self, downloads: Downloads) -> None:
+    def _check_paths(self, downloads: "Downloads") -> None:
+        from kling_cli.download import name_clip
+
         items = list(dict.fromkeys(self.items))
         inputs = [source for item in items for source in item.sources]
         inputs += filter(None, [self.options.from_list])
@@ -404,17 +406,6 @@ class _Effect:
                     downloads.check(path, known, inputs=inputs)
             except InputError as error:
                 item.error = error
-
-
-def _find_scene(options: EffectOptions) -> Scene:
-    try:
-        return find(options.scene, any_scene=options.any_scene, pair=options.pair)
-    except UsageError:
-        *images, last = options.scene, *options.images
-        if not any(last == scene.name for scene in catalogue()):
-            raise
-        hint = f"kling effect {last} {shlex.join(images)}"
-        raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:

@@ -11,7 +11,6 @@ nothing is sent. It is never deleted or overwritten.
 import errno
 import json
 import os
-import secrets
 import shlex
 import sqlite3
 import threading
@@ -129,7 +128,7 @@ class Journal:
     def __init__(
         self, path: Path | None, *, now: Callable[[], float], fault: str | None = None
     ) -> None:
-        self.sender = secrets.token_hex(8)
+        self.sender = os.urandom(8).hex()
         self.claimed: set[str] = set()
         self.fault = fault
         self._path = path

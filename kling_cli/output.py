@@ -1,15 +1,16 @@
 """Standard output: lines, tables or JSON Lines, each complete and flushed at once."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import PurePath
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
-from kling_cli.models import TaskResult
 from kling_cli.text import clean, format_time
+
+if TYPE_CHECKING:
+    from kling_cli.models import TaskResult
 
 SCHEMA = "kling/1"
 PLAN_HEADER = ("PLAN", "PICTURES", "SIZE", "SENDS", "ID")
@@ -32,7 +33,7 @@ _STYLES = {
 
 Rows = Iterable[tuple[str, ...]]
 # Formats the rows of a result; with several inputs, each row ends with the name.
-FormatRows = Callable[[TaskResult, str], Rows]
+FormatRows = Callable[["TaskResult", str], Rows]
 
 
 class Output:
@@ -83,6 +84,8 @@ class Output:
 
     def record(self, record: Mapping[str, object]) -> None:
         """Write one JSON object on a line of its own, in ASCII without any control character."""
+        import json
+
         text = json.dumps({"schema": SCHEMA, **record}, allow_nan=False)
         self.line(text.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 
@@ -135,7 +138,7 @@ def _find_style(cell: str) -> str:
     return f"link {cell}" if cell.startswith("https://") else _STYLES.get(cell, "")
 
 
-def format_result(result: TaskResult, *, sandbox: bool) -> dict[str, object]:
+def format_result(result: "TaskResult", *, sandbox: bool) -> dict[str, object]:
     """Build the JSON object of one task; every key is always there."""
     purchase, error = result.purchase, result.error
     # As given in this run: the same picture may have had another name before.
@@ -181,30 +184,32 @@ def format_error(error: KlingError) -> dict[str, object]:
     }
 
 
-def format_locations(result: TaskResult, name: str) -> Rows:
+def format_locations(result: "TaskResult", name: str) -> Rows:
     """Format the file or URL of each video."""
     return [(location, name) if name else (location,) for location in result.locations]
 
 
-def format_nothing(_result: TaskResult, _name: str) -> Rows:
+def format_nothing(_result: "TaskResult", _name: str) -> Rows:
     """Format nothing: standard output gets the video itself."""
     return ()
 
 
-def format_id(result: TaskResult, name: str) -> Rows:
+def format_id(result: "TaskResult", name: str) -> Rows:
     """Format the id of a task that was accepted."""
     if result.error is None and result.purchase is not None:
         yield tuple(filter(None, (result.purchase.name, name)))
 
 
-def format_plan(result: TaskResult, name: str) -> Rows:
+def format_plan(result: "TaskResult", name: str) -> Rows:
     """Format what would be done and sent."""
+    import json
+
     if result.request is not None:
         body = json.dumps(result.request["body"], ensure_ascii=False)
         yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))
 
 
-def describe_plan(result: TaskResult, _name: str) -> Rows:
+def describe_plan(result: "TaskResult", _name: str) -> Rows:
     """Describe what would be done and sent, below `PLAN_HEADER`."""
     if result.request is not None:
         names = [PurePath(str(image["source"])).name for image in result.images]
@@ -221,7 +226,7 @@ def describe_plan(result: TaskResult, _name: str) -> Rows:
         )
 
 
-def format_status(result: TaskResult, _name: str) -> Rows:
+def format_status(result: "TaskResult", _name: str) -> Rows:
     """Format id, status, and each URL or the reason; nothing if the status may have changed."""
     purchase, error = result.purchase, result.error
     is_status = error is None or error.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)

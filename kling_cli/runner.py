@@ -1,20 +1,17 @@
 """Many requests: worker threads, results as they come, and an orderly end on a signal."""
 
-import os
 import queue
 import shlex
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from kling_cli.console import Row
-from kling_cli.context import Context
+from kling_cli.context import Context, Signals, hold
 from kling_cli.errors import (
     ExitCode,
     Interrupted,
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 _MOST_OPEN = 10
 # On Windows, Ctrl-C does not interrupt a wait without a timeout.
 _LISTEN_SECONDS = 0.5
-_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 # Up to this number, users open the videos one by one.
 _FEW_CLIPS = 3
 _GROUPS = {
@@ -64,16 +60,6 @@ class Job:
     result: TaskResult | None = None
 
 
-class _Signals:
-    """The first signal of this process. It ends the run cleanly; a second one ends it at once.
-
-    While held, it waits for the end of a line.
-    """
-
-    number: int | None = None
-    is_held = False
-
-
 def run(
     context: Context,
     jobs: Sequence[Job],
@@ -81,6 +67,8 @@ def run(
     workers: int,
     format_rows: FormatRows,
     is_status: bool,
+    downloads: "Downloads | None",
+    open: bool,
     header: Sequence[str] = (),
     resume: str = "Run the same command again to resume.",
 ) -> ExitCode:
@@ -92,6 +80,8 @@ def run(
         workers: how many at once.
         format_rows: how a result looks as text.
         is_status: rows show the status, so a failed or unfinished task is not shown as an error.
+        downloads: where videos are saved; what is left of those under way is removed.
+        open: open each video at the end.
         header: of the one table that all rows make on a terminal; without it, each is a line.
         resume: the hint after a signal.
 
@@ -106,7 +96,7 @@ def run(
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
-            with _hold():
+            with hold():
                 report.print(job)
                 batch.started.remove(job)
     except BaseException as error:
@@ -117,10 +107,19 @@ def run(
             report.print_stopped(left, error.exit_code, resume=resume)
             error.is_reported = True
         raise
+    finally:
+        if downloads:
+            downloads.abandon()
     if advice := report.advice():
         context.console.info(advice)
     context.console.close(report.summary(), detail=format_costs(report.costs))
     report.print_table()
+    if open:
+        import typer
+
+        for job in jobs:
+            for location in job.result.locations if job.result else ():
+                typer.launch(location)
     return combine(report.codes)
 
 
@@ -145,8 +144,8 @@ class _Batch:
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         while workers:
-            if _Signals.number is not None:  # a finalizer swallowed the exception
-                raise Interrupted(_Signals.number)
+            if Signals.number is not None:  # a finalizer swallowed the exception
+                raise Interrupted(Signals.number)
             with suppress(queue.Empty):
                 done = self._done.get(timeout=_LISTEN_SECONDS)
                 if isinstance(done, BaseException):
@@ -322,13 +321,15 @@ def open_downloads(context: Context, *, tasks: int, force: bool) -> "Downloads |
     Raises:
         UsageError: the place does not fit the number of tasks.
     """
-    from kling_cli.download import Downloads
-
     value = context.settings.output
+    if value is None:
+        return None
     if value == "-" and context.output.is_json:
         hint = "Use -o FILE instead; the JSON then has its path."
         raise UsageError("usage", "-o - and --json both write to standard output.", hint=hint)
-    return None if value is None else Downloads(context, value, tasks=tasks, force=force)
+    from kling_cli.download import Downloads
+
+    return Downloads(context, value, tasks=tasks, force=force)
 
 
 def check_open(tasks: int) -> None:
@@ -336,52 +337,3 @@ def check_open(tasks: int) -> None:
     if tasks > _MOST_OPEN:
         message = f"--open opens {_MOST_OPEN} videos at most, but there are {tasks} tasks."
         raise UsageError("usage", message, hint="Save them with -o DIR/, and remove --open.")
-
-
-def open_videos(jobs: Iterable[Job]) -> None:
-    """Open each video in the system's default program, if there is one."""
-    import typer
-
-    for job in jobs:
-        for location in job.result.locations if job.result else ():
-            typer.launch(location)
-
-
-@contextmanager
-def listen() -> Generator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` in the main thread, until the block ends.
-
-    The first signal ends the run cleanly, a second one at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    # A signal that the parent ignores stays ignored, so `nohup kling ...` survives SIGHUP.
-    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        _Signals.number = None
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _hold() -> Generator[None]:
-    """Complete the block before a signal that arrives meanwhile ends the run."""
-    _Signals.is_held = True
-    try:
-        yield
-    finally:
-        _Signals.is_held = False
-        if _Signals.number is not None:
-            raise Interrupted(_Signals.number)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    if _Signals.number is not None:
-        os._exit(128 + number)
-    _Signals.number = number
-    if not _Signals.is_held:
-        raise Interrupted(number)

@@ -400,8 +400,6 @@ def change(path: Path, name: str, text: str | None) -> tuple[str, Mapping[str, o
 
 def _read(path: Path) -> tuple[str, dict[str, object], int]:
     """Read the file: its text, its values and its mode; a missing file is empty."""
-    import tomllib
-
     file = clean(str(path))
     try:
         content = path.read_bytes()
@@ -410,6 +408,8 @@ def _read(path: Path) -> tuple[str, dict[str, object], int]:
         return "", {}, 0
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
+    import tomllib
+
     if mode & stat.S_IWOTH:
         # Anyone who can write it can send the token to their own host.
         message = f"Every user can change {file}, so its settings are not used."

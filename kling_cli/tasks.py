@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kling_cli import output, runner
-from kling_cli.api.parse import is_safe_id
+from kling_cli import output
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.download import Downloads, name_clip
 from kling_cli.errors import ExitCode, KlingError, SetupError, UsageError
 from kling_cli.models import Purchase, Stage, TaskResult, is_sandbox
-from kling_cli.poll import check_result
-from kling_cli.runner import Job
 from kling_cli.text import clean, format_ago, format_count, format_time, format_units
+
+if TYPE_CHECKING:
+    from kling_cli.download import Downloads
+    from kling_cli.runner import Job
 
 # A waiting thread costs next to nothing, so few tasks have to wait for a free one.
 _MOST_WAITS = 32
@@ -37,39 +38,39 @@ def look(
         force: whether files may be replaced.
         open: open each video at the end.
     """
+    from kling_cli import runner
+
     # One deadline for all tasks, even if some have to wait for a free thread.
     deadline = context.deadline() if wait else None
     purchases = _choose(context, names)
     if not purchases:
         return ExitCode.OK
+    count = len(purchases)
     if open:
-        runner.check_open(len(purchases))
-    downloads: Downloads | None = None
-    paths: list[Path | None] = [None] * len(purchases)
-    workers = _MOST_WAITS if wait else 1
+        runner.check_open(count)
+    paths: list[Path | None] = [None] * count
     rows: output.FormatRows = output.format_locations if wait else output.format_status
     # A single URL is shown whole, so that it can be copied.
-    header = () if wait or len(purchases) == 1 else output.STATUS_HEADER
-    if wait:
-        downloads = runner.open_downloads(context, tasks=len(purchases), force=force)
+    header = () if wait or count == 1 else output.STATUS_HEADER
+    downloads = runner.open_downloads(context, tasks=count, force=force) if wait else None
     if downloads:
         downloads.prepare()
         paths = list(downloads.assign(map(_name_clip, purchases)))
         rows = output.format_nothing if downloads.is_stream else rows
     jobs = [
-        Job(name=purchase.name, work=partial(_work, context, purchase, deadline, downloads, path))
-        for purchase, path in zip(purchases, paths, strict=True)
+        runner.Job(name=each.name, work=partial(_work, context, each, deadline, downloads, path))
+        for each, path in zip(purchases, paths, strict=True)
     ]
-    try:
-        code = runner.run(
-            context, jobs, workers=workers, format_rows=rows, is_status=not wait, header=header
-        )
-    finally:
-        if downloads:
-            downloads.abandon()
-    if open:
-        runner.open_videos(jobs)
-    return code
+    return runner.run(
+        context,
+        jobs,
+        workers=_MOST_WAITS if wait else 1,
+        format_rows=rows,
+        is_status=not wait,
+        downloads=downloads,
+        open=open,
+        header=header,
+    )
 
 
 def list_tasks(
@@ -122,6 +123,8 @@ def list_tasks(
         _write_page(context, shown, files, html, force=force, open=open)
         return ExitCode.OK
     if stdout.is_json:
+        from kling_cli.poll import check_result
+
         for purchase in shown:
             error = check_result(purchase, context.resume, now=now)
             result = TaskResult(
@@ -211,9 +214,9 @@ def _work(
     context: Context,
     purchase: Purchase,
     deadline: float | None,
-    downloads: Downloads | None,
+    downloads: "Downloads | None",
     path: Path | None,
-    job: Job,
+    job: "Job",
     row: Row,
 ) -> TaskResult:
     """Look at a task: until it has ended and its videos are saved, or once without a deadline."""
@@ -271,6 +274,8 @@ def _choose(context: Context, names: tuple[str, ...]) -> list[Purchase]:
 
 
 def _find(context: Context, name: str) -> Purchase:
+    from kling_cli.api.parse import is_safe_id
+
     base_url, is_kept = context.base_url, context.journal.is_kept
     if not is_safe_id(name):
         message = f"{clean(name, limit=80)!r} is not a task id."
@@ -315,5 +320,7 @@ def _has_buyers_token(context: Context, purchase: Purchase) -> bool:
 
 
 def _name_clip(purchase: Purchase) -> str:
+    from kling_cli.download import name_clip
+
     sources = [str(image["source"]) for image in purchase.images]
     return name_clip(sources, purchase.effect_scene or purchase.name)

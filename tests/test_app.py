@@ -110,7 +110,9 @@ def crash(verbose: bool = typer.Option(False, "-v"), json: bool = typer.Option(F
     secret = "sk-very-secret"
     raise ERROR
 
-app.app.command("crash")(crash)
+made = app.make_app()
+made.command("crash")(crash)
+app.make_app = lambda _only: made
 sys.exit(app.main(sys.argv[1:]))
 """
 

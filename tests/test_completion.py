@@ -10,7 +10,7 @@ import typer
 from support.run import OTHER_PHOTO, PHOTO, Program, run_installed
 from support.shells import SCRIPTS, SHELLS, ask_fish, list_words, type_keys
 
-from kling_cli.cli.app import app
+from kling_cli.cli.app import make_app
 
 every_shell = pytest.mark.parametrize("shell", SHELLS)
 
@@ -51,7 +51,7 @@ def test_what_is_offered(shell: str, line: str, words: list[str], desk: Path) ->
 
 @every_shell
 def test_every_option_is_offered(shell: str, desk: Path) -> None:
-    effect = typer.main.get_command(app).commands["effect"]  # type: ignore[attr-defined] # a group
+    effect = typer.main.get_command(make_app()).commands["effect"]  # type: ignore[attr-defined] # a group
     options = {name for param in effect.params for name in param.opts if name[0] == "-"}
     offered = set(list_words(shell, "kling effect --new -", desk))
     assert offered == (options | {"--help", "-h"}) - {"--new"}

@@ -9,7 +9,7 @@ from support.pages import ROOT, read_page
 from support.run import run_process
 from support.shells import make_environ, require
 
-from kling_cli.cli.app import app
+from kling_cli.cli.app import make_app
 from kling_cli.cli.help import _VARIABLES as VARIABLES
 from kling_cli.errors import ExitCode
 from kling_cli.settings import KEYS
@@ -52,7 +52,7 @@ def test_it_names_every_command_with_its_options_and_arguments() -> None:
         title, _, text = part.partition("\n")
         name = re.sub(r" (?:Ar|Op) .*", "", title).removeprefix("kling ")
         described[name] = find_items("Fl", text) | set(re.findall(r"Ar ([A-Z]+)", title))
-    assert described == walk(typer.main.get_command(app))
+    assert described == walk(typer.main.get_command(make_app()))
     assert find_items("Fl", common) == COMMON
 
 

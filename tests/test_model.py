@@ -18,13 +18,12 @@ import pytest
 from support.explorer import Choices, Interleaving, enumerate_ways
 
 from kling_cli.api.errors import ApiError, Kind
-from kling_cli.concurrency import ConcurrencyLimit
 from kling_cli.console import Console
 from kling_cli.errors import KlingError, LaterError, RefusedError, UnknownError, UnreachableError
 from kling_cli.journal import Journal
 from kling_cli.models import EffectRequest, Picture, Purchase, Stage, Task
 from kling_cli.purchase import Event, Resume
-from kling_cli.submit import Submission
+from kling_cli.submit import ConcurrencyLimit, Submission
 
 if TYPE_CHECKING:
     from kling_cli.api.client import Client

@@ -22,10 +22,11 @@ LIGHT = (
 )
 # The installed script does no more than this, and then ends the process.
 _PROBE = """
-import sys
+import os, sys
 before = set(sys.modules)
 report = sys.argv.pop(1)
 sys.argv[0] = "kling"
+os._exit = sys.exit  # or nothing could be written below
 try:
     from kling_cli.__main__ import main
     sys.exit(main())
@@ -91,3 +92,21 @@ def test_no_command_loads_what_is_not_ours(tmp_path: Path, argv: tuple[str | Pat
     modules = load(tmp_path, *argv)
     assert "kling_cli.context" in modules
     assert heavy(modules) <= {"PIL", "httpx", "ssl"}
+
+
+def test_a_run_loads_few_modules_of_ours(tmp_path: Path) -> None:
+    """Of the commands only its own is loaded, and nothing that saves, repairs or lists."""
+    modules = load(tmp_path, "effect", "squish", PHOTO, "--sandbox")
+    assert sum(name.split(".")[0] == "kling_cli" for name in modules) <= 36
+    assert not {"tomllib", "httpcore"} & modules
+
+
+def test_a_misspelt_scene_loads_no_run(tmp_path: Path) -> None:
+    modules = load(tmp_path, "effect", "squich", "photo.jpg")
+    assert not {"kling_cli.effect", "kling_cli.models", "json"} & modules
+
+
+def test_the_sandbox_server_loads_no_client(tmp_path: Path, service: LoopbackService) -> None:
+    """`kling sandbox` serves without the client's code; Python's own HTTP server brings ssl."""
+    port = service.base_url.rsplit(":", 1)[1].split("/")[0]
+    assert heavy(load(tmp_path, "sandbox", "--port", port)) <= {"ssl"}

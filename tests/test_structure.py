@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "kling_cli"
 # From the ground; a file imports only from ranks below its own, and within a folder downwards.
 RANKS = """
     kling_cli errors text clock | models scenes settings
-    | purchase console api.parse api.transport api.errors api.client concurrency
+    | purchase console api.parse api.transport api.errors api.client
     | sandbox.store sandbox.trouble sandbox.app sandbox.server
     | journal output images images.repair images.preflight images.remote sources
     | submit poll context download gallery | runner | effect tasks
@@ -19,7 +19,7 @@ RANKS = """
     | cli.app | __main__
 """
 ORDER = {name: place for place, name in enumerate(RANKS.replace("|", " ").split())}
-MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 45, 500, 5130, 65, 5
+MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 44, 500, 5120, 65, 5
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
     if path != PACKAGE / "__init__.py"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -296,6 +297,12 @@ def _parse_retry_after(text: str) -> float | None:
     with suppress(ValueError, OverflowError):
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     return None
+
+
+def load() -> None:
+    """Load the libraries of an exchange, httpcore too, which httpx puts off to its first client."""
+    for name in ("httpx", "httpcore"):
+        import_module(name)
 
 
 def read_reply(

@@ -4,21 +4,16 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
 from kling_cli import __version__
-from kling_cli.cli.config import config
-from kling_cli.cli.effect import effect
-from kling_cli.cli.help import completion, show_help
 from kling_cli.cli.options import MISTAKES, option, require_command
-from kling_cli.cli.sandbox import sandbox
-from kling_cli.cli.scenes import scenes
-from kling_cli.cli.tasks import status, tasks, wait
 from kling_cli.console import can_style
-from kling_cli.context import Context, open_context
+from kling_cli.context import Context, listen, open_context
 from kling_cli.errors import (
     ExitCode,
     Interrupted,
@@ -27,30 +22,38 @@ from kling_cli.errors import (
     StoppedError,
     UsageError,
 )
-from kling_cli.models import TaskResult
-from kling_cli.output import Output, format_result
-from kling_cli.runner import listen
 from kling_cli.text import clean
 
 # Without this variable Typer writes colour to a pipe if a CI system asks for it.
 _NO_STYLE = "_TYPER_FORCE_DISABLE_TERMINAL"
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(
-    name="kling",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings=_SETTINGS,
-)
-for command in (effect, status, wait, tasks, scenes, sandbox, completion):
-    app.command()(command)
-app.add_typer(config, context_settings=_SETTINGS)
-app.command("help")(show_help)
+# In the order in which help lists them.
+_NAMES = ("effect", "status", "wait", "tasks", "scenes", "sandbox", "completion", "config", "help")
+# Of those that share one.
+_FILES = {"status": "tasks", "wait": "tasks", "completion": "help"}
 
 
-@app.callback(invoke_without_command=True)
-def describe(
+def make_app(only: str = "") -> typer.Typer:
+    """Make the Typer app with one command, as each takes time, or with all: `help` shows any."""
+    app = typer.Typer(
+        name="kling",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings=_SETTINGS,
+    )
+    app.callback(invoke_without_command=True)(_describe)
+    for name in [only] if only in _NAMES[:-1] else _NAMES:
+        command = getattr(import_module(f"kling_cli.cli.{_FILES.get(name, name)}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, context_settings=_SETTINGS)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _describe(
     context: typer.Context,
     *,
     version: Annotated[bool, option("--version", "Print the version and exit.")] = False,
@@ -90,7 +93,8 @@ def main(argv: Sequence[str], context: Context | None = None) -> int:
             if not interruption.is_reported:
                 _report(StoppedError("Stopped. Nothing was sent.", exit_code=code), argv, context)
         for stream in (context.stdout, context.stderr):
-            _drop_unwritten(stream)
+            with suppress(OSError, ValueError):  # nobody is left who could be told
+                stream.flush()
     return code
 
 
@@ -117,7 +121,7 @@ def _call(argv: Sequence[str], context: Context) -> int:
     os.environ[_NO_STYLE] = "1"
     if all(can_style(stream, context.environ) for stream in (context.stdout, context.stderr)):
         del os.environ[_NO_STYLE]
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(make_app("".join(argv[:1])))
     try:
         code: int | None = command.main(list(argv), "kling", standalone_mode=False, obj=context)
         return code or 0
@@ -153,6 +157,9 @@ def _report(error: KlingError, argv: Sequence[str], context: Context) -> ExitCod
     """Report an error that left no task, also as a JSON object under --json."""
     context.console.error(error)
     if "--json" in argv:
+        from kling_cli.models import TaskResult
+        from kling_cli.output import Output, format_result
+
         result = format_result(TaskResult(error=error), sandbox="--sandbox" in argv)
         with suppress(OSError, LocalError):
             Output(context.stdout, is_json=True).record(result)
@@ -174,14 +181,3 @@ def _internal_error(error: Exception, argv: Sequence[str]) -> KlingError:
         return LocalError("local_failure", message, hint=hint, charged="maybe")
     message = f"Internal error: {name}{place}. Please report it."
     return KlingError("bug", message, hint=f"{hint} -v shows where it happened.", charged="maybe")
-
-
-def _drop_unwritten(stream: TextIO) -> None:
-    """Discard unwritable output; otherwise Python exits with code 120."""
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, stream.fileno())
-            os.close(nothing)

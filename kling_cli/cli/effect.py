@@ -1,5 +1,6 @@
 """The command `kling effect`."""
 
+import shlex
 from dataclasses import fields
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from kling_cli.cli import options
 from kling_cli.cli.options import complete_field, option
+from kling_cli.errors import UsageError
 
 INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
 
@@ -120,7 +122,19 @@ def effect(
     Each request is bought once: the same command, run again, resumes the wait or
     prints the result at no cost.
     """
+    from kling_cli.scenes import catalogue, find
+
+    configured = options.configure(context)
+    try:
+        found = find(scene, any_scene=any_scene, pair=pair)
+    except UsageError:
+        words = [scene, *(images or [])]
+        if not any(words[-1] == each.name for each in catalogue()):
+            raise
+        hint = f"kling effect {words[-1]} {shlex.join(words[:-1])}"
+        raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
+    # A mistake in its name is answered before all this is loaded.
     from kling_cli.effect import EffectOptions, run
 
     given = {field.name: context.params[field.name] for field in fields(EffectOptions)}
-    return run(options.configure(context), EffectOptions(**given))
+    return run(configured, found, EffectOptions(**given))

@@ -42,7 +42,7 @@ Topic = Annotated[
 ]
 
 
-def show_help(
+def help(
     context: typer.Context, topic: Topic = None, *, quiet: Quiet = False, verbose: Verbose = False
 ) -> int:
     """Show help for a command or a topic.

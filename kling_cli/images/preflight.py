@@ -30,7 +30,6 @@ from kling_cli.text import clean
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-STANDARD_INPUT = "-"
 _FIX = "Use --fix to repair it before sending."
 _ACCEPTED = ("JPEG", "PNG")
 # A file that --fix repairs is held in memory.
@@ -98,7 +97,7 @@ def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) ->
     """
     fixes: tuple[str, ...] = ()
     original = None
-    is_stdin = source == STANDARD_INPUT
+    is_stdin = source == "-"
     try:
         content = _read(source, stdin)
         header, problems = _inspect(content)
@@ -226,7 +225,7 @@ def merge_errors(errors: Sequence[InputError], message: str) -> InputError:
 
 def _read(source: str, stdin: BinaryIO | None) -> bytes:
     try:
-        if source == STANDARD_INPUT:
+        if source == "-":
             content = (stdin or sys.stdin.buffer).read(_MAX_BYTES_TO_FIX + 1)
         else:
             # Before it is opened: whoever opens a pipe waits for its writer.
@@ -266,6 +265,8 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
                 # A grey image of an eighth of each side: reads all data, and needs little memory.
                 image.draft("L", (1, 1))
+                # In one piece: between two Pillow would wait for its turn with other threads.
+                image.decodermaxblock = len(content)
                 image.load()
     return header, find_problems(header, size=len(content))
 
