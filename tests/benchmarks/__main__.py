@@ -1,11 +1,14 @@
 """All measures in one run: `python tests/benchmarks [NAME...]`, a table of figures and bars.
 
 Names: startup, pipeline, waiting, schedule, batch; all if none is given. `--photos`, `--workers`,
-`--limit` and `--seconds` change the batch. No network is needed, only curl and jq for the pipeline.
-The figures are ratios to what runs beside it where that is possible; quiet machines measure best.
+`--limit` and `--seconds` change the batch. No network is needed, only curl, jq and script.
+The figures are ratios to what runs beside it where that is possible: of the least processor times,
+which a busy machine leaves alone; only the pipeline's wall time needs a quiet one.
 """
 
 import argparse
+import os
+import platform
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -39,6 +42,9 @@ measures: dict[str, Callable[[], Iterator[Figure]]] = {
     "schedule": measure_schedule,
     "batch": partial(measure_batch, **batch),
 }
+print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} processors,")
+print(f"load {os.getloadavg()[0]:.1f} at the start; ratios are to `python -c pass` (x pass)\n")
+print(f"| {'what':46} | {'measured':>12} | {'bar':>8} |        |\n|---|---:|---:|---|")
 for name in names or measures:
     for figure in measures[name]():
         print(show(figure), flush=True)
