@@ -1,5 +1,6 @@
 """Many requests: worker threads, results as they come, and an orderly end on a signal."""
 
+import gc
 import queue
 import shlex
 import threading
@@ -92,6 +93,8 @@ def run(
     context.console.total = len(jobs)
     header = header if context.output.is_terminal else ()
     is_single = len(jobs) == 1
+    if not is_single:
+        gc.set_threshold(2_000)  # what exchanges leave behind is not kept until the end
     report = _Report(context, format_rows, is_status=is_status, is_single=is_single, header=header)
     batch = _Batch(context, jobs)
     try:

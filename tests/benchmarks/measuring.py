@@ -1,9 +1,11 @@
-"""Measure commands with the system's own counters, and run their service."""
+"""Commands measured as the system counts them, and the service that they are measured with."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ _CLEARED = ("KLING_", "PYTHON", "XDG_", "NO_COLOR", "CI", "FORCE_COLOR")
 
 
 class Figure(NamedTuple):
-    """A measured figure and its bar, if it has one."""
+    """A measured figure and its bar; None where it is only told."""
 
     what: str
     figure: float
@@ -25,6 +27,8 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
+    """What a command cost: seconds of wall and processor time, and peak memory in MB."""
+
     wall: float
     cpu: float
     peak: float
@@ -32,6 +36,7 @@ class Cost:
 
 
 def measure(argv: Sequence[str], environ: Mapping[str, str], *, output: Path | None = None) -> Cost:
+    """Run a command to its end; its standard output goes to a file, if one is given."""
     with Path(output or os.devnull).open("wb") as stream:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -53,24 +58,26 @@ def measure(argv: Sequence[str], environ: Mapping[str, str], *, output: Path | N
 
 
 def run(*argv: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the program for what it says."""
     return subprocess.run(
         [KLING, *argv], env=make_environ(environ), capture_output=True, text=True, check=True
     )
 
 
 def make_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Add variables to an environment without what changes how Python or the program runs."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_CLEARED)}
     return {**kept, **environ}
 
 
 def name_places(directory: str) -> dict[str, str]:
-    """Return the variables that keep settings and journal in a directory."""
+    """Name the variables that keep settings and journal of a measurement in a directory."""
     return {"KLING_CONFIG_DIR": f"{directory}/config", "KLING_STATE_DIR": f"{directory}/state"}
 
 
 @contextmanager
 def serve(*, limit: int = 1000, seconds: float = 0.0) -> Generator[dict[str, str]]:
-    """Run a service with this limit of parallel tasks and this task duration in seconds."""
+    """Run a service of so many tasks at once, each of so many seconds; give its variables."""
     script = Path(__file__).with_name("server.py")
     argv = [sys.executable, str(script), str(limit), str(seconds)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
@@ -80,3 +87,10 @@ def serve(*, limit: int = 1000, seconds: float = 0.0) -> Generator[dict[str, str
             yield {"KLING_BASE_URL": url, "KLING_TOKEN": "sk-benchmark"}
         finally:
             process.terminate()
+
+
+def count(environ: Mapping[str, str]) -> dict[str, int]:
+    """Ask a service what it has sold, refused and been asked."""
+    with urllib.request.urlopen(f"{environ['KLING_BASE_URL']}/count") as answer:
+        counted: dict[str, int] = json.load(answer)
+    return counted

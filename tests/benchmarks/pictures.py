@@ -1,4 +1,4 @@
-"""Photos for the measurements: small ones, and one of 9.9 MB."""
+"""Photos to measure with: small ones, and one of 9.9 MB that has to be decoded as a whole."""
 
 import io
 import random
@@ -10,8 +10,8 @@ _SIDE = 3000
 _BYTES = 9_900_000
 
 
-def write_large(path: Path) -> None:
-    """Write noise, which does not compress, and comments up to the size."""
+def write_pictures(large: Path, progressive: Path) -> None:
+    """Write noise, which no encoder can make small, and comments to fill up; and 16 megapixels."""
     from PIL import Image
 
     noise = random.Random(1).randbytes(3 * _SIDE**2)
@@ -26,11 +26,12 @@ def write_large(path: Path) -> None:
     while (missing := _BYTES - len(content) - len(comments)) >= 4:
         length = min(missing - 4, 65_533)
         comments += b"\xff\xfe" + (length + 2).to_bytes(2) + bytes(length)
-    path.write_bytes(content[:2] + comments + content[2:])
+    large.write_bytes(content[:2] + comments + content[2:])
+    image.resize((4000, 4000)).save(progressive, "JPEG", quality=50, progressive=True)
 
 
 def write_photos(directory: Path, number: int) -> list[Path]:
-    """Write photos of the smallest accepted size that differ only in a comment."""
+    """Write photos that differ in a comment alone, as small as a service takes them."""
     content = SMALL.read_bytes()
     paths = [directory / f"{each:05}.jpg" for each in range(number)]
     for path in paths:
@@ -40,4 +41,4 @@ def write_photos(directory: Path, number: int) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_large(Path(sys.argv[1]))
+    write_pictures(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""The delay of a wait and its number of checks, compared with a check every 5 s."""
+"""How late a video is noticed, and for how many looks, beside a look every 5 seconds."""
 
 import io
 import math
@@ -33,6 +33,8 @@ _SUBMITTED = Purchase(
 
 
 class _Clock(Clock):
+    """A clock that costs no time."""
+
     def __init__(self, chance: random.Random) -> None:
         self._now = 0.0
         self._chance = chance
@@ -51,9 +53,9 @@ class _Clock(Clock):
 
 
 def measure_schedule() -> Iterator[Figure]:
-    """Wait for many tasks of each kind, after learning from some.
+    """Wait for many tasks of each kind, after having learned from some.
 
-    The cost is the mean delay in seconds times the mean number of checks. One can be traded for the
+    The cost is the mean delay in seconds times the mean number of looks: either is bought with the
     other, so a schedule is better only if the product is smaller.
     """
     chance = random.Random(20261122)
@@ -62,7 +64,7 @@ def measure_schedule() -> Iterator[Figure]:
         schedule = learn(_draw(chance, (median,))[:_LEARNED])
         ratio = _compare(durations, schedule, chance)
         yield Figure(f"delay x looks, median {median:.0f} s", ratio, 0.8, " x")
-    # No bar: even a perfect schedule for this mix would reach 0.88.
+    # No bar: even a schedule that knew the law of this mix would come to 0.88.
     ratio = _compare(_draw(chance, _MEDIANS), learn(()), chance)
     yield Figure("delay x looks, unknown mix", ratio, unit=" x")
 
