@@ -166,8 +166,8 @@ class _Batch:
             before anything is printed, because printing may take time.
         """
         with self._lock:  # no job is being started
-            left = [*self.started, *self._jobs]
-        return [(job, job.stop() if job.stop and job.result is None else None) for job in left]
+            left = [(job, job.stop) for job in (*self.started, *self._jobs)]
+        return [(job, stop() if stop and job.result is None else None) for job, stop in left]
 
     def _work(self) -> None:
         console = self._context.console
@@ -180,6 +180,8 @@ class _Batch:
                     return  # nothing was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
+                # Both hold the bytes of its pictures, which must not pile up in a batch.
+                job.stop, job.was_refused = None, lambda: False
                 result = job.result
                 outcome = _classify(result) if result.error else "done"
                 units = result.purchase.units if result.purchase else None
