@@ -20,8 +20,8 @@ def main() -> None:
         # Only during the import; the program itself handles signals.
         os.write(2, b"Stopped. Nothing was sent.\n")
         code = 130
-    # All is written by now, or cannot be. To take the interpreter down in order would cost time,
-    # end with Python's own words on what cannot be written, and crash a thread that still works.
+    # All output is flushed. A normal exit of the interpreter takes longer, may print errors of its
+    # own, and can crash a thread that is still working.
     os._exit(code)
 
 

@@ -297,7 +297,7 @@ class Console:
             self._printer.print(line, soft_wrap=True)
 
     def _emit(self, text: str) -> None:
-        # If nobody reads this, the result and the exit code still count.
+        # A closed standard error must not end the run.
         with self._lock, suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()

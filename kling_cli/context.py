@@ -240,9 +240,9 @@ def open_context() -> Generator[Context]:
 
 
 class Signals:
-    """The first signal that this process got: it ends the run in order, the second at once.
+    """The first signal of this process. It ends the run cleanly; a second one ends it at once.
 
-    While it is held, it waits for the end of a line.
+    While held, it waits for the end of a line.
     """
 
     number: int | None = None
@@ -253,12 +253,12 @@ class Signals:
 def listen() -> Generator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` in the main thread, until the block ends.
 
-    The first signal ends the run in order, the second at once.
+    The first signal ends the run cleanly, a second one at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    # What the parent ignores stays ignored: so `nohup kling ...` survives a hang-up.
+    # A signal that the parent ignores stays ignored, so `nohup kling ...` survives SIGHUP.
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
@@ -271,7 +271,7 @@ def listen() -> Generator[None]:
 
 @contextmanager
 def hold() -> Generator[None]:
-    """Let the block be done whole: a signal that comes meanwhile ends the run after it."""
+    """Complete the block before a signal that arrives meanwhile ends the run."""
     Signals.is_held = True
     try:
         yield

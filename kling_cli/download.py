@@ -167,7 +167,7 @@ class Downloads:
         temporary = path.with_name(f".kling-{os.urandom(6).hex()}.part")
         journal = self._context.journal
         with self._lock:
-            if self._context.stopped.is_set():  # nobody would take it away again
+            if self._context.stopped.is_set():  # `abandon` has run already
                 raise StoppedError("Stopped.", exit_code=ExitCode.INTERRUPT)
             part = temporary.open("x+b")
             self._parts.append(temporary)

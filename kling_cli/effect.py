@@ -144,7 +144,7 @@ class _Effect:
         """
         context, items = self.context, dict.fromkeys(self.items)
         if not (self.options.dry_run or context.settings.is_sandbox):
-            # Pillow decodes without Python's lock: meanwhile what sends is loaded.
+            # Pillow releases the GIL while it decodes, so the HTTP libraries load at the same time.
             import_module("PIL.JpegImagePlugin")
             threading.Thread(target=load, daemon=True).start()
         row = context.console.start("checking pictures")
@@ -263,11 +263,11 @@ class _Effect:
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:
-                note = f"Task {purchase.name} was bought before, so this run costs nothing."
+                note = f"Task {purchase.name} already exists, so this run costs nothing."
                 if options.new and options.external_task_id:
-                    note += " To buy it again, use --new with another --external-task-id."
+                    note += " For another one, use --new with another --external-task-id."
                 elif purchase.stage is Stage.SUCCEED:
-                    note += " Use --new to buy it again."
+                    note += " Use --new for another one."
                 row.note(note)
             if not options.no_wait or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
                 poll = context.open_poll(purchase, deadline=deadline, row=row)

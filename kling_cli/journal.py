@@ -340,7 +340,7 @@ class Journal:
             path.open("rb").close()  # unlike SQLite's error, this one names the reason
             log = Path(f"{path}-wal")
             if _is_absent(log) or not log.stat().st_size:
-                # Nobody is writing. A normal read could leave files that are not writable.
+                # No process writes to it. A normal read could leave files that are not writable.
                 self._copy(path, "mode=ro&immutable=1")
                 return
             with suppress(sqlite3.OperationalError):

@@ -267,9 +267,9 @@ def load(
     Args:
         environ: the environment.
         flags: values of the command line, by the names of their settings.
-        warn: is told of what may be wrong.
-        problems: takes what cannot be used, by the names of the settings; without it, that is an
-            error at once.
+        warn: shows a warning.
+        problems: collects the error of each invalid setting by its name; if None, the first one
+            is raised.
     """
     directory = find_directory(environ, CONFIG_VARIABLE)
     path = directory / "config.toml" if directory else None

@@ -241,7 +241,7 @@ class Submission:
 
     def _claim(self) -> Purchase:
         """Claim the request, or find the purchase that already has it."""
-        if self.stopped.is_set():  # the user was told that nothing was sent
+        if self.stopped.is_set():  # the screen already says that nothing was sent
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
         request, journal = self.request, self.journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None

@@ -163,7 +163,7 @@ def test_a_result_is_told_at_once(kling: Program, service: LoopbackService) -> N
     visits = len(service.visits)
     run = kling("effect", "squish", PHOTO)
     assert (run.code, run.lines, len(service.visits)) == (0, [find_video(service)], visits)
-    assert "was bought before, so this run costs nothing. Use --new to buy it again." in run.err
+    assert "already exists, so this run costs nothing. Use --new for another one." in run.err
 
 
 @pytest.mark.parametrize(("days", "sales"), [(29, 1), (31, 2)])
@@ -185,7 +185,7 @@ def test_a_running_task_is_taken_up(kling: Program, service: LoopbackService) ->
     again = kling("effect", "squish", PHOTO)
     assert (first.code, again.code, again.lines) == (8, 0, [find_video(service)])
     assert service.count("POST") == 1
-    assert "was bought before" in again.err
+    assert "already exists" in again.err
 
 
 def test_no_wait_prints_the_task_id_each_time(kling: Program, service: LoopbackService) -> None:

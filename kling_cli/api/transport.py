@@ -300,7 +300,7 @@ def _parse_retry_after(text: str) -> float | None:
 
 
 def load() -> None:
-    """Load the libraries of an exchange, httpcore too, which httpx puts off to its first client."""
+    """Import the HTTP libraries, including httpcore, which httpx imports with its first client."""
     for name in ("httpx", "httpcore"):
         import_module(name)
 

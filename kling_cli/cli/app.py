@@ -93,7 +93,7 @@ def main(argv: Sequence[str], context: Context | None = None) -> int:
             if not interruption.is_reported:
                 _report(StoppedError("Stopped. Nothing was sent.", exit_code=code), argv, context)
         for stream in (context.stdout, context.stderr):
-            with suppress(OSError, ValueError):  # nobody is left who could be told
+            with suppress(OSError, ValueError):  # there is nowhere to report it
                 stream.flush()
     return code
 

@@ -133,7 +133,7 @@ def effect(
             raise
         hint = f"kling effect {words[-1]} {shlex.join(words[:-1])}"
         raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
-    # A mistake in its name is answered before all this is loaded.
+    # Imported late, so that a wrong scene name is reported quickly.
     from kling_cli.effect import EffectOptions, run
 
     given = {field.name: context.params[field.name] for field in fields(EffectOptions)}

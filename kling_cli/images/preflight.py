@@ -265,7 +265,7 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
                 # A grey image of an eighth of each side: reads all data, and needs little memory.
                 image.draft("L", (1, 1))
-                # In one piece: between two Pillow would wait for its turn with other threads.
+                # Decoded in one piece: after each piece Pillow waits for the GIL.
                 image.decodermaxblock = len(content)
                 image.load()
     return header, find_problems(header, size=len(content))

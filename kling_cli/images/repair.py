@@ -19,7 +19,7 @@ from kling_cli.images import (
 
 # Of more pixels the sides are halved, or quartered: those of a JPEG while it is decoded.
 _MAX_PIXELS_KEPT = 25_000_000
-# What is decoded is converted in pieces of so many rows: a second copy of all would not fit.
+# Rows that are converted at a time: a second copy of the whole picture would not fit.
 _ROWS = 256
 _METADATA_REMOVED = "location and other metadata removed"
 _FIXES = {
