@@ -249,17 +249,7 @@ class _Effect:
             images = tuple(picture.describe() for picture in request.pictures)
             if options.dry_run:
                 return self._describe(request)
-            submission = Submission(
-                request=request,
-                journal=context.journal,
-                client=context.client(request.base_url),
-                clock=context.clock,
-                limit=self.limit,
-                row=row,
-                deadline=deadline,
-                stopped=context.stopped,
-                resume=context.resume,
-            )
+            submission = Submission(context, request, self.limit, row, deadline)
             job.stop, job.was_refused = submission.stop, submission.was_refused
             purchase = submission.run()
             if not submission.bought:

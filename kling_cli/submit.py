@@ -9,16 +9,16 @@ Every run of the same request starts here and continues from the row that it fin
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from kling_cli.api.client import Client
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.clock import Clock
 from kling_cli.console import Row
+from kling_cli.context import Context
 from kling_cli.errors import (
     ExitCode,
     KlingError,
@@ -32,7 +32,7 @@ from kling_cli.errors import (
 )
 from kling_cli.journal import Journal
 from kling_cli.models import EffectRequest, Purchase, Stage, Task
-from kling_cli.purchase import NO_JOURNAL, Event, Resume, Step, make_unknown, next_step
+from kling_cli.purchase import NO_JOURNAL, Event, Step, make_unknown, next_step
 from kling_cli.text import end_sentence
 
 _FIND_PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
@@ -149,43 +149,43 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
     return Plan(step.value, known.external_task_id, known)
 
 
-@dataclass(kw_only=True, eq=False)
 class Submission:
     """One request on its way to an accepted task; its worker shares it with the main thread.
 
     Args:
+        context: what the run works with.
         request: what to buy.
-        journal: knows what was bought.
-        client: of the service where it is bought.
-        clock: time and randomness.
         limit: of the account, shared by the run.
         row: shows what happens.
         deadline: in the clock's monotonic seconds.
-        stopped: set once nothing may be sent any more.
-        resume: names the command that resumes a purchase.
 
     Attributes:
-        purchase: the journal's row as last seen; None before it was claimed.
         bought: whether this submission's own POST was accepted, or may have been.
     """
 
-    request: EffectRequest
-    journal: Journal
-    client: Client
-    clock: Clock
-    limit: ConcurrencyLimit
-    row: Row
-    deadline: float
-    stopped: threading.Event
-    resume: Resume
-    purchase: Purchase | None = field(default=None, init=False)
-    bought: bool = field(default=False, init=False)
-    _was_refused: bool = field(default=False, init=False)
-    _was_duplicate: bool = field(default=False, init=False)
-    _has_slot: bool = field(default=False, init=False)
-    _doubt: KlingError | None = field(default=None, init=False)
-    _busy_pause: float = field(default=_BUSY_PAUSE, init=False)
-    _tries: Iterator[float] = field(default_factory=lambda: iter(_NOT_SENT_PAUSES), init=False)
+    def __init__(
+        self,
+        context: Context,
+        request: EffectRequest,
+        limit: ConcurrencyLimit,
+        row: Row,
+        deadline: float,
+    ) -> None:
+        self.bought = False
+        self._context = context
+        self._journal = context.journal
+        self._clock = context.clock
+        self._request = request
+        self._limit = limit
+        self._row = row
+        self._deadline = deadline
+        self._purchase: Purchase | None = None  # the journal's row as last seen
+        self._was_refused = False
+        self._was_duplicate = False
+        self._has_slot = False
+        self._doubt: KlingError | None = None
+        self._busy_pause = _BUSY_PAUSE
+        self._tries = iter(_NOT_SENT_PAUSES)
 
     def run(self) -> Purchase:
         """Go on until the task is accepted, or known from before.
@@ -193,26 +193,26 @@ class Submission:
         Raises:
             KlingError: it was refused, was not sent, or stays unknown.
         """
-        self.purchase = self._claim()
+        self._purchase = self._claim()
         while True:
-            purchase = self.purchase
-            step = next_step(purchase, now=self.clock.time())
+            purchase = self._purchase
+            step = next_step(purchase, now=self._clock.time())
             if step is Step.SEND:
                 # None means that another process has dropped the claim.
-                self.purchase = self._send(purchase) or self._claim()
+                self._purchase = self._send(purchase) or self._claim()
             elif step is Step.FIND:
                 found = self._find(purchase)
-                self.purchase = found or self._claim()
+                self._purchase = found or self._claim()
                 if found and found.stage is Stage.FAILED and not self._was_duplicate:
                     return found  # our own task: its failure is the result of this run
-            elif step is Step.RENEW and purchase.external_task_id not in self.journal.claimed:
-                self.purchase = self._replace(purchase)
+            elif step is Step.RENEW and purchase.external_task_id not in self._journal.claimed:
+                self._purchase = self._replace(purchase)
                 is_failed = purchase.stage is Stage.FAILED
                 ended = "failed" if is_failed else "was deleted after 30 days"
-                self.row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
+                self._row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
             else:
                 if step is Step.WAIT and not self._has_slot:
-                    self.limit.add()
+                    self._limit.add()
                     self._has_slot = True
                 return purchase
 
@@ -222,10 +222,10 @@ class Submission:
         Returns:
             What is or may be bought; None if nothing was sent.
         """
-        if self.purchase is None:
+        if self._purchase is None:
             return None
-        self._drop(self.purchase)
-        left = self._apply(self.purchase, Event.AMBIGUOUS)
+        self._drop(self._purchase)
+        left = self._apply(self._purchase, Event.AMBIGUOUS)
         return left if left and left.stage is not Stage.CLAIMED else None
 
     def was_refused(self) -> bool:
@@ -235,15 +235,15 @@ class Submission:
     def release(self, *, refused: bool = False) -> bool:
         """Free the slot when the task has ended or is no longer waited for."""
         had_slot, self._has_slot = self._has_slot, False
-        return had_slot and self.limit.release(refused=refused)
+        return had_slot and self._limit.release(refused=refused)
 
     # Claim
 
     def _claim(self) -> Purchase:
         """Claim the request, or find the purchase that already has it."""
-        if self.stopped.is_set():  # the screen already says that nothing was sent
+        if self._context.stopped.is_set():  # the screen already says that nothing was sent
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
-        request, journal = self.request, self.journal
+        request, journal = self._request, self._journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
             return same_id  # the user chose this id, so --new cannot mean another one
@@ -255,14 +255,14 @@ class Submission:
 
     def _replace(self, purchase: Purchase) -> Purchase:
         """Claim the request again, in addition to its earlier purchase."""
-        name = self.request.external_task_id
-        if not self.request.custom_id or self.journal.find(name) is not None:
+        name = self._request.external_task_id
+        if not self._request.custom_id or self._journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
         """Claim the request under an id, replacing an earlier purchase if there is one."""
-        request, now = self.request, self.clock.time()
+        request, now = self._request, self._clock.time()
         wanted = Purchase(
             external_task_id=name,
             fingerprint=request.fingerprint,
@@ -274,7 +274,7 @@ class Submission:
             updated_at=now,
             tag=request.tag,
         )
-        claimed = self.journal.claim(wanted, replacing=replacing)
+        claimed = self._journal.claim(wanted, replacing=replacing)
         return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
     def _look_first(self, claimed: Purchase) -> Purchase:
@@ -283,7 +283,8 @@ class Submission:
         That is a user's own id, which another machine may have used, and every derived id if no
         journal is kept.
         """
-        request, name, is_kept = self.request, claimed.external_task_id, self.journal.is_kept
+        request, name = self._request, claimed.external_task_id
+        is_kept = self._journal.is_kept
         if name != request.external_task_id or (is_kept and not request.custom_id):
             return claimed
         for pause in _FIRST_LOOK_PAUSES if request.custom_id else (0.0,):
@@ -298,8 +299,8 @@ class Submission:
                 if error.kind is Kind.AUTH or self._is_late:
                     break
             else:
-                self.journal.claimed.discard(name)  # the service knows it from elsewhere
-                self.row.note(f"The service already has a task with the external id {name}.")
+                self._journal.claimed.discard(name)  # the service knows it from elsewhere
+                self._row.note(f"The service already has a task with the external id {name}.")
                 return self._accept(claimed, task)
         self._drop(claimed)
         if failure.kind is Kind.AUTH:
@@ -314,14 +315,14 @@ class Submission:
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
         self._wait_for_slot(purchase)
-        if not self.journal.is_kept:
-            self.row.warn(f"{NO_JOURNAL} Keep its id: {name}")
+        if not self._journal.is_kept:
+            self._row.warn(f"{NO_JOURNAL} Keep its id: {name}")
         try:
-            task = self.client.create_effect(
-                self.request,
+            task = self._context.client(self._request.base_url).create_effect(
+                self._request,
                 name,
                 before_first_byte=lambda: self._begin_sending(name),
-                progress=partial(self.row.transfer, "uploading"),
+                progress=partial(self._row.transfer, "uploading"),
             )
         except _StepLostError:
             self.release()
@@ -333,12 +334,12 @@ class Submission:
 
     def _wait_for_slot(self, purchase: Purchase) -> None:
         try:
-            while not self.limit.acquire():
+            while not self._limit.acquire():
                 if self._is_late:
                     message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Try again later, or use a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
-                self.row.wait_for_slot()
+                self._row.wait_for_slot()
                 self._pause(_SLOT_PAUSE)
         except KlingError:
             self._drop(purchase)
@@ -347,8 +348,8 @@ class Submission:
 
     def _begin_sending(self, name: str) -> None:
         """Record the step from `claimed` to `sending`; an error here stops the POST."""
-        tag = self.request.tag
-        if self.stopped.is_set() or not self.journal.apply(name, Event.SEND, tag=tag):
+        tag = self._request.tag
+        if self._context.stopped.is_set() or not self._journal.apply(name, Event.SEND, tag=tag):
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
@@ -364,24 +365,24 @@ class Submission:
             self._doubt, self._was_duplicate = error, event is Event.DUPLICATE
             self.bought = not self._was_duplicate
             if self._was_duplicate:
-                self.journal.claimed.discard(name)  # the service knows it from elsewhere
-            self.row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
+                self._journal.claimed.discard(name)  # the service knows it from elsewhere
+            self._row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)
         if pause is None or self._is_late:
             if is_refused and isinstance(error, LaterError | SetupError):
                 message = f"Not sent, because an earlier request was refused. {error.message}"
-                self.limit.close(
+                self._limit.close(
                     lambda: type(error)(error.code, message, hint=error.hint, cause=error)
                 )
             self._drop(purchase)
             raise error
         if pause:
-            pause = max(min(pause, self.deadline - self.clock.monotonic()), 0.0)
-            self.row.retry_in(pause, end_sentence(error.message))
+            pause = max(min(pause, self._deadline - self._clock.monotonic()), 0.0)
+            self._row.retry_in(pause, end_sentence(error.message))
             self._pause(pause)
         else:
-            self.row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
+            self._row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
         return following
 
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
@@ -395,7 +396,7 @@ class Submission:
             return max(min(failure.retry_after, _LONGEST_RETRY_AFTER), _SHORTEST_BUSY_PAUSE)
         if for_slot:
             return 0.0
-        pause = self._busy_pause * (0.9 + 0.2 * self.clock.random())
+        pause = self._busy_pause * (0.9 + 0.2 * self._clock.random())
         self._busy_pause = min(2 * self._busy_pause, _LONGEST_BUSY_PAUSE)
         return pause
 
@@ -426,19 +427,19 @@ class Submission:
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"
-        return make_unknown(purchase, message, self.resume, first=first, cause=self._doubt)
+        return make_unknown(purchase, message, self._context.resume, first=first, cause=self._doubt)
 
     # The journal, the service and the clock
 
     def _accept(self, purchase: Purchase, task: Task) -> Purchase:
-        accepted = self.journal.record(purchase, task, warn=self.row.warn)
-        self.row.accept(accepted)
+        accepted = self._journal.record(purchase, task, warn=self._row.warn)
+        self._row.accept(accepted)
         return accepted
 
     def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
         # A row that cannot be changed still says `sending`, which only allows look-ups.
         with suppress(LocalError):
-            self.journal.apply(purchase.external_task_id, event)
+            self._journal.apply(purchase.external_task_id, event)
         return self._recall(purchase)
 
     def _drop(self, purchase: Purchase) -> None:
@@ -448,19 +449,20 @@ class Submission:
     def _recall(self, purchase: Purchase) -> Purchase | None:
         """Read the row as it stands now."""
         try:
-            return self.journal.find(purchase.external_task_id)
+            return self._journal.find(purchase.external_task_id)
         except LocalError:
             # Continue without the journal, with look-ups only.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 
     def _look(self, name: str) -> Task:
-        return self.client.get_task(name, seconds=self.deadline - self.clock.monotonic())
+        client = self._context.client(self._request.base_url)
+        return client.get_task(name, seconds=self._deadline - self._clock.monotonic())
 
     @property
     def _is_late(self) -> bool:
-        return self.clock.monotonic() >= self.deadline
+        return self._clock.monotonic() >= self._deadline
 
     def _pause(self, seconds: float) -> None:
-        left = self.deadline - self.clock.monotonic()
-        self.clock.sleep(max(min(seconds, left), 0.0))
+        left = self._deadline - self._clock.monotonic()
+        self._clock.sleep(max(min(seconds, left), 0.0))

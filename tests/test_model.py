@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -26,8 +27,8 @@ from kling_cli.purchase import Event, Resume
 from kling_cli.submit import ConcurrencyLimit, Submission
 
 if TYPE_CHECKING:
-    from kling_cli.api.client import Client
     from kling_cli.clock import Clock
+    from kling_cli.context import Context
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -187,17 +188,15 @@ def run(world: World, journal: SteppedJournal) -> str:
     own = copy.copy(journal)
     own.sender, own.claimed = secrets.token_hex(8), set()
     console = Console(io.StringIO(), environ={}, clock=cast("Clock", world))
-    submission = Submission(
-        request=REQUEST,
+    context = SimpleNamespace(
         journal=own,
-        client=cast("Client", PlayedService(world)),
-        clock=cast("Clock", world),
-        limit=ConcurrencyLimit(cast("Clock", world)),
-        row=console.start("photo.jpg"),
-        deadline=math.inf,
+        client=lambda _base_url: PlayedService(world),
+        clock=world,
         stopped=threading.Event(),
         resume=Resume(),
     )
+    limit, row = ConcurrencyLimit(cast("Clock", world)), console.start("photo.jpg")
+    submission = Submission(cast("Context", context), REQUEST, limit, row, deadline=math.inf)
     try:
         submission.run()
     except UnknownError:

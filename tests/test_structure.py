@@ -13,7 +13,7 @@ RANKS = """
     | purchase console api.parse api.transport api.errors api.client
     | sandbox.store sandbox.trouble sandbox.app sandbox.server
     | journal output images images.repair images.preflight images.remote sources
-    | submit poll context download gallery | runner | effect tasks
+    | poll context | submit download gallery | runner | effect tasks
     | api sandbox cli | cli.options
     | cli.effect cli.tasks cli.scenes cli.config cli.sandbox cli.help
     | cli.app | __main__

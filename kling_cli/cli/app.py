@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from kling_cli import __version__
-from kling_cli.cli.options import MISTAKES, option, require_command
+from kling_cli.cli.options import MISTAKES, flag, require_command
 from kling_cli.console import can_style
 from kling_cli.context import Context, listen, open_context
 from kling_cli.errors import (
@@ -56,7 +55,7 @@ def make_app(only: str = "") -> typer.Typer:
 def _describe(
     context: typer.Context,
     *,
-    version: Annotated[bool, option("--version", "Print the version and exit.")] = False,
+    version: bool = flag("--version", "Print the version and exit."),
 ) -> None:
     """Turn photos into short effect videos through the Kling video-effects API.
 

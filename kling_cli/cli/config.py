@@ -1,12 +1,11 @@
 """The commands `kling config ...`."""
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import Json, Quiet, Verbose
 from kling_cli.errors import (
     ExitCode,
     Interrupted,
@@ -31,19 +30,9 @@ def complete_key() -> list[tuple[str, str]]:
     return [(key.name, key.description) for key in KEYS]
 
 
-KeyName = Annotated[
-    str,
-    typer.Argument(
-        metavar="KEY", help="A setting; see kling config list.", autocompletion=complete_key
-    ),
-]
-# A list, because the parser would repeat the words of a token in its own error.
-Value = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[VALUE]", help="New value; if missing, kling asks for it or reads standard input."
-    ),
-]
+_KEY = typer.Argument(
+    metavar="KEY", help="A setting; see kling config list.", autocompletion=complete_key
+)
 
 # No service creates such an id, so the only good response is "not found".
 _NO_TASK = "kling-check-0"
@@ -64,7 +53,11 @@ def describe_config(context: typer.Context) -> None:
 
 @config.command("list")
 def list_settings(
-    context: typer.Context, *, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+    context: typer.Context,
+    *,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """List all settings, their values and where each comes from.
 
@@ -104,7 +97,11 @@ def list_settings(
 
 @config.command("get")
 def get_setting(
-    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
+    context: typer.Context,
+    key: str = _KEY,
+    *,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Print the value of a setting; the token is masked.
 
@@ -121,11 +118,16 @@ def get_setting(
 @config.command("set")
 def set_setting(
     context: typer.Context,
-    key: KeyName,
-    value: Value = None,
+    key: str = _KEY,
+    # A list, because the parser would repeat the words of a token in its own error.
+    value: list[str] | None = typer.Argument(
+        None,
+        metavar="[VALUE]",
+        help="New value; if missing, kling asks for it or reads standard input.",
+    ),
     *,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Store a setting in the settings file.
 
@@ -158,7 +160,11 @@ def set_setting(
 
 @config.command("unset")
 def unset_setting(
-    context: typer.Context, key: KeyName, *, quiet: Quiet = False, verbose: Verbose = False
+    context: typer.Context,
+    key: str = _KEY,
+    *,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Remove a setting from the settings file.
 
@@ -169,7 +175,9 @@ def unset_setting(
 
 
 @config.command("path")
-def show_path(context: typer.Context, *, quiet: Quiet = False, verbose: Verbose = False) -> int:
+def show_path(
+    context: typer.Context, *, quiet: bool = options.QUIET, verbose: bool = options.VERBOSE
+) -> int:
     """Print the path of the settings file, whether or not it exists.
 
     "$EDITOR" "$(kling config path)"
@@ -185,11 +193,11 @@ def show_path(context: typer.Context, *, quiet: Quiet = False, verbose: Verbose 
 def check(
     context: typer.Context,
     *,
-    base_url: options.BaseUrl = None,
-    sandbox: options.Sandbox = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    base_url: str | None = options.BASE_URL,
+    sandbox: bool = options.SANDBOX,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Check whether the token works.
 

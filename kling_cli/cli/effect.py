@@ -2,12 +2,11 @@
 
 import shlex
 from dataclasses import fields
-from typing import Annotated
 
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import complete_field, option
+from kling_cli.cli.options import complete_field, flag, option
 from kling_cli.errors import UsageError
 
 INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
@@ -15,94 +14,55 @@ INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
 
 def effect(
     context: typer.Context,
-    scene: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENE",
-            help="Name or Chinese title of a scene; see kling scenes.",
-            autocompletion=options.complete_scene,
-        ),
-    ],
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[IMAGE...]",
-            help="A file, a directory, an http(s) URL, or - for standard input.",
-        ),
-    ] = None,
+    scene: str = typer.Argument(
+        metavar="SCENE",
+        help="Name or Chinese title of a scene; see kling scenes.",
+        autocompletion=options.complete_scene,
+    ),
+    images: list[str] | None = typer.Argument(
+        None,
+        metavar="[IMAGE...]",
+        help="A file, a directory, an http(s) URL, or - for standard input.",
+    ),
     *,
-    from_list: Annotated[
-        str | None,
-        option("--from", "Read more images from a file, one per line; - is stdin.", INPUT, "FILE"),
-    ] = None,
-    fix: Annotated[
-        bool,
-        option("--fix", "Repair pictures before sending, and remove their location.", INPUT),
-    ] = False,
-    no_check_url: Annotated[
-        bool, option("--no-check-url", "Do not check image URLs.", INPUT)
-    ] = False,
-    any_scene: Annotated[
-        bool, option("--any-scene", "Send a scene or value that is not in the catalogue.", INPUT)
-    ] = False,
-    pair: Annotated[
-        bool, option("--pair", "With --any-scene: the scene takes two pictures.", INPUT)
-    ] = False,
-    model: Annotated[
-        str | None,
-        option("--model", "Model, such as kling-v1-6.", EFFECT, "NAME", complete_field("models")),
-    ] = None,
-    duration: Annotated[
-        str | None,
-        option(
-            "--duration",
-            "Length in seconds: 5 or 10.",
-            EFFECT,
-            "SECONDS",
-            complete_field("durations"),
-        ),
-    ] = None,
-    mode: Annotated[
-        str | None,
-        option(
-            "--mode",
-            "std or pro, for scenes with two people.",
-            EFFECT,
-            "MODE",
-            complete_field("modes"),
-        ),
-    ] = None,
-    callback_url: Annotated[
-        str | None,
-        option(
-            "--callback-url", "URL that the service calls on each status change.", EFFECT, "URL"
-        ),
-    ] = None,
-    external_task_id: Annotated[
-        str | None, option("--external-task-id", "Your own id for the task.", EFFECT, "ID")
-    ] = None,
-    dry_run: Annotated[
-        bool, option("--dry-run", "Check everything, but send nothing.", BUYING)
-    ] = False,
-    new: Annotated[
-        bool, option("--new", "Buy again, even if it was bought before.", BUYING)
-    ] = False,
-    yes: Annotated[bool, option("--yes -y", "Buy without asking.", BUYING)] = False,
-    jobs: Annotated[
-        str | None, option("--jobs -j", "Number of parallel tasks. [default: 4]", BUYING, "N")
-    ] = None,
-    no_wait: Annotated[
-        bool, option("--no-wait", "Print the task id as soon as the task is accepted.", BUYING)
-    ] = False,
-    output: options.Output = None,
-    force: options.Force = False,
-    open: options.Open = False,
-    json: options.Json = False,
-    base_url: options.BaseUrl = None,
-    sandbox: options.Sandbox = False,
-    timeout: options.Timeout = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    from_list: str | None = option(
+        "--from", "Read more images from a file, one per line; - is stdin.", INPUT, "FILE"
+    ),
+    fix: bool = flag("--fix", "Repair pictures before sending, and remove their location.", INPUT),
+    no_check_url: bool = flag("--no-check-url", "Do not check image URLs.", INPUT),
+    any_scene: bool = flag(
+        "--any-scene", "Send a scene or value that is not in the catalogue.", INPUT
+    ),
+    pair: bool = flag("--pair", "With --any-scene: the scene takes two pictures.", INPUT),
+    model: str | None = option(
+        "--model", "Model, such as kling-v1-6.", EFFECT, "NAME", complete_field("models")
+    ),
+    duration: str | None = option(
+        "--duration", "Length in seconds: 5 or 10.", EFFECT, "SECONDS", complete_field("durations")
+    ),
+    mode: str | None = option(
+        "--mode", "std or pro, for scenes with two people.", EFFECT, "MODE", complete_field("modes")
+    ),
+    callback_url: str | None = option(
+        "--callback-url", "URL that the service calls on each status change.", EFFECT, "URL"
+    ),
+    external_task_id: str | None = option(
+        "--external-task-id", "Your own id for the task.", EFFECT, "ID"
+    ),
+    dry_run: bool = flag("--dry-run", "Check everything, but send nothing.", BUYING),
+    new: bool = flag("--new", "Buy again, even if it was bought before.", BUYING),
+    yes: bool = flag("--yes -y", "Buy without asking.", BUYING),
+    jobs: str | None = option("--jobs -j", "Number of parallel tasks. [default: 4]", BUYING, "N"),
+    no_wait: bool = flag("--no-wait", "Print the task id as soon as the task is accepted.", BUYING),
+    output: str | None = options.OUTPUT,
+    force: bool = options.FORCE,
+    open: bool = options.OPEN,
+    json: bool = options.JSON,
+    base_url: str | None = options.BASE_URL,
+    sandbox: bool = options.SANDBOX,
+    timeout: str | None = options.TIMEOUT,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Make effect videos from photos, and print their URLs.
 

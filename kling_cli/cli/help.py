@@ -3,11 +3,11 @@
 import pkgutil
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
-from kling_cli.cli.options import Quiet, Verbose, configure
+from kling_cli.cli import options
 from kling_cli.errors import ExitCode
 
 _WIDTH = 80
@@ -28,22 +28,17 @@ _VARIABLES = (
 )
 
 
-Shell = Annotated[
-    Literal["bash", "zsh", "fish", "powershell"],
-    typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell."),
-]
-Topic = Annotated[
-    list[str] | None,
-    typer.Argument(
+def help(
+    context: typer.Context,
+    topic: list[str] | None = typer.Argument(
+        None,
         metavar="[TOPIC...]",
         help="A command, or exit-codes, environment or schema.",
         autocompletion=lambda: list(_TOPICS),
     ),
-]
-
-
-def help(
-    context: typer.Context, topic: Topic = None, *, quiet: Quiet = False, verbose: Verbose = False
+    *,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Show help for a command or a topic.
 
@@ -53,7 +48,7 @@ def help(
     kling help environment
     kling help schema
     """
-    run = configure(context)
+    run = options.configure(context)
     words = " ".join(topic or ())
     if words in _TOPICS:
         run.output.line(_TOPICS[words]())
@@ -65,7 +60,13 @@ def help(
 
 
 def completion(
-    context: typer.Context, shell: Shell, *, quiet: Quiet = False, verbose: Verbose = False
+    context: typer.Context,
+    shell: Literal["bash", "zsh", "fish", "powershell"] = typer.Argument(
+        metavar="SHELL", help="bash, zsh, fish or powershell."
+    ),
+    *,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Print the completion script for a shell.
 
@@ -83,7 +84,7 @@ def completion(
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # no __all__
 
-    run = configure(context)
+    run = options.configure(context)
     script = get_completion_script(prog_name="kling", complete_var="_KLING_COMPLETE", shell=shell)
     # Readline then quotes what it inserts, such as let's_ride.
     script = script.replace("complete -o default", "complete -o default -o filenames").strip()

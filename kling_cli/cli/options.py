@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -19,10 +19,12 @@ def option(
     help_text: str,
     panel: str | None = None,
     metavar: str | None = None,
-    complete: Callable[[typer.Context], list[str]] | None = None,
+    complete: Callable[..., object] | None = None,
+    default: object = None,
 ) -> Any:
     """Declare an option: its names (such as `--output -o`), help and completion."""
     return typer.Option(
+        default,
         *names.split(),
         help=help_text.replace("[", "\\["),  # otherwise rich reads it as markup
         rich_help_panel=panel,
@@ -31,29 +33,28 @@ def option(
     )
 
 
-Json = Annotated[bool, option("--json", "Print JSON, one object per line.", RESULT)]
-Quiet = Annotated[bool, option("--quiet -q", "Print errors only.", GENERAL)]
-Verbose = Annotated[bool, option("--verbose -v", "Print every HTTP request.", GENERAL)]
-BaseUrl = Annotated[str | None, option("--base-url", "API base URL, or sandbox.", SERVICE, "URL")]
-Force = Annotated[bool, option("--force", "Replace existing files.", RESULT)]
-Output = Annotated[
-    str | None,
-    option("--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"),
-]
-Open = Annotated[bool, option("--open", "Open each video in the default program.", RESULT)]
-Sandbox = Annotated[
-    bool, option("--sandbox", "Use the built-in sandbox: no token, no network, no cost.", SERVICE)
-]
-Timeout = Annotated[
-    str | None,
-    option(
-        "--timeout",
-        "Maximum wait for each task, such as 90s, 20m or 1h; 0 means no limit. It never cuts off "
-        "an upload, which then has 120 s to get a response. [default: 30m]",
-        SERVICE,
-        "DURATION",
-    ),
-]
+def flag(names: str, help_text: str, panel: str | None = None) -> Any:
+    """Declare an option without a value."""
+    return option(names, help_text, panel, default=False)
+
+
+JSON = flag("--json", "Print JSON, one object per line.", RESULT)
+QUIET = flag("--quiet -q", "Print errors only.", GENERAL)
+VERBOSE = flag("--verbose -v", "Print every HTTP request.", GENERAL)
+BASE_URL = option("--base-url", "API base URL, or sandbox.", SERVICE, "URL")
+FORCE = flag("--force", "Replace existing files.", RESULT)
+OPEN = flag("--open", "Open each video in the default program.", RESULT)
+SANDBOX = flag("--sandbox", "Use the built-in sandbox: no token, no network, no cost.", SERVICE)
+OUTPUT = option(
+    "--output -o", "Save the video: a file, a directory, or - for stdout.", RESULT, "PATH"
+)
+TIMEOUT = option(
+    "--timeout",
+    "Maximum wait for each task, such as 90s, 20m or 1h; 0 means no limit. It never cuts off "
+    "an upload, which then has 120 s to get a response. [default: 30m]",
+    SERVICE,
+    "DURATION",
+)
 
 # Common guesses, and the command that does it.
 MISTAKES = {

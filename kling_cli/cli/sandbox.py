@@ -1,23 +1,17 @@
 """The command `kling sandbox`."""
 
-from typing import Annotated
-
 import typer
 
 from kling_cli.cli import options
-
-Port = Annotated[
-    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 picks a free port.")
-]
 
 
 def sandbox(
     context: typer.Context,
     *,
-    port: Port = 0,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    port: int = typer.Option(0, metavar="PORT", min=0, max=65535, help="0 picks a free port."),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> None:
     """Serve the built-in sandbox over HTTP until stopped.
 

@@ -1,12 +1,12 @@
 """The command `kling scenes`."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import option
+from kling_cli.cli.options import flag
 
 if TYPE_CHECKING:
     from kling_cli.scenes import Scene
@@ -16,20 +16,18 @@ _COLUMNS = ("SCENE", "TITLE", "TAKES", "NOTE")
 
 def scenes(
     context: typer.Context,
-    text: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[TEXT]",
-            help="Show only scenes with this in their name or title.",
-            autocompletion=options.complete_scene,
-        ),
-    ] = None,
+    text: str | None = typer.Argument(
+        None,
+        metavar="[TEXT]",
+        help="Show only scenes with this in their name or title.",
+        autocompletion=options.complete_scene,
+    ),
     *,
-    pair: Annotated[bool, option("--pair", "Show only scenes for two pictures.")] = False,
-    show_all: Annotated[bool, option("--all", "Show ended scenes too.")] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    pair: bool = flag("--pair", "Show only scenes for two pictures."),
+    show_all: bool = flag("--all", "Show ended scenes too."),
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """List the effect scenes in the catalogue.
 

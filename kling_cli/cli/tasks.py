@@ -1,31 +1,33 @@
 """The commands `kling status`, `kling wait` and `kling tasks`."""
 
-from typing import Annotated
+from typing import Any
 
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import option
+from kling_cli.cli.options import flag, option
 
-Tasks = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[TASK...]",
-        help="Task ids or external task ids; without any, all unfinished tasks of this machine.",
-        autocompletion=options.complete_task,
-    ),
-]
+
+def _tasks(help_text: str) -> Any:
+    return typer.Argument(
+        None, metavar="[TASK...]", help=help_text, autocompletion=options.complete_task
+    )
+
+
+_UNFINISHED = _tasks(
+    "Task ids or external task ids; without any, all unfinished tasks of this machine."
+)
 
 
 def status(
     context: typer.Context,
-    tasks: Tasks = None,
+    tasks: list[str] | None = _UNFINISHED,
     *,
-    json: options.Json = False,
-    base_url: options.BaseUrl = None,
-    sandbox: options.Sandbox = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    json: bool = options.JSON,
+    base_url: str | None = options.BASE_URL,
+    sandbox: bool = options.SANDBOX,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Check tasks once, and print id, status, and URL or reason.
 
@@ -43,17 +45,17 @@ def status(
 
 def wait(
     context: typer.Context,
-    tasks: Tasks = None,
+    tasks: list[str] | None = _UNFINISHED,
     *,
-    output: options.Output = None,
-    force: options.Force = False,
-    open: options.Open = False,
-    json: options.Json = False,
-    base_url: options.BaseUrl = None,
-    sandbox: options.Sandbox = False,
-    timeout: options.Timeout = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    output: str | None = options.OUTPUT,
+    force: bool = options.FORCE,
+    open: bool = options.OPEN,
+    json: bool = options.JSON,
+    base_url: str | None = options.BASE_URL,
+    sandbox: bool = options.SANDBOX,
+    timeout: str | None = options.TIMEOUT,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Wait for tasks, and print the URLs of their videos.
 
@@ -71,40 +73,24 @@ def wait(
 
 def tasks(
     context: typer.Context,
-    tasks: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TASK...]",
-            help="Show only these task ids or external task ids.",
-            autocompletion=options.complete_task,
-        ),
-    ] = None,
+    tasks: list[str] | None = _tasks("Show only these task ids or external task ids."),
     *,
-    unfinished: Annotated[bool, option("--unfinished", "Show only unfinished tasks.")] = False,
-    scene: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Show only tasks of this scene.",
-            autocompletion=options.complete_scene,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Show only the newest N. \\[default: 30 on a terminal]"
-        ),
-    ] = None,
-    sandbox: Annotated[bool, option("--sandbox", "Show only tasks of the sandbox.")] = False,
-    html: Annotated[
-        str | None,
-        option("--html", "Write a contact sheet; - for stdout.", options.RESULT, "FILE"),
-    ] = None,
-    open: Annotated[bool, option("--open", "Open the contact sheet.", options.RESULT)] = False,
-    force: options.Force = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    unfinished: bool = flag("--unfinished", "Show only unfinished tasks."),
+    scene: str | None = option(
+        "--scene", "Show only tasks of this scene.", None, "NAME", options.complete_scene
+    ),
+    limit: int | None = typer.Option(
+        None, metavar="N", min=1, help="Show only the newest N. \\[default: 30 on a terminal]"
+    ),
+    sandbox: bool = flag("--sandbox", "Show only tasks of the sandbox."),
+    html: str | None = option(
+        "--html", "Write a contact sheet; - for stdout.", options.RESULT, "FILE"
+    ),
+    open: bool = flag("--open", "Open the contact sheet.", options.RESULT),
+    force: bool = options.FORCE,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """List the tasks that this machine has submitted, newest first.
 
