@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.text import without_query
@@ -109,6 +109,27 @@ class Picture:
             "sha256": self.sha256,
             "fixes": list(self.fixes),
         }
+
+
+class EffectOptions(NamedTuple):
+    """The options of `kling effect` that are not settings."""
+
+    images: tuple[str, ...]
+    from_list: str | None
+    fix: bool
+    no_check_url: bool
+    any_scene: bool
+    pair: bool
+    duration: str | None
+    mode: str | None
+    callback_url: str | None
+    external_task_id: str | None
+    dry_run: bool
+    new: bool
+    yes: bool
+    no_wait: bool
+    force: bool
+    open: bool
 
 
 @dataclass(frozen=True, kw_only=True)

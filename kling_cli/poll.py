@@ -11,6 +11,7 @@ duration of tasks follows a log-normal distribution well.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
@@ -53,8 +54,7 @@ _FEWEST_FAILURES = 3
 _MOST_MISSING = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class Schedule(NamedTuple):
     """The distribution of task durations: median in seconds, and spread of the logarithm."""
 
     median: float = PRIOR_MEDIAN_SECONDS

@@ -6,8 +6,8 @@ that is not in it can still be sent.
 
 import pkgutil
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from kling_cli.errors import UsageError
 from kling_cli.text import clean
@@ -19,8 +19,7 @@ _PROVIDER = re.compile(r"(.+\.)?(klingai\.com|kling\.ai)")
 _RETIRED_MODELS = {"kling-v1-5": "2026-09-15", "kling-v1-6": "2026-09-15"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """One effect: its name, its number of pictures, and the fields of its input."""
 
     name: str

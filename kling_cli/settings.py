@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from kling_cli.errors import KlingError, LocalError, SetupError, UsageError
@@ -143,8 +143,7 @@ def _parse_jobs(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One setting; the ValueError of `parse` continues its name: must be ..."""
 
     name: str

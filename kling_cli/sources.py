@@ -1,15 +1,18 @@
-"""The pictures of a command line: paths, directories, URLs, lists, standard input."""
+"""The pictures of a command line: paths, directories, URLs, lists, standard input; checked."""
 
 import codecs
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
+from kling_cli.context import Context
 from kling_cli.errors import InputError, UsageError
-from kling_cli.models import Picture
+from kling_cli.models import EffectOptions, Picture
 from kling_cli.text import clean
 
 STDIN = "-"
@@ -17,6 +20,16 @@ _PICTURE = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
 
 # The sources of one task's pictures, as the user passed them.
 Group = tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One task to create: its sources, and the result of the preflight."""
+
+    sources: Group
+    pictures: tuple[Picture, ...] = ()
+    error: InputError | None = None
+    path: Path | None = None
 
 
 def list_sources(images: Group, list_name: str | None, stdin: TextIO) -> Group:
@@ -53,6 +66,50 @@ def describe_source(source: str) -> Mapping[str, object]:
     if is_url(source):
         return Picture(source=source, url=source, kind="url").describe()
     return Picture(source=source, kind="stdin" if source == STDIN else "file").describe()
+
+
+def prepare(
+    context: Context,
+    group: Group,
+    options: EffectOptions,
+    before_decoding: Callable[[], None] = lambda: None,
+) -> tuple[Picture, ...]:
+    """Check the pictures of one task, each file, URL or stream once.
+
+    Raises:
+        InputError: its message has a line for each picture that is refused.
+    """
+    from kling_cli.images.preflight import is_url, merge_errors, prepare
+
+    stdin = getattr(context.stdin, "buffer", None)
+    pictures: dict[str, Picture] = {}
+    errors: list[InputError] = []
+    for source in dict.fromkeys(group):
+        try:
+            if is_url(source):
+                pictures[source] = _prepare_url(context, source, check=not options.no_check_url)
+            else:
+                pictures[source] = prepare(
+                    source, stdin=stdin, fix=options.fix, before_decoding=before_decoding
+                )
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise merge_errors(errors, "\n".join(map(str, errors)))
+    return tuple(pictures[source] for source in group)
+
+
+def _prepare_url(context: Context, url: str, *, check: bool) -> Picture:
+    from kling_cli.images.remote import prepare_url
+
+    with closing(context.open_transport()) as transport:
+        return prepare_url(
+            url,
+            transport=transport,
+            allow_private=context.reaches_local(),
+            # The sandbox must not use the network.
+            check=check and not context.settings.is_sandbox,
+        )
 
 
 def _expand(source: str) -> list[str]:

@@ -21,7 +21,7 @@ _LOOK_SECONDS = 30.0
 # For a check that starts at or after the deadline: time for one response.
 _LATE_LOOK_SECONDS = 2.0
 # A multiple of three, so that the encoded pieces need no padding between them.
-_PIECE_BYTES = 3 * 48 * 1024
+_PIECE_BYTES = 3 * 128 * 1024
 
 
 class Client:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from kling_cli import __version__
@@ -56,8 +55,7 @@ _Result = TypeVar("_Result")
 Read = Callable[[int, Mapping[str, str], Iterator[bytes]], _Result]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(NamedTuple):
     """A response: its decoded JSON (None if invalid) and the beginning of its text.
 
     `retry_after` is in seconds and not capped yet; `location` is the host of a redirect.
@@ -297,12 +295,6 @@ def _parse_retry_after(text: str) -> float | None:
     with suppress(ValueError, OverflowError):
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     return None
-
-
-def load() -> None:
-    """Import the HTTP libraries, including httpcore, which httpx imports with its first client."""
-    for name in ("httpx", "httpcore"):
-        import_module(name)
 
 
 def read_reply(

@@ -1,7 +1,6 @@
 """The command `kling effect`."""
 
 import shlex
-from dataclasses import fields
 
 import typer
 
@@ -94,7 +93,8 @@ def effect(
         hint = f"kling effect {words[-1]} {shlex.join(words[:-1])}"
         raise UsageError("usage", "The scene comes before the pictures.", hint=hint) from None
     # Imported late, so that a wrong scene name is reported quickly.
-    from kling_cli.effect import EffectOptions, run
+    from kling_cli.effect import run
+    from kling_cli.models import EffectOptions
 
-    given = {field.name: context.params[field.name] for field in fields(EffectOptions)}
-    return run(configured, found, EffectOptions(**given))
+    given = [context.params[name] for name in EffectOptions._fields]
+    return run(configured, found, EffectOptions(*given))

@@ -1,6 +1,5 @@
 """The command `kling scenes`."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -54,7 +53,7 @@ def scenes(
         run.console.info(f"No scene matches.{others} kling scenes lists all.")
     if json:
         for scene in chosen:
-            record = asdict(scene)
+            record = scene._asdict()
             record["images"] = record.pop("pictures")
             run.output.record(record)
         return 0

@@ -5,7 +5,7 @@ import threading
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kling_cli.errors import InputError
 from kling_cli.text import clean
@@ -24,8 +24,7 @@ _MARKER = re.compile(rb"\xff+([\x01-\xcf\xda-\xfe])")
 _decoding = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(NamedTuple):
     """What is known about a picture without decoding it.
 
     `opener` is Pillow's name of the format. Sides are in pixels, 0 where they are not known.
@@ -72,8 +71,7 @@ def decoding() -> Generator[None]:
 
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Of more Pillow only warns; of more than twice as many it refuses to open them.
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        Image.MAX_IMAGE_PIXELS = None  # `read_header` has a limit of its own
         logging.getLogger("PIL").setLevel(logging.CRITICAL)
         try:
             yield

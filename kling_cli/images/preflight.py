@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -82,13 +82,20 @@ def is_url(source: str) -> bool:
     return bool(_URL.match(source)) and not os.path.lexists(source)
 
 
-def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) -> Picture:
+def prepare(
+    source: str,
+    *,
+    stdin: BinaryIO | None = None,
+    fix: bool = False,
+    before_decoding: Callable[[], None] = lambda: None,
+) -> Picture:
     """Read and check a picture.
 
     Args:
         source: a path, or `-` for standard input.
         stdin: what `-` reads.
         fix: repair what would be refused and what a note would warn about.
+        before_decoding: called before a JPEG is decoded, which leaves other threads the GIL.
 
     Raises:
         InputError: its message names all problems. Its code is that of the problem where all are of
@@ -100,14 +107,14 @@ def prepare(source: str, *, stdin: BinaryIO | None = None, fix: bool = False) ->
     is_stdin = source == "-"
     try:
         content = _read(source, stdin)
-        header, problems = _inspect(content)
+        header, problems = _inspect(content, before_decoding)
         if fix and header.max_pixels and (problems or find_notes(header, size=len(content))):
             from kling_cli.images.repair import repair
 
             original = hashlib.sha256(content).hexdigest()
             content, fixes = repair(content, header)
             # Check the repaired picture again.
-            header, problems = _inspect(content)
+            header, problems = _inspect(content, before_decoding)
     except InputError as error:
         problems = [error]
     if problems:
@@ -144,7 +151,7 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
     Raises:
         InputError: a JPEG or PNG is damaged, or has too many pixels.
     """
-    from PIL import Image
+    from PIL import Image, JpegImagePlugin
 
     start = content[:4096]
     kind, opener = next(
@@ -156,17 +163,21 @@ def read_header(content: bytes) -> "tuple[Header, ImageFile | None]":
 
             pillow_heif.register_heif_opener()
     try:
-        image = Image.open(io.BytesIO(content), formats=(opener,))
-        return replace(_parse_header(content, image, kind), opener=opener), image
-    except Image.DecompressionBombError:
-        text = f"it has more than {MAX_PIXELS:,} pixels: use a smaller picture"
-        raise InputError("image_too_many_pixels", text) from None
+        if kind == "JPEG":  # Image.open would import five plugins for it
+            image: ImageFile = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+        else:
+            image = Image.open(io.BytesIO(content), formats=(opener,))
+        header = _parse_header(content, image, kind)
     except Exception:
         if kind in _ACCEPTED:
             raise OSError("unreadable header") from None
         if kind == "HEIC" and opener in Image.OPEN:
             raise ValueError("pillow-heif does not support this kind of HEIC") from None
         return Header(format=kind), None
+    if header.width * header.height > MAX_PIXELS:
+        text = f"it has more than {MAX_PIXELS:,} pixels: use a smaller picture"
+        raise InputError("image_too_many_pixels", text)
+    return header._replace(opener=opener), image
 
 
 def find_problems(header: Header, *, size: int | None) -> list[InputError]:
@@ -248,7 +259,9 @@ def _read(source: str, stdin: BinaryIO | None) -> bytes:
     return content
 
 
-def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
+def _inspect(
+    content: bytes, before_decoding: Callable[[], None]
+) -> tuple[Header, list[InputError]]:
     """Read the header, find damage that it does not show, and compare with the service's rules."""
     with decoding():
         header, image = read_header(content)
@@ -259,7 +272,7 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
             if not _UNCHECKED_FRAMES.isdisjoint(codes):
                 raise ValueError("this kind of JPEG cannot be checked")
             # Pillow fills in the missing data of a truncated file.
-            if content.find(b"\xff\xd9", ends[-1]) < 0:
+            if content.rfind(b"\xff\xd9", ends[-1]) < 0:
                 raise OSError("it ends early")
             is_progressive = image.info.get("progressive")
             if not is_progressive or header.width * header.height <= _MAX_PIXELS_IN_SCANS:
@@ -267,6 +280,7 @@ def _inspect(content: bytes) -> tuple[Header, list[InputError]]:
                 image.draft("L", (1, 1))
                 # Decoded in one piece: after each piece Pillow waits for the GIL.
                 image.decodermaxblock = len(content)
+                before_decoding()
                 image.load()
     return header, find_problems(header, size=len(content))
 

@@ -4,8 +4,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kling_cli.errors import LocalError
 
@@ -24,8 +24,7 @@ CREATE TABLE IF NOT EXISTS tasks (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTask:
+class StoredTask(NamedTuple):
     """A task as it was accepted; its state depends on these fields and the time.
 
     Times are in milliseconds, `created_at` since the epoch and `ends_after` since then. `failure`
@@ -54,7 +53,7 @@ class Store:
         with self.open() as connection:
             added = connection.execute(
                 "INSERT OR IGNORE INTO tasks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-                (token, *astuple(task)),
+                (token, *task),
             )
             return added.rowcount == 1
 
