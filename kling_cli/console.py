@@ -134,9 +134,8 @@ class Console:
             self._emit(f"{question} [y/N] ")
             answer = stdin.readline()
         finally:
-            if not answer.endswith(
-                "\n"
-            ):  # Ctrl-C and Ctrl-D leave the cursor on the line of the question
+            # Ctrl-C and Ctrl-D leave the cursor on the line of the question.
+            if not answer.endswith("\n"):
                 self._emit("\n")
         return answer.strip().lower() in {"y", "yes"}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from kling_cli.clock import Clock
-from kling_cli.console import Console, Row, can_style
+from kling_cli.console import Console, can_style
 from kling_cli.errors import Interrupted
 from kling_cli.text import parse_duration
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from kling_cli.api.client import Client
     from kling_cli.api.transport import Transport
     from kling_cli.journal import Journal
-    from kling_cli.models import Purchase
     from kling_cli.output import Output
-    from kling_cli.poll import Poll, Schedule
     from kling_cli.purchase import Resume
+    from kling_cli.schedule import Schedule
     from kling_cli.settings import Settings, Token
 
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -122,7 +121,7 @@ class Context:
     @cached_property
     def schedule(self) -> "Schedule":
         """The schedule of checks, learned from this machine's finished tasks."""
-        from kling_cli.poll import PRIOR_MEDIAN_SECONDS, learn
+        from kling_cli.schedule import PRIOR_MEDIAN_SECONDS, learn
 
         durations = self.journal.list_durations(self.base_url)
         prior = _SANDBOX_MEDIAN_SECONDS if self.settings.is_sandbox else PRIOR_MEDIAN_SECONDS
@@ -183,24 +182,6 @@ class Context:
                 token = self.token if base_url == self.settings.base_url else self.any_token
             clients[base_url] = Client(self.open_transport(application), base_url=url, token=token)
         return clients[base_url]
-
-    def open_poll(self, purchase: "Purchase", *, deadline: float, row: Row) -> "Poll":
-        """Create the poll of a task; the deadline is in the clock's monotonic seconds."""
-        from kling_cli.poll import Poll
-
-        client = self.client(purchase.base_url)
-        return Poll(
-            purchase=purchase,
-            fetch=lambda seen, left: client.get_task(
-                seen.name, seen.external_task_id, seconds=left
-            ),
-            journal=self.journal,
-            clock=self.clock,
-            deadline=deadline,
-            schedule=self.schedule,
-            row=row,
-            resume=self.resume,
-        )
 
     def close_clients(self) -> None:
         """Close the connections of this thread."""

@@ -16,14 +16,7 @@ from urllib.parse import unquote, urlsplit
 from kling_cli.api.transport import ExchangeError
 from kling_cli.console import Row
 from kling_cli.context import Context
-from kling_cli.errors import (
-    Charged,
-    ExitCode,
-    InputError,
-    LocalError,
-    StoppedError,
-    UsageError,
-)
+from kling_cli.errors import Charged, ExitCode, InputError, LocalError, StoppedError, UsageError
 from kling_cli.models import Purchase
 from kling_cli.purchase import get_charged
 from kling_cli.text import clean

@@ -48,8 +48,7 @@ def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
     header = output.PLAN_HEADER if options.dry_run else ()
     if options.dry_run:
         context.console.info("Dry run: nothing is sent.")
-        is_shown = context.output.is_terminal
-        format_rows = output.describe_plan if is_shown else output.format_plan
+        format_rows = output.format_plan
     elif options.no_wait:
         format_rows = output.format_id
     elif effect.downloads and effect.downloads.is_stream:

@@ -48,7 +48,7 @@ _NO_FILE = {"file": "gone, or changed", "url": "a URL", "stdin": "from standard 
 Image = Mapping[str, object]
 
 
-def check(path: Path, *, force: bool) -> None:
+def _check(path: Path, *, force: bool) -> None:
     """Refuse a path that is not writable or has another file.
 
     Raises:
@@ -71,12 +71,14 @@ def check(path: Path, *, force: bool) -> None:
         raise InputError("output_exists", message, hint="Use --force to replace it.")
 
 
-def save(page: Iterable[str], path: Path) -> None:
+def save(page: Iterable[str], path: Path, *, force: bool) -> None:
     """Write or replace a page in one step.
 
     Raises:
+        InputError: the path has another file, which only `force` replaces.
         LocalError: it cannot be written.
     """
+    _check(path, force=force)
     target = Path(os.path.realpath(path))  # keep a link
     temporary = target.with_name(f".kling-{os.urandom(6).hex()}.part")
     try:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kling_cli.download import Downloads
 
 
+@dataclass(eq=False)
 class EffectJobs:
     """The requests of one run, and what its jobs share.
 
@@ -45,33 +46,28 @@ class EffectJobs:
         downloads: where videos are saved; None if they are not.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        options: EffectOptions,
-        scene: Scene,
-        fields: Mapping[str, str],
-        items: Sequence[Item],
-    ) -> None:
-        self.downloads: Downloads | None = None
-        self._context = context
-        self._options = options
-        self._scene = scene
-        self._fields = fields
-        self._items = items
-        self._limit = ConcurrencyLimit(context.clock)
-        self._warnings: tuple[str, ...] = ()
-        self._noted: dict[str, Picture] = {}
+    context: Context
+    options: EffectOptions
+    scene: Scene
+    fields: Mapping[str, str]
+    items: Sequence[Item]
+    downloads: "Downloads | None" = field(default=None, init=False)
+    _warnings: tuple[str, ...] = field(default=(), init=False)
+    _noted: dict[str, Picture] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        """Start without any limit."""
+        self._limit = ConcurrencyLimit(self.context.clock)
 
     def prepare(self) -> None:
         """Check output paths and token, in this order.
 
         A picture that was refused is reported when its job runs.
         """
-        context, options = self._context, self._options
+        context, options = self.context, self.options
         context.prepare()
         if not options.no_wait:
-            tasks = len(self._items)
+            tasks = len(self.items)
             self.downloads = runner.open_downloads(context, tasks=tasks, force=options.force)
         if self.downloads:
             self.downloads.prepare(dry_run=options.dry_run)
@@ -79,7 +75,7 @@ class EffectJobs:
             try:
                 _ = context.token  # else each thread would report a missing token
             except SetupError:
-                for item in dict.fromkeys(self._items):  # report what costs nothing first
+                for item in dict.fromkeys(self.items):  # report what costs nothing first
                     if item.error:
                         context.console.error(item.error)
                 raise
@@ -92,7 +88,7 @@ class EffectJobs:
         Raises:
             StoppedError: the user declined.
         """
-        context, options = self._context, self._options
+        context, options = self.context, self.options
         warnings = self._find_doubts() if self._sound else ()
         has_user = context.stdin.isatty() and context.stderr.isatty()
         asks = has_user and not (options.dry_run or options.yes or context.settings.is_sandbox)
@@ -108,11 +104,11 @@ class EffectJobs:
                 context.console.warn(warning)
         if not asks or new < (1 if warnings else 2):
             return
-        photos = sum(len(item.sources) for item in self._items)
+        photos = sum(len(item.sources) for item in self.items)
         question = f"{format_count(photos, 'photo')}, {format_count(new, 'new task')}"
         if made := len(plans) - new:
             question += f", {made} already made"
-        if refused := sum(item.error is not None for item in self._items):
+        if refused := sum(item.error is not None for item in self.items):
             question += f", {refused} refused"
         if not context.console.confirm(f"{question}. Buy?", context.stdin):
             raise StoppedError("Nothing was bought.", exit_code=ExitCode.INTERRUPT)
@@ -121,19 +117,19 @@ class EffectJobs:
         """List the jobs, refused ones first, so that they are reported without a wait."""
         return [
             Job(name=name_group(item.sources), work=partial(self._work, item))
-            for item in sorted(self._items, key=lambda item: item.error is None)
+            for item in sorted(self.items, key=lambda item: item.error is None)
         ]
 
     @property
     def _sound(self) -> list[Item]:
         """The items without an error, each once."""
-        return [item for item in dict.fromkeys(self._items) if item.error is None]
+        return [item for item in dict.fromkeys(self.items) if item.error is None]
 
     def _find_doubts(self) -> tuple[str, ...]:
         """Find reasons not to buy: an ended scene, or a token that expires during the wait."""
-        context = self._context
+        context = self.context
         host = urlsplit(context.settings.base_url).hostname or ""
-        end = find_end(self._scene, model=self._fields.get("model_name"), host=host)
+        end = find_end(self.scene, model=self.fields.get("model_name"), host=host)
         doubts = [end] if end else []
         expires = context.token.expires or math.inf
         left = expires - context.clock.time()
@@ -145,7 +141,7 @@ class EffectJobs:
 
     def _work(self, item: Item, job: Job, row: Row) -> TaskResult:
         """Do one job: buy the task unless it is known, wait, and save its videos."""
-        context, options = self._context, self._options
+        context, options = self.context, self.options
         started, deadline = context.clock.monotonic(), context.deadline()
         images = tuple(map(describe_source, item.sources))
         error: KlingError | None = None
@@ -169,7 +165,7 @@ class EffectJobs:
                     note += " Use --new for another one."
                 row.note(note)
             if not options.no_wait or purchase.stage in (Stage.SUCCEED, Stage.FAILED):
-                poll = context.open_poll(purchase, deadline=deadline, row=row)
+                poll = Poll(context, purchase, deadline, row)
                 poll.wait(is_new=submission.bought)
                 submission.release()
                 if self.downloads and item.path:
@@ -189,7 +185,7 @@ class EffectJobs:
             purchase=purchase,
             error=error,
             images=images,
-            effect_scene=self._scene.name,
+            effect_scene=self.scene.name,
             reused=purchase is not None and not (submission and submission.bought),
             elapsed=context.clock.monotonic() - started,
             files=files,
@@ -209,12 +205,12 @@ class EffectJobs:
         return TaskResult(
             purchase=found.purchase,
             images=tuple(picture.describe() for picture in request.pictures),
-            effect_scene=self._scene.name,
+            effect_scene=self.scene.name,
             external_task_id=found.external_task_id,
             reused=found.purchase is not None,
             plan=found.action,
             warnings=self._warnings,
-            request={"url": self._context.client(request.base_url).url, "body": body},
+            request={"url": self.context.client(request.base_url).url, "body": body},
         )
 
     def _load(self, item: Item, row: Row) -> EffectRequest:
@@ -228,7 +224,7 @@ class EffectJobs:
         pictures = tuple(filter(None, map(read_again, item.pictures)))
         if len(pictures) < len(item.pictures):
             # A file that has changed is another picture, and is checked again.
-            pictures = prepare(self._context, item.sources, self._options)
+            pictures = prepare(self.context, item.sources, self.options)
         for picture in pictures:
             for note in (*picture.fixes, *picture.notes):
                 # Phones store it in every photo: one note per run is enough.
@@ -238,12 +234,12 @@ class EffectJobs:
         return self._request(pictures)
 
     def _request(self, pictures: tuple[Picture, ...]) -> EffectRequest:
-        context, options = self._context, self._options
+        context, options = self.context, self.options
         request = EffectRequest(
             base_url=context.base_url,
-            scene=self._scene.name,
+            scene=self.scene.name,
             pictures=pictures,
-            fields=self._fields,
+            fields=self.fields,
             callback_url=options.callback_url,
             external_task_id=options.external_task_id or "",
             custom_id=options.external_task_id is not None,
@@ -255,15 +251,15 @@ class EffectJobs:
         return replace(request, external_task_id=context.token.derive(request.fingerprint))
 
     def _plan(self, request: EffectRequest) -> Plan:
-        return plan(request, self._context.journal, now=self._context.clock.time())
+        return plan(request, self.context.journal, now=self.context.clock.time())
 
     def _check_paths(self, downloads: "Downloads") -> None:
         from kling_cli.download import name_clip
 
-        items = list(dict.fromkeys(self._items))
+        items = list(dict.fromkeys(self.items))
         inputs = [source for item in items for source in item.sources]
-        inputs += filter(None, [self._options.from_list])
-        paths = downloads.assign(name_clip(item.sources, self._scene.name) for item in items)
+        inputs += filter(None, [self.options.from_list])
+        paths = downloads.assign(name_clip(item.sources, self.scene.name) for item in items)
         for item, path in zip(items, paths, strict=True):
             item.path = path
             try:

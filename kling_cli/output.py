@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kling_cli.models import TaskResult
 
 SCHEMA = "kling/1"
+_ERROR = ("code", "message", "hint", "charged", "http_status", "service_code", "request_id")
 PLAN_HEADER = ("PLAN", "PICTURES", "SIZE", "SENDS", "ID")
 STATUS_HEADER = ("TASK", "STATUS", "VIDEO")
 # Columns that people copy or compare are not cut as long as there is room.
@@ -90,10 +91,7 @@ class Output:
         self.line(text.replace("\x7f", "\\u007f"))  # ASCII too, so json leaves it as it is
 
     def table(
-        self,
-        header: Sequence[str],
-        shown: Iterable[Sequence[str]],
-        plain: Iterable[Sequence[str]],
+        self, header: Sequence[str], shown: Iterable[Sequence[str]], plain: Iterable[Sequence[str]]
     ) -> None:
         """Write a table on a terminal, else the plain rows separated by tabs.
 
@@ -173,15 +171,7 @@ def format_result(result: "TaskResult", *, sandbox: bool) -> dict[str, object]:
 
 def format_error(error: KlingError) -> dict[str, object]:
     """Build the error object of a result."""
-    return {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "charged": error.charged,
-        "http_status": error.http_status,
-        "service_code": error.service_code,
-        "request_id": error.request_id,
-    }
+    return {key: getattr(error, key) for key in _ERROR}
 
 
 def format_locations(result: "TaskResult", name: str) -> Rows:
@@ -201,16 +191,7 @@ def format_id(result: "TaskResult", name: str) -> Rows:
 
 
 def format_plan(result: "TaskResult", name: str) -> Rows:
-    """Format what would be done and sent."""
-    import json
-
-    if result.request is not None:
-        body = json.dumps(result.request["body"], ensure_ascii=False)
-        yield tuple(filter(None, (result.plan, result.external_task_id or "-", body, name)))
-
-
-def describe_plan(result: "TaskResult", _name: str) -> Rows:
-    """Describe what would be done and sent, below `PLAN_HEADER`."""
+    """Format what would be done and sent, below `PLAN_HEADER`."""
     if result.request is not None:
         names = [PurePath(str(image["source"])).name for image in result.images]
         sizes = [f"{image['width']} x {image['height']}" for image in result.images]
@@ -219,7 +200,7 @@ def describe_plan(result: "TaskResult", _name: str) -> Rows:
         sent += [f"{fields['duration']} s"] if "duration" in fields else []
         yield (
             result.plan or "",
-            " ".join(names),
+            name or " ".join(names),
             ", ".join(sizes),
             " ".join((str(result.effect_scene), *sent)),
             result.external_task_id or "random",

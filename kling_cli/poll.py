@@ -1,22 +1,16 @@
-"""When to check a task again, and until when.
+"""Check a task until it has ended.
 
 A failed check says nothing about the task. A wait ends with the task's own status, at the deadline,
 or after five minutes without a usable response.
-
-Checks cost the service something, and a late check costs the user time. The spacing that balances
-both is √(2λ/h), where the hazard h is the chance per second that an unfinished task ends now. The
-duration of tasks follows a log-normal distribution well.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
-from kling_cli.clock import Clock
 from kling_cli.console import Row
+from kling_cli.context import Context
 from kling_cli.errors import (
     KlingError,
     PendingError,
@@ -26,20 +20,10 @@ from kling_cli.errors import (
     UnknownError,
     UnreachableError,
 )
-from kling_cli.journal import Journal
 from kling_cli.models import Purchase, Stage, Task
 from kling_cli.purchase import Resume, get_charged, is_expired, make_unknown, observe
 from kling_cli.text import clean, end_sentence, without_query
 
-PRIOR_MEDIAN_SECONDS = 120.0
-# Users of the service report 100 to 250 seconds, and much more at peak hours.
-_PRIOR_SPREAD = 0.6
-# How many tasks of its own a machine needs before they outweigh the prior.
-_PRIOR_WEIGHT = 2.0
-_SMALLEST_SPREAD = 0.15
-_LAMBDA = 0.1
-_SHORTEST_SPACING = 1.0
-_LONGEST_SPACING = 15.0
 _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 120.0
 
@@ -54,56 +38,21 @@ _FEWEST_FAILURES = 3
 _MOST_MISSING = 5
 
 
-class Schedule(NamedTuple):
-    """The distribution of task durations: median in seconds, and spread of the logarithm."""
-
-    median: float = PRIOR_MEDIAN_SECONDS
-    spread: float = _PRIOR_SPREAD
-
-    def spacing(self, age: float) -> float:
-        """Return the seconds until the next check of a task of this age (in seconds)."""
-        age = max(age, 0.1)
-        # Limited to five spreads, to avoid a division by zero.
-        distance = max(min(math.log(age / self.median) / self.spread, 5.0), -5.0)
-        survival = math.erfc(distance / math.sqrt(2)) / 2
-        density = math.exp(-(distance**2) / 2) / (age * self.spread * math.sqrt(2 * math.pi))
-        spacing = math.sqrt(2 * _LAMBDA * survival / density)
-        return min(max(spacing, _SHORTEST_SPACING), _LONGEST_SPACING)
-
-
-def learn(durations: Sequence[float], *, prior: float = PRIOR_MEDIAN_SECONDS) -> Schedule:
-    """Learn the schedule from the durations of finished tasks; all values are in seconds."""
-    logs = [math.log(seconds) for seconds in durations]
-    weight = _PRIOR_WEIGHT + len(logs)
-    centre = (_PRIOR_WEIGHT * math.log(prior) + sum(logs)) / weight
-    squares = sum((log - centre) ** 2 for log in logs)
-    spread = math.sqrt((_PRIOR_WEIGHT * _PRIOR_SPREAD**2 + squares) / weight)
-    return Schedule(median=math.exp(centre), spread=max(spread, _SMALLEST_SPREAD))
-
-
-@dataclass(kw_only=True)
+@dataclass(eq=False)
 class Poll:
     """Checks one task, once or until it has ended.
 
     Args:
+        context: what the run works with.
         purchase: the task as last seen.
-        fetch: checks once, within a number of seconds.
-        journal: records the result of a check.
-        clock: time and randomness.
         deadline: in the clock's monotonic seconds.
-        schedule: when the task is likely to end.
         row: shows every check.
-        resume: names the command that resumes a purchase.
     """
 
+    context: Context
     purchase: Purchase
-    fetch: Callable[[Purchase, float], Task]
-    journal: Journal
-    clock: Clock
     deadline: float
-    schedule: Schedule
     row: Row
-    resume: Resume
     _task: Task | None = field(default=None, init=False)
     _result_due: float = field(default=math.inf, init=False)
     _failures: int = field(default=0, init=False)
@@ -111,7 +60,7 @@ class Poll:
 
     def __post_init__(self) -> None:
         """Start the clock."""
-        self._last_answer = self._accepted = self.clock.monotonic()
+        self._last_answer = self._accepted = self.context.clock.monotonic()
 
     def look(self) -> None:
         """Check once, unless the journal has the result.
@@ -121,16 +70,16 @@ class Poll:
         """
         if not self._is_over:
             try:
-                self._observe(self.fetch(self.purchase, self.deadline - self.clock.monotonic()))
+                self._observe(self._fetch(self.deadline - self.context.clock.monotonic()))
             except ApiError as failure:
-                age = self.clock.time() - self.purchase.created_at
+                age = self.context.clock.time() - self.purchase.created_at
                 is_lag = self.purchase.is_seen and age < _LAG_SECONDS
                 if failure.kind is not Kind.NOT_FOUND or not is_lag:
                     raise self._failed_look(failure) from None
-            age = self.clock.time() - (self.purchase.finished_at or 0.0)
+            age = self.context.clock.time() - (self.purchase.finished_at or 0.0)
             is_done = self.purchase.stage is Stage.SUCCEED
             if is_done and not self.purchase.videos and age < _RESULT_SECONDS:
-                raise _pending(self.purchase, self.resume)
+                raise _pending(self.purchase, self.context.resume)
         self._check()
 
     def wait(self, *, is_new: bool) -> None:
@@ -143,48 +92,55 @@ class Poll:
             KlingError: the wait ended before the task, or the task has not succeeded.
         """
         # A task that this machine did not buy counts as old.
-        age = 0.0 if is_new else max(self.clock.time() - self.purchase.created_at, 0.0)
+        age = 0.0 if is_new else max(self.context.clock.time() - self.purchase.created_at, 0.0)
         self._accepted -= age
         pause = _FIRST_PAUSE - age
         while not self._is_over:
-            self.clock.sleep(max(min(pause, self.deadline - self.clock.monotonic()), 0.0))
+            self.context.clock.sleep(
+                max(min(pause, self.deadline - self.context.clock.monotonic()), 0.0)
+            )
             # Compared when the check begins, so that a machine that slept past the deadline
             # checks once more when it wakes up.
-            left = self.deadline - self.clock.monotonic()
+            left = self.deadline - self.context.clock.monotonic()
             failure: ApiError | None = None
             try:
-                task = self.fetch(self.purchase, left)
+                task = self._fetch(left)
                 self._observe(task)
                 self.row.look(task)
             except ApiError as error:
                 failure = error
                 self._count_failure(error)
-            is_late = left <= 0 or self.clock.monotonic() >= self.deadline
+            is_late = left <= 0 or self.context.clock.monotonic() >= self.deadline
             if is_late and not self._is_over:
                 if failure is not None and not self.purchase.is_seen:
                     raise self._failed_look(failure)
-                raise _pending(self.purchase, self.resume)
+                raise _pending(self.purchase, self.context.resume)
             pause = self._choose_pause((failure and failure.retry_after) or 0.0)
         self._check()
+
+    def _fetch(self, seconds: float) -> Task:
+        purchase = self.purchase
+        client = self.context.client(purchase.base_url)
+        return client.get_task(purchase.name, purchase.external_task_id, seconds=seconds)
 
     def _choose_pause(self, retry_after: float) -> float:
         if self._missing and not self.purchase.fingerprint:
             return _FIRST_PAUSE  # most likely a typo in the id, so report it soon
-        spacing = self.schedule.spacing(self.clock.monotonic() - self._accepted)
-        spacing *= 1 + _JITTER * (2 * self.clock.random() - 1)
+        spacing = self.context.schedule.spacing(self.context.clock.monotonic() - self._accepted)
+        spacing *= 1 + _JITTER * (2 * self.context.clock.random() - 1)
         return max(spacing, min(retry_after, _LONGEST_RETRY_AFTER))
 
     @property
     def _is_over(self) -> bool:
         """Whether it has failed, has its video, or succeeded a minute ago without one."""
         if self.purchase.stage is Stage.SUCCEED and not self.purchase.videos:
-            return self.clock.monotonic() >= self._result_due
+            return self.context.clock.monotonic() >= self._result_due
         return self.purchase.stage.is_final
 
     # What a look has shown
 
     def _observe(self, task: Task) -> None:
-        now = self.clock.monotonic()
+        now = self.context.clock.monotonic()
         self._last_answer, self._failures, self._missing = now, 0, 0
         self._task = task
         if task.word and not is_known_word(task.word):
@@ -194,18 +150,18 @@ class Poll:
         if not self.purchase.fingerprint:
             self._identify(task)
         purchase = self.purchase
-        seen = observe(purchase, task, now=self.clock.time())
+        seen = observe(purchase, task, now=self.context.clock.time())
         if seen.stage is Stage.SUCCEED:
             self._result_due = min(self._result_due, now + _RESULT_SECONDS)
         is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
         # A foreign task may have the external id of one of ours; do not change our row.
         if is_news and purchase.fingerprint:
-            seen = self.journal.record(purchase, task, warn=self.row.warn)
+            seen = self.context.journal.record(purchase, task, warn=self.row.warn)
         self.purchase = seen
 
     def _identify(self, task: Task) -> None:
         """Identify a task whose id is not in the journal."""
-        own = self.journal.find(task.external_task_id) if task.external_task_id else None
+        own = self.context.journal.find(task.external_task_id) if task.external_task_id else None
         if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
             self.purchase = own  # its submission got no response, so its task id was not known
             return
@@ -218,7 +174,7 @@ class Poll:
 
     def _count_failure(self, failure: ApiError) -> None:
         """Count a failed check; raise if there were too many."""
-        now = self.clock.monotonic()
+        now = self.context.clock.monotonic()
         if failure.kind is Kind.NOT_FOUND:
             self._last_answer, self._failures = now, 0
             self._missing += not self.purchase.fingerprint or now - self._accepted >= _LAG_SECONDS
@@ -234,7 +190,9 @@ class Poll:
 
     def _check(self) -> None:
         purchase = self.purchase
-        error = check_result(purchase, self.resume, now=self.clock.time(), task=self._task)
+        error = check_result(
+            purchase, self.context.resume, now=self.context.clock.time(), task=self._task
+        )
         if error is not None:
             raise error
         is_plain = any(is_plain_http(video.url) for video in purchase.videos)
@@ -244,9 +202,9 @@ class Poll:
     def _failed_look(self, failure: ApiError) -> KlingError:
         """Create the error for a failed check that ends the wait."""
         purchase, error = self.purchase, failure.error
-        hint = self.resume.command(purchase)
+        hint = self.context.resume.command(purchase)
         if failure.kind is not Kind.NOT_FOUND:
-            silence = self.clock.monotonic() - self._last_answer
+            silence = self.context.clock.monotonic() - self._last_answer
             message = end_sentence(error.message)
             if silence >= _LONGEST_SILENCE:
                 message = f"No usable response for {silence / 60:.0f} minutes. {message}"
@@ -261,7 +219,7 @@ class Poll:
             hint = "Check the id, the base URL and the token."
             return RefusedError(code, f"{message}.", hint=hint, cause=error)
         if not purchase.is_seen:
-            return _unknown(purchase, self.resume, cause=error)
+            return _unknown(purchase, self.context.resume, cause=error)
         message += f" ({purchase.external_task_id})."
         charged = "no" if purchase.is_sandbox else "maybe"
         return UnknownError(
@@ -290,10 +248,8 @@ def check_result(
     urls = [video.url for video in purchase.videos]
     unusable = [url for url in urls if not purchase.is_sandbox and not is_result_url(url)]
     if is_expired(purchase, now=now):
-        code, hint = (
-            "result_expired",
-            "kling effect with the same scene and picture buys it again.",
-        )
+        code = "result_expired"
+        hint = "kling effect with the same scene and picture buys it again."
         message = f"The result of task {name} is gone: the service deletes results after 30 days."
     elif not urls:
         code, hint = "result_missing", f"{resume.command(purchase)} checks again."

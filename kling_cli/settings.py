@@ -298,13 +298,7 @@ def load(
             if problems is None:
                 raise
             problems[key.name] = error
-    return Settings(
-        **values,
-        sources=sources,
-        file=file,
-        environ=environ,
-        stored=stored,
-    )
+    return Settings(**values, sources=sources, file=file, environ=environ, stored=stored)
 
 
 def _parse(key: Key, text: str, source: str) -> object:

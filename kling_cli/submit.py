@@ -9,9 +9,9 @@ Every run of the same request starts here and continues from the row that it fin
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -149,6 +149,7 @@ def plan(request: EffectRequest, journal: Journal, *, now: float) -> Plan:
     return Plan(step.value, known.external_task_id, known)
 
 
+@dataclass(eq=False)
 class Submission:
     """One request on its way to an accepted task; its worker shares it with the main thread.
 
@@ -160,32 +161,23 @@ class Submission:
         deadline: in the clock's monotonic seconds.
 
     Attributes:
+        purchase: the journal's row as last seen; None before it was claimed.
         bought: whether this submission's own POST was accepted, or may have been.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        request: EffectRequest,
-        limit: ConcurrencyLimit,
-        row: Row,
-        deadline: float,
-    ) -> None:
-        self.bought = False
-        self._context = context
-        self._journal = context.journal
-        self._clock = context.clock
-        self._request = request
-        self._limit = limit
-        self._row = row
-        self._deadline = deadline
-        self._purchase: Purchase | None = None  # the journal's row as last seen
-        self._was_refused = False
-        self._was_duplicate = False
-        self._has_slot = False
-        self._doubt: KlingError | None = None
-        self._busy_pause = _BUSY_PAUSE
-        self._tries = iter(_NOT_SENT_PAUSES)
+    context: Context
+    request: EffectRequest
+    limit: ConcurrencyLimit
+    row: Row
+    deadline: float
+    purchase: Purchase | None = field(default=None, init=False)
+    bought: bool = field(default=False, init=False)
+    _was_refused: bool = field(default=False, init=False)
+    _was_duplicate: bool = field(default=False, init=False)
+    _has_slot: bool = field(default=False, init=False)
+    _doubt: KlingError | None = field(default=None, init=False)
+    _busy_pause: float = field(default=_BUSY_PAUSE, init=False)
+    _tries: Iterator[float] = field(default_factory=lambda: iter(_NOT_SENT_PAUSES), init=False)
 
     def run(self) -> Purchase:
         """Go on until the task is accepted, or known from before.
@@ -193,26 +185,28 @@ class Submission:
         Raises:
             KlingError: it was refused, was not sent, or stays unknown.
         """
-        self._purchase = self._claim()
+        self.purchase = self._claim()
         while True:
-            purchase = self._purchase
-            step = next_step(purchase, now=self._clock.time())
+            purchase = self.purchase
+            step = next_step(purchase, now=self.context.clock.time())
             if step is Step.SEND:
                 # None means that another process has dropped the claim.
-                self._purchase = self._send(purchase) or self._claim()
+                self.purchase = self._send(purchase) or self._claim()
             elif step is Step.FIND:
                 found = self._find(purchase)
-                self._purchase = found or self._claim()
+                self.purchase = found or self._claim()
                 if found and found.stage is Stage.FAILED and not self._was_duplicate:
                     return found  # our own task: its failure is the result of this run
-            elif step is Step.RENEW and purchase.external_task_id not in self._journal.claimed:
-                self._purchase = self._replace(purchase)
+            elif (
+                step is Step.RENEW and purchase.external_task_id not in self.context.journal.claimed
+            ):
+                self.purchase = self._replace(purchase)
                 is_failed = purchase.stage is Stage.FAILED
                 ended = "failed" if is_failed else "was deleted after 30 days"
-                self._row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
+                self.row.note(f"The earlier task {purchase.task_id} {ended}; buying a new one.")
             else:
                 if step is Step.WAIT and not self._has_slot:
-                    self._limit.add()
+                    self.limit.add()
                     self._has_slot = True
                 return purchase
 
@@ -222,10 +216,10 @@ class Submission:
         Returns:
             What is or may be bought; None if nothing was sent.
         """
-        if self._purchase is None:
+        if self.purchase is None:
             return None
-        self._drop(self._purchase)
-        left = self._apply(self._purchase, Event.AMBIGUOUS)
+        self._drop(self.purchase)
+        left = self._apply(self.purchase, Event.AMBIGUOUS)
         return left if left and left.stage is not Stage.CLAIMED else None
 
     def was_refused(self) -> bool:
@@ -235,15 +229,15 @@ class Submission:
     def release(self, *, refused: bool = False) -> bool:
         """Free the slot when the task has ended or is no longer waited for."""
         had_slot, self._has_slot = self._has_slot, False
-        return had_slot and self._limit.release(refused=refused)
+        return had_slot and self.limit.release(refused=refused)
 
     # Claim
 
     def _claim(self) -> Purchase:
         """Claim the request, or find the purchase that already has it."""
-        if self._context.stopped.is_set():  # the screen already says that nothing was sent
+        if self.context.stopped.is_set():  # the screen already says that nothing was sent
             raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
-        request, journal = self._request, self._journal
+        request, journal = self.request, self.context.journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
             return same_id  # the user chose this id, so --new cannot mean another one
@@ -255,14 +249,14 @@ class Submission:
 
     def _replace(self, purchase: Purchase) -> Purchase:
         """Claim the request again, in addition to its earlier purchase."""
-        name = self._request.external_task_id
-        if not self._request.custom_id or self._journal.find(name) is not None:
+        name = self.request.external_task_id
+        if not self.request.custom_id or self.context.journal.find(name) is not None:
             name = "kling-" + secrets.token_hex(13)
         return self._claim_as(name, replacing=purchase.external_task_id)
 
     def _claim_as(self, name: str, *, replacing: str | None = None) -> Purchase:
         """Claim the request under an id, replacing an earlier purchase if there is one."""
-        request, now = self._request, self._clock.time()
+        request, now = self.request, self.context.clock.time()
         wanted = Purchase(
             external_task_id=name,
             fingerprint=request.fingerprint,
@@ -274,7 +268,7 @@ class Submission:
             updated_at=now,
             tag=request.tag,
         )
-        claimed = self._journal.claim(wanted, replacing=replacing)
+        claimed = self.context.journal.claim(wanted, replacing=replacing)
         return self._look_first(claimed) if claimed.stage is Stage.CLAIMED else claimed
 
     def _look_first(self, claimed: Purchase) -> Purchase:
@@ -283,8 +277,8 @@ class Submission:
         That is a user's own id, which another machine may have used, and every derived id if no
         journal is kept.
         """
-        request, name = self._request, claimed.external_task_id
-        is_kept = self._journal.is_kept
+        request, name = self.request, claimed.external_task_id
+        is_kept = self.context.journal.is_kept
         if name != request.external_task_id or (is_kept and not request.custom_id):
             return claimed
         for pause in _FIRST_LOOK_PAUSES if request.custom_id else (0.0,):
@@ -299,8 +293,8 @@ class Submission:
                 if error.kind is Kind.AUTH or self._is_late:
                     break
             else:
-                self._journal.claimed.discard(name)  # the service knows it from elsewhere
-                self._row.note(f"The service already has a task with the external id {name}.")
+                self.context.journal.claimed.discard(name)  # the service knows it from elsewhere
+                self.row.note(f"The service already has a task with the external id {name}.")
                 return self._accept(claimed, task)
         self._drop(claimed)
         if failure.kind is Kind.AUTH:
@@ -315,14 +309,14 @@ class Submission:
     def _send(self, purchase: Purchase) -> Purchase | None:
         name = purchase.external_task_id
         self._wait_for_slot(purchase)
-        if not self._journal.is_kept:
-            self._row.warn(f"{NO_JOURNAL} Keep its id: {name}")
+        if not self.context.journal.is_kept:
+            self.row.warn(f"{NO_JOURNAL} Keep its id: {name}")
         try:
-            task = self._context.client(self._request.base_url).create_effect(
-                self._request,
+            task = self.context.client(self.request.base_url).create_effect(
+                self.request,
                 name,
                 before_first_byte=lambda: self._begin_sending(name),
-                progress=partial(self._row.transfer, "uploading"),
+                progress=partial(self.row.transfer, "uploading"),
             )
         except _StepLostError:
             self.release()
@@ -334,12 +328,12 @@ class Submission:
 
     def _wait_for_slot(self, purchase: Purchase) -> None:
         try:
-            while not self._limit.acquire():
+            while not self.limit.acquire():
                 if self._is_late:
                     message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Try again later, or use a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
-                self._row.wait_for_slot()
+                self.row.wait_for_slot()
                 self._pause(_SLOT_PAUSE)
         except KlingError:
             self._drop(purchase)
@@ -348,8 +342,10 @@ class Submission:
 
     def _begin_sending(self, name: str) -> None:
         """Record the step from `claimed` to `sending`; an error here stops the POST."""
-        tag = self._request.tag
-        if self._context.stopped.is_set() or not self._journal.apply(name, Event.SEND, tag=tag):
+        tag = self.request.tag
+        if self.context.stopped.is_set() or not self.context.journal.apply(
+            name, Event.SEND, tag=tag
+        ):
             raise _StepLostError
 
     def _handle(self, purchase: Purchase, failure: ApiError) -> Purchase | None:
@@ -365,24 +361,24 @@ class Submission:
             self._doubt, self._was_duplicate = error, event is Event.DUPLICATE
             self.bought = not self._was_duplicate
             if self._was_duplicate:
-                self._journal.claimed.discard(name)  # the service knows it from elsewhere
-            self._row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
+                self.context.journal.claimed.discard(name)  # the service knows it from elsewhere
+            self.row.note(f"{end_sentence(error.message)} Looking up {name}, not sending again.")
             return following
         pause = self._choose_pause(failure, for_slot=is_limit and others_run)
         if pause is None or self._is_late:
             if is_refused and isinstance(error, LaterError | SetupError):
                 message = f"Not sent, because an earlier request was refused. {error.message}"
-                self._limit.close(
+                self.limit.close(
                     lambda: type(error)(error.code, message, hint=error.hint, cause=error)
                 )
             self._drop(purchase)
             raise error
         if pause:
-            pause = max(min(pause, self._deadline - self._clock.monotonic()), 0.0)
-            self._row.retry_in(pause, end_sentence(error.message))
+            pause = max(min(pause, self.deadline - self.context.clock.monotonic()), 0.0)
+            self.row.retry_in(pause, end_sentence(error.message))
             self._pause(pause)
         else:
-            self._row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
+            self.row.note(f"{end_sentence(error.message)} Waiting for a running task to end.")
         return following
 
     def _choose_pause(self, failure: ApiError, *, for_slot: bool) -> float | None:
@@ -396,7 +392,7 @@ class Submission:
             return max(min(failure.retry_after, _LONGEST_RETRY_AFTER), _SHORTEST_BUSY_PAUSE)
         if for_slot:
             return 0.0
-        pause = self._busy_pause * (0.9 + 0.2 * self._clock.random())
+        pause = self._busy_pause * (0.9 + 0.2 * self.context.clock.random())
         self._busy_pause = min(2 * self._busy_pause, _LONGEST_BUSY_PAUSE)
         return pause
 
@@ -427,19 +423,19 @@ class Submission:
         if self._doubt is not None:
             doubt = end_sentence(self._doubt.message)
         message = f"{doubt} It may or may not have been accepted. {answer}"
-        return make_unknown(purchase, message, self._context.resume, first=first, cause=self._doubt)
+        return make_unknown(purchase, message, self.context.resume, first=first, cause=self._doubt)
 
     # The journal, the service and the clock
 
     def _accept(self, purchase: Purchase, task: Task) -> Purchase:
-        accepted = self._journal.record(purchase, task, warn=self._row.warn)
-        self._row.accept(accepted)
+        accepted = self.context.journal.record(purchase, task, warn=self.row.warn)
+        self.row.accept(accepted)
         return accepted
 
     def _apply(self, purchase: Purchase, event: Event) -> Purchase | None:
         # A row that cannot be changed still says `sending`, which only allows look-ups.
         with suppress(LocalError):
-            self._journal.apply(purchase.external_task_id, event)
+            self.context.journal.apply(purchase.external_task_id, event)
         return self._recall(purchase)
 
     def _drop(self, purchase: Purchase) -> None:
@@ -449,20 +445,20 @@ class Submission:
     def _recall(self, purchase: Purchase) -> Purchase | None:
         """Read the row as it stands now."""
         try:
-            return self._journal.find(purchase.external_task_id)
+            return self.context.journal.find(purchase.external_task_id)
         except LocalError:
             # Continue without the journal, with look-ups only.
             is_unsent = purchase.stage is Stage.CLAIMED
             return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
 
     def _look(self, name: str) -> Task:
-        client = self._context.client(self._request.base_url)
-        return client.get_task(name, seconds=self._deadline - self._clock.monotonic())
+        client = self.context.client(self.request.base_url)
+        return client.get_task(name, seconds=self.deadline - self.context.clock.monotonic())
 
     @property
     def _is_late(self) -> bool:
-        return self._clock.monotonic() >= self._deadline
+        return self.context.clock.monotonic() >= self.deadline
 
     def _pause(self, seconds: float) -> None:
-        left = self._deadline - self._clock.monotonic()
-        self._clock.sleep(max(min(seconds, left), 0.0))
+        left = self.deadline - self.context.clock.monotonic()
+        self.context.clock.sleep(max(min(seconds, left), 0.0))

@@ -3,11 +3,13 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from kling_cli import output
 from kling_cli.console import Row
@@ -120,7 +122,19 @@ def list_tasks(
     saved = journal.list_files()
     files = {purchase.name: _choose_files(purchase, saved[purchase.name]) for purchase in shown}
     if html is not None:
-        _write_page(context, shown, files, html, force=force, open=open)
+        from kling_cli import gallery
+
+        path = Path(os.path.abspath(html))  # like the browser, which does not resolve links
+        page = gallery.render(shown, files, directory=path.parent, now=now)
+        if html == "-":
+            stdout.check()
+            context.stdout.writelines(page)
+            context.stdout.flush()
+            return ExitCode.OK
+        gallery.save(page, path, force=force)
+        stdout.row(html)
+        if open and typer.launch(str(path)):
+            context.console.warn(f"No program was found to open {html}.")
         return ExitCode.OK
     if stdout.is_json:
         from kling_cli.poll import check_result
@@ -142,35 +156,6 @@ def list_tasks(
             f"{len(shown)} of {format_count(len(found), 'task')}. --limit {len(found)} shows all."
         )
     return ExitCode.OK
-
-
-def _write_page(
-    context: Context,
-    purchases: Sequence[Purchase],
-    files: Mapping[str, Sequence[str]],
-    html: str,
-    *,
-    force: bool,
-    open: bool,
-) -> None:
-    from kling_cli import gallery
-
-    # Like the browser, which does not resolve links.
-    path = Path(os.path.abspath(html))
-    page = gallery.render(purchases, files, directory=path.parent, now=context.clock.time())
-    if html == "-":
-        context.output.check()
-        context.stdout.writelines(page)
-        context.stdout.flush()
-        return
-    gallery.check(path, force=force)
-    gallery.save(page, path)
-    context.output.row(html)
-    if open:
-        import typer
-
-        if typer.launch(str(path)):
-            context.console.warn(f"No program was found to open {html}.")
 
 
 def _choose_files(purchase: Purchase, paths: Sequence[Path]) -> tuple[str, ...]:
@@ -220,9 +205,11 @@ def _work(
     row: Row,
 ) -> TaskResult:
     """Look at a task: until it has ended and its videos are saved, or once without a deadline."""
+    from kling_cli.poll import Poll
+
     started = context.clock.monotonic()
     limit = math.inf if deadline is None else deadline
-    poll = context.open_poll(purchase, deadline=limit, row=row)
+    poll = Poll(context, purchase, limit, row)
     job.stop = lambda: poll.purchase
     error: KlingError | None = None
     files: tuple[str, ...] = ()

@@ -39,11 +39,15 @@ def test_it_shows_the_request_and_sends_nothing(kling: Program, service: Loopbac
     assert (bought["plan"], bought["request"]) == (None, None)
 
 
-def test_text_has_plan_id_and_body(kling: Program, service: LoopbackService) -> None:
+def test_text_has_plan_picture_request_and_id(kling: Program, service: LoopbackService) -> None:
     run = kling(*SQUISH, OTHER_PHOTO, "--dry-run")
     rows = [line.split("\t") for line in run.lines]
-    assert {(row[0], row[3]) for row in rows} == {("buy", str(PHOTO)), ("buy", str(OTHER_PHOTO))}
-    assert all(json.loads(row[2])["external_task_id"] == row[1] for row in rows)
+    assert {(row[0], row[1]) for row in rows} == {("buy", str(PHOTO)), ("buy", str(OTHER_PHOTO))}
+    assert all(row[3] == "squish kling-v1-6 5 s" for row in rows)
+    ids = {
+        kling(*SQUISH[:2], row[1], "--dry-run", "--json").json["external_task_id"] for row in rows
+    }
+    assert {row[4] for row in rows} == ids
     assert "Dry run: nothing is sent." in run.err
     assert service.visits == []
 
@@ -73,7 +77,8 @@ def test_the_journal_decides(
     bought = service.ledger[0].task_id if service.ledger else None
     assert planned["task_id"] == (bought if is_known else None)
     (row,) = kling(*SQUISH, "--dry-run", *more.split()).lines
-    assert row.startswith(f"{plan}\t{planned['external_task_id'] or '-'}\t")
+    shown = row.split("\t")
+    assert (shown[0], shown[4]) == (plan, planned["external_task_id"] or "random")
     assert len(service.visits) == visits
 
 

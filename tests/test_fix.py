@@ -11,7 +11,6 @@ from PIL import Image, ImageCms
 from support.pictures import (
     LARGEST,
     build_alpha_bmp,
-    build_framed_gif,
     build_png,
     film,
     locate,
@@ -98,7 +97,7 @@ OTHERS = {
         write(CLEAR, "WEBP", **film(400)),
         "reduced to its first picture; flattened on white",
     ),
-    "GIF, transparent": (build_framed_gif(), "flattened on white"),
+    "GIF, transparent": (write(CLEAR, "GIF"), "flattened on white"),
     "BMP, transparent": (build_alpha_bmp(400, 300), "flattened on white"),
     "TIFF, grey, 16 bits": (
         write(Image.new("I;16B", (400, 300), 0x8000), "TIFF"),
@@ -151,7 +150,6 @@ def test_what_would_surprise_or_be_refused_is_repaired(
     assert b"PRIVATE" not in arrived
     colour = (255, 255, 255) if "transparent" in name else (254, 0, 0)
     assert is_near(picture, (100, 100), (128, 128, 128) if "grey" in name else colour)
-    assert not name.startswith("GIF") or is_near(picture, (300, 200), (254, 0, 0))
     # With and without are two requests, and each is known again.
     assert kling(*EFFECT, path, "--json", "--fix").json["reused"]
     if as_it_is.code == 0:

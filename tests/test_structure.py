@@ -9,17 +9,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kling_cli"
 # From the ground; a file imports only from ranks below its own, and within a folder downwards.
 RANKS = """
-    kling_cli errors text clock | models scenes settings
+    kling_cli errors text clock schedule | models scenes settings
     | purchase console api.parse api.transport api.errors api.client
     | sandbox.store sandbox.trouble sandbox.app sandbox.server
     | journal output images images.repair images.preflight images.remote
-    | poll context | sources submit download gallery | runner | jobs | effect tasks
+    | context | sources poll submit download gallery | runner | jobs | effect tasks
     | api sandbox cli | cli.options
     | cli.effect cli.tasks cli.scenes cli.config cli.sandbox cli.help
     | cli.app | __main__
 """
 ORDER = {name: place for place, name in enumerate(RANKS.replace("|", " ").split())}
-MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 45, 500, 5130, 65, 5
+MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 46, 500, 5130, 65, 5
 NOQA = "noqa:"
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")

@@ -76,7 +76,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "proxy_refused": ("A proxy in front of the service refused the request.", ()),
     },
     Kind.NOT_FOUND: {
-        "not_found": ("The service has no such task, model or scene.", (1203, "task_not_exist")),
+        "not_found": ("The service has no such task, model or scene.", (1203, "task_not_exist"))
     },
     Kind.BUSY: {
         "rate_limited": ("The service's rate limit was reached.", (429, 1302)),
@@ -85,7 +85,7 @@ _TABLE: dict[Kind, dict[str, tuple[str, tuple[int | str, ...]]]] = {
         "model_unavailable": ("The gateway has no channel for this model at the moment.", ()),
     },
     Kind.DUPLICATE: {
-        "duplicate_external_id": ("A task with this external task id already exists.", ()),
+        "duplicate_external_id": ("A task with this external task id already exists.", ())
     },
     Kind.AMBIGUOUS: {
         "redirected": ("Got a redirect, which kling does not follow.", tuple(range(300, 400))),

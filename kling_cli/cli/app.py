@@ -13,14 +13,7 @@ from kling_cli import __version__
 from kling_cli.cli.options import MISTAKES, flag, require_command
 from kling_cli.console import can_style
 from kling_cli.context import Context, listen, open_context
-from kling_cli.errors import (
-    ExitCode,
-    Interrupted,
-    KlingError,
-    LocalError,
-    StoppedError,
-    UsageError,
-)
+from kling_cli.errors import ExitCode, Interrupted, KlingError, LocalError, StoppedError, UsageError
 from kling_cli.text import clean
 
 # Without this variable Typer writes colour to a pipe if a CI system asks for it.
@@ -53,9 +46,7 @@ def make_app(only: str = "") -> typer.Typer:
 
 
 def _describe(
-    context: typer.Context,
-    *,
-    version: bool = flag("--version", "Print the version and exit."),
+    context: typer.Context, *, version: bool = flag("--version", "Print the version and exit.")
 ) -> None:
     """Turn photos into short effect videos through the Kling video-effects API.
 

@@ -30,9 +30,7 @@ def complete_key() -> list[tuple[str, str]]:
     return [(key.name, key.description) for key in KEYS]
 
 
-_KEY = typer.Argument(
-    metavar="KEY", help="A setting; see kling config list.", autocompletion=complete_key
-)
+_KEY = options.argument("KEY", "A setting; see kling config list.", complete_key)
 
 # No service creates such an id, so the only good response is "not found".
 _NO_TASK = "kling-check-0"
@@ -120,10 +118,8 @@ def set_setting(
     context: typer.Context,
     key: str = _KEY,
     # A list, because the parser would repeat the words of a token in its own error.
-    value: list[str] | None = typer.Argument(
-        None,
-        metavar="[VALUE]",
-        help="New value; if missing, kling asks for it or reads standard input.",
+    value: list[str] | None = options.argument(
+        "[VALUE]", "New value; if missing, kling asks for it or reads standard input."
     ),
     *,
     quiet: bool = options.QUIET,

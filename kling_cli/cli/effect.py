@@ -5,7 +5,7 @@ import shlex
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import complete_field, flag, option
+from kling_cli.cli.options import argument, complete_field, flag, option
 from kling_cli.errors import UsageError
 
 INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
@@ -13,15 +13,11 @@ INPUT, EFFECT, BUYING = "Input", "Effect", "Buying"
 
 def effect(
     context: typer.Context,
-    scene: str = typer.Argument(
-        metavar="SCENE",
-        help="Name or Chinese title of a scene; see kling scenes.",
-        autocompletion=options.complete_scene,
+    scene: str = argument(
+        "SCENE", "Name or Chinese title of a scene; see kling scenes.", options.complete_scene
     ),
-    images: list[str] | None = typer.Argument(
-        None,
-        metavar="[IMAGE...]",
-        help="A file, a directory, an http(s) URL, or - for standard input.",
+    images: list[str] | None = argument(
+        "[IMAGE...]", "A file, a directory, an http(s) URL, or - for standard input."
     ),
     *,
     from_list: str | None = option(

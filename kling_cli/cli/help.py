@@ -30,11 +30,8 @@ _VARIABLES = (
 
 def help(
     context: typer.Context,
-    topic: list[str] | None = typer.Argument(
-        None,
-        metavar="[TOPIC...]",
-        help="A command, or exit-codes, environment or schema.",
-        autocompletion=lambda: list(_TOPICS),
+    topic: list[str] | None = options.argument(
+        "[TOPIC...]", "A command, or exit-codes, environment or schema.", lambda: list(_TOPICS)
     ),
     *,
     quiet: bool = options.QUIET,
@@ -61,8 +58,8 @@ def help(
 
 def completion(
     context: typer.Context,
-    shell: Literal["bash", "zsh", "fish", "powershell"] = typer.Argument(
-        metavar="SHELL", help="bash, zsh, fish or powershell."
+    shell: Literal["bash", "zsh", "fish", "powershell"] = options.argument(
+        "SHELL", "bash, zsh, fish or powershell."
     ),
     *,
     quiet: bool = options.QUIET,

@@ -38,6 +38,12 @@ def flag(names: str, help_text: str, panel: str | None = None) -> Any:
     return option(names, help_text, panel, default=False)
 
 
+def argument(metavar: str, help_text: str, complete: Callable[..., object] | None = None) -> Any:
+    """Declare an argument; in brackets it can be left out."""
+    default = None if metavar.startswith("[") else ...
+    return typer.Argument(default, metavar=metavar, help=help_text, autocompletion=complete)
+
+
 JSON = flag("--json", "Print JSON, one object per line.", RESULT)
 QUIET = flag("--quiet -q", "Print errors only.", GENERAL)
 VERBOSE = flag("--verbose -v", "Print every HTTP request.", GENERAL)

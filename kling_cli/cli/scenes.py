@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import flag
+from kling_cli.cli.options import argument, flag
 
 if TYPE_CHECKING:
     from kling_cli.scenes import Scene
@@ -15,11 +15,8 @@ _COLUMNS = ("SCENE", "TITLE", "TAKES", "NOTE")
 
 def scenes(
     context: typer.Context,
-    text: str | None = typer.Argument(
-        None,
-        metavar="[TEXT]",
-        help="Show only scenes with this in their name or title.",
-        autocompletion=options.complete_scene,
+    text: str | None = argument(
+        "[TEXT]", "Show only scenes with this in their name or title.", options.complete_scene
     ),
     *,
     pair: bool = flag("--pair", "Show only scenes for two pictures."),

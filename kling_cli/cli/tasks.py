@@ -1,27 +1,20 @@
 """The commands `kling status`, `kling wait` and `kling tasks`."""
 
-from typing import Any
-
 import typer
 
 from kling_cli.cli import options
-from kling_cli.cli.options import flag, option
+from kling_cli.cli.options import argument, flag, option
 
-
-def _tasks(help_text: str) -> Any:
-    return typer.Argument(
-        None, metavar="[TASK...]", help=help_text, autocompletion=options.complete_task
-    )
-
-
-_UNFINISHED = _tasks(
-    "Task ids or external task ids; without any, all unfinished tasks of this machine."
+_TASKS = argument(
+    "[TASK...]",
+    "Task ids or external task ids; without any, all unfinished tasks of this machine.",
+    options.complete_task,
 )
 
 
 def status(
     context: typer.Context,
-    tasks: list[str] | None = _UNFINISHED,
+    tasks: list[str] | None = _TASKS,
     *,
     json: bool = options.JSON,
     base_url: str | None = options.BASE_URL,
@@ -45,7 +38,7 @@ def status(
 
 def wait(
     context: typer.Context,
-    tasks: list[str] | None = _UNFINISHED,
+    tasks: list[str] | None = _TASKS,
     *,
     output: str | None = options.OUTPUT,
     force: bool = options.FORCE,
@@ -73,7 +66,9 @@ def wait(
 
 def tasks(
     context: typer.Context,
-    tasks: list[str] | None = _tasks("Show only these task ids or external task ids."),
+    tasks: list[str] | None = argument(
+        "[TASK...]", "Show only these task ids or external task ids.", options.complete_task
+    ),
     *,
     unfinished: bool = flag("--unfinished", "Show only unfinished tasks."),
     scene: str | None = option(

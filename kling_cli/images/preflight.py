@@ -298,9 +298,7 @@ def _parse_header(content: bytes, image: "ImageFile", kind: str) -> Header:
     traits = {
         # Pillow silently reads such colours with 8 bits.
         "16-bit": image.mode.startswith("I;16") or (kind == "PNG" and content[24] == 16),
-        # The first frame of a GIF may be smaller than the whole.
-        "alpha": image.has_transparency_data
-        or (kind == "GIF" and image.tile[0].extents != (0, 0, *image.size)),
+        "alpha": image.has_transparency_data,
         # The MPO of a phone is a JPEG followed by more pictures.
         "animated": kind != "JPEG" and getattr(image, "is_animated", False),
         "cmyk": image.mode == "CMYK",

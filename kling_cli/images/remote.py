@@ -160,7 +160,6 @@ def _read_answer(
     except InputError as error:
         if error.code != "image_damaged" or len(content) < _HEADER_BYTES:
             raise
-        header = Header(
-            format="JPEG"
-        )  # the header is longer than what was read, so there is nothing to refuse
+        # The header is longer than what was read, so there is nothing to refuse.
+        header = Header("JPEG")
     return header, int(told[1]) if told else None

@@ -9,13 +9,7 @@ from contextlib import suppress
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from kling_cli.errors import InputError
-from kling_cli.images import (
-    MIN_SIDE,
-    SAFE_BYTES,
-    Header,
-    decoding,
-    walk_jpeg,
-)
+from kling_cli.images import MIN_SIDE, SAFE_BYTES, Header, decoding, walk_jpeg
 
 # Of more pixels the sides are halved, or quartered: those of a JPEG while it is decoded.
 _MAX_PIXELS_KEPT = 25_000_000
@@ -88,7 +82,6 @@ def _decode(content: bytes, header: Header, fixes: list[str]) -> Image.Image:
     is_turned = "turned" in header.traits
     # Taken out, or Pillow itself would turn a TIFF, and hold it twice.
     orientation = image.getexif().pop(ExifTags.Base.Orientation) if is_turned else 1
-    drawn = image.tile[0].extents if header.format == "GIF" else None
     image.load()
     # For a TIFF `image.size` is that of the upright picture.
     width, height = image.im.size
@@ -97,12 +90,6 @@ def _decode(content: bytes, header: Header, fixes: list[str]) -> Image.Image:
     for top in range(0, height, _ROWS):
         rows = image.crop((0, top, width, min(top + _ROWS, height)))
         picture.paste(_flatten(rows).reduce(scale), (0, top // scale))
-    if drawn:
-        # Around a first frame that is smaller than the whole a viewer shows what is behind.
-        left, top, right, bottom = (edge // scale for edge in drawn)
-        frame = picture.crop((left, top, right, bottom))
-        picture.paste("white", (0, 0, *picture.size))
-        picture.paste(frame, (left, top))
     picture.info["icc_profile"] = image.info.get("icc_profile", b"")
     picture.getexif()[ExifTags.Base.Orientation] = orientation
     return picture

@@ -52,8 +52,7 @@ class Store:
         """Add a task; return False if this token has used the external task id before."""
         with self.open() as connection:
             added = connection.execute(
-                "INSERT OR IGNORE INTO tasks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-                (token, *task),
+                "INSERT OR IGNORE INTO tasks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", (token, *task)
             )
             return added.rowcount == 1
 

@@ -5,6 +5,8 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from statistics import fmean
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from measuring import Figure
 
@@ -12,8 +14,12 @@ from kling_cli.clock import Clock
 from kling_cli.console import Console
 from kling_cli.journal import Journal
 from kling_cli.models import Purchase, Stage, Task, Video
-from kling_cli.poll import Poll, Schedule, learn
+from kling_cli.poll import Poll
 from kling_cli.purchase import Resume
+from kling_cli.schedule import Schedule, learn
+
+if TYPE_CHECKING:
+    from kling_cli.context import Context
 
 _MEDIANS = (45.0, 90.0, 164.0, 320.0)
 _FIXED_SECONDS = 5.0
@@ -89,22 +95,22 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
     clock = _Clock(chance)
     looks = 0
 
-    def fetch(_purchase: Purchase, _seconds: float) -> Task:
+    def get_task(*_ids: str, seconds: float) -> Task:
         nonlocal looks
         looks += 1
         return _DONE if clock.monotonic() >= seconds else _RUNNING
 
     journal = Journal(None, now=clock.time)
-    Poll(
-        purchase=_SUBMITTED,
-        fetch=fetch,
+    client = SimpleNamespace(get_task=get_task)
+    context = SimpleNamespace(
+        client=lambda _base_url: client,
         journal=journal,
         clock=clock,
-        deadline=math.inf,
         schedule=schedule,
-        row=Console(io.StringIO(), environ={}, clock=clock).start("t"),
         resume=Resume(),
-    ).wait(is_new=True)
+    )
+    row = Console(io.StringIO(), environ={}, clock=clock).start("t")
+    Poll(cast("Context", context), _SUBMITTED, math.inf, row).wait(is_new=True)
     journal.close()
     return clock.monotonic() - seconds, looks
 

@@ -107,17 +107,6 @@ def write_heic(image: Image.Image, **options: object) -> bytes:
     return write(image, "HEIF", **options) if HAS_HEIC else b""
 
 
-def build_framed_gif() -> bytes:
-    """Build a GIF of 400 x 300 pixels whose first frame draws 200 x 200 red ones at 200, 100."""
-    red = Image.new("P", (200, 200), 1)
-    red.putpalette([0, 0, 255, 255, 0, 0])
-    content = bytearray(write(red, "GIF", optimize=False))
-    content[6:10] = struct.pack("<HH", 400, 300)
-    frame = content.index(b",\0\0\0\0\xc8\0\xc8\0") + 1
-    content[frame : frame + 4] = struct.pack("<HH", 200, 100)
-    return bytes(content)
-
-
 def resize_frame(content: bytes, width: int, height: int) -> bytes:
     """Change the size in the header of a JPEG."""
     frame = content.index(b"\xff\xc0") + 5
