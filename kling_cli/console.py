@@ -361,10 +361,6 @@ class Row:
         checks = format_count(count, "check")
         self._beat(f"still running ({checks} failed: {reason})", at_once=count == 1)
 
-    def wait_for_slot(self) -> None:
-        """Show that it waits until another task of the run has ended."""
-        self.state = "waiting for a slot"
-
     def retry_in(self, seconds: float, reason: str) -> None:
         """Show why it pauses, and for how long."""
         self.state = "waiting to retry"

@@ -44,15 +44,10 @@ def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
     effect = EffectJobs(context, options, scene, fields, [known[group] for group in groups])
     effect.prepare()
     effect.confirm()
-    format_rows: output.FormatRows = output.format_locations
-    header = output.PLAN_HEADER if options.dry_run else ()
+    view = output.IDS if options.no_wait else output.LOCATIONS
     if options.dry_run:
         context.console.info("Dry run: nothing is sent.")
-        format_rows = output.format_plan
-    elif options.no_wait:
-        format_rows = output.format_id
-    elif effect.downloads and effect.downloads.is_stream:
-        format_rows = output.format_nothing
+        view = output.PLANS
     context.console.scene = scene.name
     resume = "Run the same command again to resume. Nothing is bought twice."
     if options.new:
@@ -62,11 +57,9 @@ def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
         effect.jobs(),
         # Nothing is sent in a dry run, so one worker is enough and keeps the order.
         workers=1 if options.dry_run else context.settings.jobs,
-        format_rows=format_rows,
-        is_status=options.dry_run,
+        view=view,
         downloads=effect.downloads,
         open=options.open,
-        header=header,
         resume=resume,
     )
 

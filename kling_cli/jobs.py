@@ -155,7 +155,7 @@ class EffectJobs:
             if options.dry_run:
                 return self._describe(request)
             submission = Submission(context, request, self._limit, row, deadline)
-            job.stop, job.was_refused = submission.stop, submission.was_refused
+            job.stop = submission.stop
             purchase = submission.run()
             if not submission.bought:
                 note = f"Task {purchase.name} already exists, so this run costs nothing."

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
 
 from kling_cli.errors import ExitCode, KlingError, LocalError
 from kling_cli.text import clean, format_time
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "kling/1"
 _ERROR = ("code", "message", "hint", "charged", "http_status", "service_code", "request_id")
-PLAN_HEADER = ("PLAN", "PICTURES", "SIZE", "SENDS", "ID")
-STATUS_HEADER = ("TASK", "STATUS", "VIDEO")
 # Columns that people copy or compare are not cut as long as there is room.
 _FIXED = ("TASK", "STATUS", "SCENE", "TIME", "PLAN", "COST", "SETTING")
 # By the title of a column, or by the text of a cell.
@@ -33,8 +31,18 @@ _STYLES = {
 }
 
 Rows = Iterable[tuple[str, ...]]
-# Formats the rows of a result; with several inputs, each row ends with the name.
-FormatRows = Callable[["TaskResult", str], Rows]
+
+
+class View(NamedTuple):
+    """How the results of a run are shown as text.
+
+    `format_rows` gets a result, and its name if there are several. With a header all rows make one
+    table on a terminal. `is_status` means that a row itself says that a task failed or runs.
+    """
+
+    format_rows: Callable[["TaskResult", str], Rows]
+    header: Sequence[str] = ()
+    is_status: bool = False
 
 
 class Output:
@@ -191,7 +199,7 @@ def format_id(result: "TaskResult", name: str) -> Rows:
 
 
 def format_plan(result: "TaskResult", name: str) -> Rows:
-    """Format what would be done and sent, below `PLAN_HEADER`."""
+    """Format what would be done and sent."""
     if result.request is not None:
         names = [PurePath(str(image["source"])).name for image in result.images]
         sizes = [f"{image['width']} x {image['height']}" for image in result.images]
@@ -214,3 +222,10 @@ def format_status(result: "TaskResult", _name: str) -> Rows:
     if purchase is not None and (is_status or not purchase.is_seen):
         for text in [video.url for video in purchase.videos] or [purchase.message]:
             yield (purchase.name, purchase.status, text)
+
+
+LOCATIONS = View(format_locations)
+NOTHING = View(format_nothing)
+IDS = View(format_id)
+PLANS = View(format_plan, ("PLAN", "PICTURES", "SIZE", "SENDS", "ID"), is_status=True)
+STATUSES = View(format_status, ("TASK", "STATUS", "VIDEO"), is_status=True)

@@ -23,7 +23,7 @@ from kling_cli.errors import (
     combine,
 )
 from kling_cli.models import Purchase, Stage, TaskResult
-from kling_cli.output import FormatRows, format_result
+from kling_cli.output import NOTHING, View, format_result
 from kling_cli.purchase import Resume, get_charged
 from kling_cli.text import format_costs, format_units
 
@@ -50,14 +50,12 @@ class Job:
         name: the picture or the task.
         work: does the job, in a worker thread.
         stop: stops it when a signal ends the run; returns what is or may be bought.
-        was_refused: tells whether it was sent and the service has refused it so far.
         result: the outcome; None until it is done.
     """
 
     name: str
     work: Callable[["Job", Row], TaskResult]
     stop: Callable[[], Purchase | None] | None = None
-    was_refused: Callable[[], bool] = lambda: False
     result: TaskResult | None = None
 
 
@@ -66,11 +64,9 @@ def run(
     jobs: Sequence[Job],
     *,
     workers: int,
-    format_rows: FormatRows,
-    is_status: bool,
+    view: View,
     downloads: "Downloads | None",
     open: bool,
-    header: Sequence[str] = (),
     resume: str = "Run the same command again to resume.",
 ) -> ExitCode:
     """Do all jobs, and print each result as soon as it is known.
@@ -79,11 +75,9 @@ def run(
         context: what to work with.
         jobs: what to do.
         workers: how many at once.
-        format_rows: how a result looks as text.
-        is_status: rows show the status, so a failed or unfinished task is not shown as an error.
+        view: how results are shown as text.
         downloads: where videos are saved; what is left of those under way is removed.
         open: open each video at the end.
-        header: of the one table that all rows make on a terminal; without it, each is a line.
         resume: the hint after a signal.
 
     Returns:
@@ -91,11 +85,14 @@ def run(
     """
     context.prepare()
     context.console.total = len(jobs)
-    header = header if context.output.is_terminal else ()
+    if not context.output.is_terminal:
+        view = view._replace(header=())
+    if downloads and downloads.is_stream:
+        view = NOTHING
     is_single = len(jobs) == 1
     if not is_single:
         gc.set_threshold(2_000)  # what exchanges leave behind is not kept until the end
-    report = _Report(context, format_rows, is_status=is_status, is_single=is_single, header=header)
+    report = _Report(context, view, is_single=is_single)
     batch = _Batch(context, jobs)
     try:
         for job in batch.run(min(workers, len(jobs))):
@@ -180,8 +177,7 @@ class _Batch:
                     return  # nothing was sent; the main thread reports it
                 except KlingError as error:
                     job.result = TaskResult(error=error)
-                # Both hold the bytes of its pictures, which must not pile up in a batch.
-                job.stop, job.was_refused = None, lambda: False
+                job.stop = None  # it holds the bytes of pictures, which must not pile up
                 result = job.result
                 outcome = _classify(result) if result.error else "done"
                 units = result.purchase.units if result.purchase else None
@@ -206,10 +202,8 @@ class _Report:
     """The results of a run, each printed once; errors go to standard error."""
 
     context: Context
-    format_rows: FormatRows
-    is_status: bool
+    view: View
     is_single: bool
-    header: Sequence[str]
     rows: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     codes: set[ExitCode] = field(default_factory=set[ExitCode])
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -224,7 +218,8 @@ class _Report:
         self.counts[_classify(result)] += 1
         if result.purchase and result.purchase.stage is Stage.SUCCEED and not result.reused:
             self.costs.append(result.purchase.units)
-        is_shown = self.is_status and result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+        is_seen = result.exit_code in (ExitCode.PENDING, ExitCode.TASK_FAILED)
+        is_shown = self.view.is_status and is_seen
         if error is not None and error.code == "not_started":
             is_shown = self.counts["not started"] > 1  # one message is enough
         if isinstance(error, StoppedError) and not self.is_single:
@@ -243,7 +238,7 @@ class _Report:
         with suppress(LocalError, BrokenPipeError):  # the signal is what ends the run
             for job, purchase in left:
                 if job.result is None:
-                    fate, error = _stopped(job, purchase, code, context.resume)
+                    fate, error = _stopped(purchase, code, context.resume)
                     fates[fate] += 1
                     job.result = TaskResult(purchase=purchase, error=error)
                 self.print(job)
@@ -255,7 +250,7 @@ class _Report:
 
     def summary(self) -> str:
         """Summarize a run of several jobs in one line."""
-        if self.is_single or self.is_status:
+        if self.is_single or self.view.is_status:
             return ""
         place = f" in {Path(self.context.settings.output or '')}/"
         parts = (f"{n} {what}{place * (what == 'saved')}" for what, n in self.counts.items())
@@ -264,7 +259,7 @@ class _Report:
     def print_table(self) -> None:
         """Print the table, where the rows make one."""
         if self.rows:
-            self.context.output.table(self.header, self.rows, ())
+            self.context.output.table(self.view.header, self.rows, ())
 
     def advice(self) -> str:
         """Name the command that shows many saved videos; empty for a few."""
@@ -280,10 +275,10 @@ class _Report:
             if context.output.is_json:
                 place = result.purchase or context.settings
                 context.output.record(format_result(result, sandbox=place.is_sandbox))
-            elif self.header:
-                self.rows += self.format_rows(result, name)
+            elif self.view.header:
+                self.rows += self.view.format_rows(result, name)
             else:
-                for row in self.format_rows(result, name):
+                for row in self.view.format_rows(result, name):
                     context.output.row(*row)
 
 
@@ -297,12 +292,11 @@ def _classify(result: TaskResult) -> str:
 
 
 def _stopped(
-    job: Job, purchase: Purchase | None, exit_code: ExitCode, resume: Resume
+    purchase: Purchase | None, exit_code: ExitCode, resume: Resume
 ) -> tuple[str, StoppedError]:
     """Describe the state of a request that a signal has stopped, and create its error."""
     if purchase is None:
-        what = "accepted" if job.was_refused() else "sent"
-        return f"not {what}", StoppedError(f"Stopped. Nothing was {what}.", exit_code=exit_code)
+        return "not bought", StoppedError("Stopped. Nothing was bought.", exit_code=exit_code)
     charged = get_charged(purchase)
     paid = " (already paid for)" if charged == "yes" else ""
     hint = resume.command(purchase)

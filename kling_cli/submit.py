@@ -172,7 +172,6 @@ class Submission:
     deadline: float
     purchase: Purchase | None = field(default=None, init=False)
     bought: bool = field(default=False, init=False)
-    _was_refused: bool = field(default=False, init=False)
     _was_duplicate: bool = field(default=False, init=False)
     _has_slot: bool = field(default=False, init=False)
     _doubt: KlingError | None = field(default=None, init=False)
@@ -222,10 +221,6 @@ class Submission:
         left = self._apply(self.purchase, Event.AMBIGUOUS)
         return left if left and left.stage is not Stage.CLAIMED else None
 
-    def was_refused(self) -> bool:
-        """Tell whether it was sent but not accepted so far."""
-        return self._was_refused
-
     def release(self, *, refused: bool = False) -> bool:
         """Free the slot when the task has ended or is no longer waited for."""
         had_slot, self._has_slot = self._has_slot, False
@@ -236,7 +231,7 @@ class Submission:
     def _claim(self) -> Purchase:
         """Claim the request, or find the purchase that already has it."""
         if self.context.stopped.is_set():  # the screen already says that nothing was sent
-            raise StoppedError("Stopped. Nothing was sent.", exit_code=ExitCode.INTERRUPT)
+            raise StoppedError("Stopped. Nothing was bought.", exit_code=ExitCode.INTERRUPT)
         request, journal = self.request, self.context.journal
         same_id = journal.find(request.external_task_id) if request.custom_id else None
         if same_id and same_id.stage is not Stage.CLAIMED:
@@ -333,7 +328,7 @@ class Submission:
                     message = "No running task ended within the timeout. Nothing was accepted."
                     hint = "Try again later, or use a longer --timeout."
                     raise LaterError("concurrency_limit", message, hint=hint)
-                self.row.wait_for_slot()
+                self.row.state = "waiting for a slot"
                 self._pause(_SLOT_PAUSE)
         except KlingError:
             self._drop(purchase)
@@ -354,7 +349,6 @@ class Submission:
         error, event = failure.error, Event.REFUSED if is_refused else Event(failure.kind)
         is_limit = error.code == "concurrency_limit"
         others_run = self.release(refused=is_limit)
-        self._was_refused |= event in (Event.BUSY, Event.REFUSED)
         following = self._apply(purchase, event)
         if event in (Event.AMBIGUOUS, Event.DUPLICATE):
             name = purchase.external_task_id

@@ -51,14 +51,13 @@ def look(
     if open:
         runner.check_open(count)
     paths: list[Path | None] = [None] * count
-    rows: output.FormatRows = output.format_locations if wait else output.format_status
-    # A single URL is shown whole, so that it can be copied.
-    header = () if wait or count == 1 else output.STATUS_HEADER
+    view = output.LOCATIONS if wait else output.STATUSES
+    if count == 1:
+        view = view._replace(header=())  # a single URL is shown whole, so that it can be copied
     downloads = runner.open_downloads(context, tasks=count, force=force) if wait else None
     if downloads:
         downloads.prepare()
         paths = list(downloads.assign(map(_name_clip, purchases)))
-        rows = output.format_nothing if downloads.is_stream else rows
     jobs = [
         runner.Job(name=each.name, work=partial(_work, context, each, deadline, downloads, path))
         for each, path in zip(purchases, paths, strict=True)
@@ -67,11 +66,9 @@ def look(
         context,
         jobs,
         workers=_MOST_WAITS if wait else 1,
-        format_rows=rows,
-        is_status=not wait,
+        view=view,
         downloads=downloads,
         open=open,
-        header=header,
     )
 
 

@@ -80,7 +80,7 @@ def test_a_limit_that_outlasts_the_timeout_is_for_later(
     assert kling("effect", "squish", PHOTO).lines == [find_video(service)]
 
 
-def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackService) -> None:
+def test_ctrl_c_after_refusals_says_that_nothing_was_bought(service: LoopbackService) -> None:
     """Fault 87: who stops it after a refusal has sent much, and nothing was accepted."""
     service.on_create(Reply(status=429, headers={"Retry-After": "60"}))
     with Process("effect", "squish", PHOTO) as process:
@@ -88,7 +88,7 @@ def test_ctrl_c_after_refusals_says_that_nothing_was_accepted(service: LoopbackS
         process.kill(signal.SIGINT)
         run = process.finish()
     assert (run.code, service.count("POST"), list_stages()) == (130, 1, [])
-    assert "Stopped. Nothing was accepted.\n" in run.err
+    assert "Stopped. Nothing was bought.\n" in run.err
     assert "Nothing was sent" not in run.err
 
 

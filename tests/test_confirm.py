@@ -1,6 +1,7 @@
 """One question before several tasks are bought, where a person can answer it."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ def test_any_other_buys_nothing(service: LoopbackService, photos: list[Path], an
     """It ends with 130 like any stop; the message begins a line of its own."""
     with Terminal(*SQUISH, *photos) as terminal:
         terminal.wait_for("Buy?")
-        terminal.type(answer)
+        for key in answer:  # as fast as a person types, and not before the program can read
+            time.sleep(0.1)
+            terminal.type(key)
         assert terminal.finish() == 130
         lines = terminal.lines
         assert {"Nothing was bought.", "Stopped. Nothing was sent."} & set(lines)

@@ -103,7 +103,7 @@ def test_a_signal_leaves_a_clean_screen(
         assert terminal.finish() == code
     assert find_live(terminal) == []
     text = " ".join(" ".join(terminal.lines).split())
-    assert "Stopped. 4 running at the service, 2 not sent. hint: Run the same command" in text
+    assert "Stopped. 4 running at the service, 2 not bought. hint: Run the same command" in text
     assert text.count("hint:") == 1
     assert not terminal.is_cursor_hidden
 

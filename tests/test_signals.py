@@ -89,7 +89,7 @@ def test_a_signal_in_a_batch_tells_of_every_input(slow_service: LoopbackService)
     assert run.code == 130
     assert [record["exit_code"] for record in run.records] == [130] * 3
     assert [record["error"]["charged"] for record in run.records] == ["yes", "no", "no"]
-    assert "Stopped. 1 running at the service (already paid for), 2 not sent.\n" in run.err
+    assert "Stopped. 1 running at the service (already paid for), 2 not bought.\n" in run.err
 
 
 def test_the_second_signal_does_not_wait(slow_service: LoopbackService) -> None:
