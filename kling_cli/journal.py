@@ -18,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from kling_cli.text import clean
 
 _FILE = "journal.sqlite3"
 _dump = partial(json.dumps, default=asdict)
-# The fields of a purchase; each is a column of the same name.
-_FIELDS = tuple(field.name for field in fields(Purchase))
 # Each one leads to the next version.
 _MIGRATIONS = (
     """
@@ -292,10 +290,10 @@ class Journal:
             raise UsageError("external_task_id_in_use", message)
         request = wanted.fingerprint
         self._execute("UPDATE purchases SET is_current = 0 WHERE fingerprint = ?", request)
-        values = {name: getattr(wanted, name) for name in _FIELDS}
+        values = wanted._asdict()  # each is a column of the same name
         values |= {name: _dump(values[name]) for name in ("images", "videos", "cost")}
-        marks = ", ?" * len(_FIELDS)
-        statement = f"INSERT INTO purchases (is_current, {', '.join(_FIELDS)}) VALUES (1{marks})"  # noqa: S608 - our own names
+        columns, marks = ", ".join(values), ", ?" * len(values)
+        statement = f"INSERT INTO purchases (is_current, {columns}) VALUES (1{marks})"  # noqa: S608 - our own names
         self._execute(statement, *values.values())
 
     def _forget(self, row: Purchase) -> None:
@@ -311,7 +309,7 @@ class Journal:
         return next(iter(self._select(condition, *values)), None)
 
     def _select(self, condition: str, *values: str) -> list[Purchase]:
-        statement = f"SELECT {', '.join(_FIELDS)} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
+        statement = f"SELECT {', '.join(Purchase._fields)} FROM purchases WHERE {condition}"  # noqa: S608 - our own words
         try:
             return [_load(row) for row in self._execute(statement, *values)]
         except (ValueError, TypeError):
@@ -438,7 +436,7 @@ class Journal:
 
 def _load(row: tuple[Any, ...]) -> Purchase:
     """Read a row; raise ValueError or TypeError if it is not ours."""
-    values = dict(zip(_FIELDS, row, strict=True))
+    values = dict(zip(Purchase._fields, row, strict=True))
     values["stage"] = Stage(values["stage"])
     values["images"] = tuple(json.loads(values["images"]))
     values["videos"] = tuple(Video(**video) for video in json.loads(values["videos"]))

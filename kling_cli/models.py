@@ -45,8 +45,7 @@ class Cost:
     list_price: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(NamedTuple):
     """A task in one response of the service.
 
     Times are seconds since the epoch. `word` is the status as the service spelt it.
@@ -172,8 +171,7 @@ class EffectRequest:
         return {**self.fields, **({"images": images} if images[1:] else {"image": images[0]})}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
+class Purchase(NamedTuple):
     """One row of the journal. Times are seconds since the epoch.
 
     A task that this machine did not buy has no fingerprint. `tag` recognises the token that
@@ -222,8 +220,7 @@ class Purchase:
         return is_sandbox(self.base_url)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskResult:
+class TaskResult(NamedTuple):
     """The result of one request or one task.
 
     `images`, `effect_scene` and `external_task_id` are used if there is no purchase. `reused` means

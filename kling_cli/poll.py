@@ -5,7 +5,7 @@ or after five minutes without a usable response.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kling_cli.api.errors import ApiError, Kind
 from kling_cli.api.parse import is_known_word, is_plain_http, is_result_url
@@ -153,7 +153,7 @@ class Poll:
         seen = observe(purchase, task, now=self.context.clock.time())
         if seen.stage is Stage.SUCCEED:
             self._result_due = min(self._result_due, now + _RESULT_SECONDS)
-        is_news = replace(seen, updated_at=0.0) != replace(purchase, updated_at=0.0)
+        is_news = seen._replace(updated_at=0.0) != purchase._replace(updated_at=0.0)
         # A foreign task may have the external id of one of ours; do not change our row.
         if is_news and purchase.fingerprint:
             seen = self.context.journal.record(purchase, task, warn=self.row.warn)
@@ -165,8 +165,7 @@ class Poll:
         if own is not None and own.task_id is None and own.base_url == self.purchase.base_url:
             self.purchase = own  # its submission got no response, so its task id was not known
             return
-        self.purchase = replace(
-            self.purchase,
+        self.purchase = self.purchase._replace(
             task_id=task.task_id or self.purchase.task_id,
             external_task_id=task.external_task_id or "",
             created_at=task.created_at or 0.0,

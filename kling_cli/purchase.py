@@ -12,7 +12,6 @@ only look-ups are allowed. Nothing leads from `unknown` back to a stage that sen
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -76,8 +75,7 @@ def observe(purchase: Purchase, task: Task, *, now: float) -> Purchase:
     finished = None
     if stage.is_final:
         finished = purchase.finished_at or max(task.updated_at or now, earliest)
-    return replace(
-        purchase,
+    return purchase._replace(
         stage=stage,
         task_id=task.task_id or purchase.task_id,
         message=task.message,

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -443,7 +443,7 @@ class Submission:
         except LocalError:
             # Continue without the journal, with look-ups only.
             is_unsent = purchase.stage is Stage.CLAIMED
-            return replace(purchase, stage=Stage.SENDING) if is_unsent else purchase
+            return purchase._replace(stage=Stage.SENDING) if is_unsent else purchase
 
     def _look(self, name: str) -> Task:
         client = self.context.client(self.request.base_url)

@@ -4,7 +4,6 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -269,7 +268,7 @@ def _find(context: Context, name: str) -> Purchase:
     if purchase is None or purchase.stage is Stage.CLAIMED:
         # A claim was never sent, so a task with its id at the service belongs to someone else.
         nobodys = Purchase(external_task_id="", fingerprint="", base_url=base_url, effect_scene="")
-        purchase = replace(nobodys, task_id=name)
+        purchase = nobodys._replace(task_id=name)
     url = purchase.base_url
     are_sandboxes = is_sandbox(base_url) and purchase.is_sandbox
     if _is_named(context) and url != base_url and not are_sandboxes:

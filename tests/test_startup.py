@@ -1,13 +1,19 @@
-"""What each command loads: start-up time is what is imported, and a test can name that."""
+"""What commands cost, where it can be counted: modules, requests, connections, durable writes."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.run import PHOTO, Program
+from support.photos import make_photos
+from support.run import PHOTO, Program, command, run_process
 from support.service import LoopbackService
+from support.shop import Rules
+
+STRACE = shutil.which("strace")
 
 HEAVY = {"PIL", "asyncio", "click", "httpx", "pydantic", "rich", "ssl"}
 LIGHT = (
@@ -110,3 +116,24 @@ def test_the_sandbox_server_loads_no_client(tmp_path: Path, service: LoopbackSer
     """`kling sandbox` serves without the client's code; Python's own HTTP server brings ssl."""
     port = service.base_url.rsplit(":", 1)[1].split("/")[0]
     assert heavy(load(tmp_path, "sandbox", "--port", port)) <= {"ssl"}
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+def test_a_purchase_costs_a_few_requests_and_durable_writes(
+    tmp_path: Path, service: LoopbackService
+) -> None:
+    """On disk it is claimed, sending, accepted and done; a look uses the upload's connection."""
+    service.shop.rules = Rules(looks_until_done=0)
+    photos = make_photos(tmp_path / "photos", 4)
+    run_process(command("tasks"), os.environ)  # creates the journal
+    counts = []
+    for chosen in (photos[:1], photos[1:]):
+        before, trace = (len(service.visits), service.connections), tmp_path / "trace"
+        strace = (str(STRACE), "-f", "-e", "trace=fsync,fdatasync", "-o", str(trace))
+        run_process([*strace, *command("effect", "squish", *chosen, "--jobs", "3")], os.environ)
+        writes = len(re.findall(r"sync\(", trace.read_text(encoding="utf-8")))
+        visits, connections = len(service.visits) - before[0], service.connections - before[1]
+        counts.append((writes, visits, connections))
+    # Of two purchases more, so that what a run costs by itself does not count.
+    assert [more - one for one, more in zip(*counts, strict=True)] == [2 * 4, 2 * 2, 2 * 1]
+    assert len(service.ledger) == 4

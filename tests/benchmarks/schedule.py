@@ -91,14 +91,14 @@ def _cost(ends: Sequence[tuple[float, int]]) -> float:
     return fmean(delay for delay, _ in ends) * fmean(looks for _, looks in ends)
 
 
-def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[float, int]:
+def _wait(duration: float, schedule: Schedule, chance: random.Random) -> tuple[float, int]:
     clock = _Clock(chance)
     looks = 0
 
     def get_task(*_ids: str, seconds: float) -> Task:
         nonlocal looks
         looks += 1
-        return _DONE if clock.monotonic() >= seconds else _RUNNING
+        return _DONE if clock.monotonic() >= duration else _RUNNING
 
     journal = Journal(None, now=clock.time)
     client = SimpleNamespace(get_task=get_task)
@@ -112,7 +112,7 @@ def _wait(seconds: float, schedule: Schedule, chance: random.Random) -> tuple[fl
     row = Console(io.StringIO(), environ={}, clock=clock).start("t")
     Poll(cast("Context", context), _SUBMITTED, math.inf, row).wait(is_new=True)
     journal.close()
-    return clock.monotonic() - seconds, looks
+    return clock.monotonic() - duration, looks
 
 
 def _wait_fixed(seconds: float) -> tuple[float, int]:
