@@ -38,6 +38,7 @@ def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
     # A picture that is passed twice is one item.
     known = {group: Item(group) for group in groups}
     _check_pictures(context, options, list(known.values()))
+    # Late, because a thread has imported these while the first picture was decoded.
     from kling_cli import runner
     from kling_cli.jobs import EffectJobs
 
@@ -67,12 +68,12 @@ def run(context: Context, scene: Scene, options: EffectOptions) -> ExitCode:
 def _check_pictures(context: Context, options: EffectOptions, items: Sequence[Item]) -> None:
     """Check every picture; a refused one is reported when its job runs."""
     is_sent = not (options.dry_run or context.settings.is_sandbox)
+    load = _load_early if is_sent else lambda: None
     row = context.console.start("checking pictures")
     try:
         for number, item in enumerate(items, start=1):
             row.state = f"{number}/{len(items)}"
             try:
-                load = _load_early if is_sent else lambda: None
                 item.pictures = prepare(context, item.sources, options, load)
             except InputError as error:
                 item.error = error

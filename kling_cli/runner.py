@@ -93,12 +93,15 @@ def run(
     if not is_single:
         gc.set_threshold(2_000)  # what exchanges leave behind is not kept until the end
     report = _Report(context, view, is_single=is_single)
-    batch = _Batch(context, jobs)
+    batch, locations = _Batch(context, jobs), list[str]()
     try:
         for job in batch.run(min(workers, len(jobs))):
             with hold():
                 report.print(job)
                 batch.started.remove(job)
+                if open and job.result:
+                    locations += job.result.locations
+                job.result = None  # a large batch would keep them all
     except BaseException as error:
         context.stopped.set()
         left = batch.stop()
@@ -117,9 +120,8 @@ def run(
     if open:
         import typer
 
-        for job in jobs:
-            for location in job.result.locations if job.result else ():
-                typer.launch(location)
+        for location in locations:
+            typer.launch(location)
     return combine(report.codes)
 
 
