@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from kling_cli.console import Row
 from kling_cli.context import Context, Signals, hold
 from kling_cli.errors import (
@@ -117,11 +119,8 @@ def run(
         context.console.info(advice)
     context.console.close(report.summary(), detail=format_costs(report.costs))
     report.print_table()
-    if open:
-        import typer
-
-        for location in locations:
-            typer.launch(location)
+    for location in locations:
+        typer.launch(location)
     return combine(report.codes)
 
 
