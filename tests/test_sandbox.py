@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def test_another_run_and_another_client_buy_from_it(kling: Program) -> None:
         hint = process.wait_for("KLING_TOKEN=sandbox")
         assert hint == f"KLING_TOKEN=sandbox kling effect SCENE IMAGE --base-url {url}"
         argv = ("effect", "squish", PHOTO, "--base-url", url)
-        bought = run_installed(*argv, environ={"KLING_TOKEN": "sandbox"})
+        token = {"KLING_TOKEN": "sandbox"}
+        assert run_installed(*argv, "--no-wait", environ=token).code == 0
+        time.sleep(3)  # the task's own time
+        bought = run_installed(*argv, environ=token)
         assert (bought.code, bought.out) == (0, f"{url}/clip.mp4\n")
         line = process.wait_for("POST")
         assert re.fullmatch(r"\d\d:\d\d:\d\d POST /v1/videos/effects 200", line)
