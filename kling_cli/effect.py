@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -89,7 +90,13 @@ def _load_early() -> None:
     """Import what follows in a thread: Pillow releases the GIL while it decodes."""
     # httpx itself imports httpcore only with its first client.
     names = ("kling_cli.jobs", "kling_cli.api.client", "httpx", "httpcore")
-    threading.Thread(target=lambda: list(map(import_module, names)), daemon=True).start()
+
+    def load() -> None:
+        with suppress(Exception):  # the main thread meets it again, and reports it
+            for name in names:
+                import_module(name)
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def _check_options(context: Context, options: EffectOptions, scene: Scene, tasks: int) -> None:
