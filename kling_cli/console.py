@@ -203,8 +203,6 @@ class Console:
         )
         with suppress(OSError, ValueError):
             self._live.start()
-            # A run that is killed or suspended could not restore a hidden cursor.
-            self._printer.show_cursor()
 
     def _stop_live(self) -> None:
         live, self._live = self._live, None
@@ -308,9 +306,14 @@ class Console:
     def _printer(self) -> "rich.console.Console":
         import rich.console
 
+        class Printer(rich.console.Console):
+            def show_cursor(self, show: bool = True) -> bool:
+                """Never hide it: a run that is killed or suspended could not restore it."""
+                return False
+
         # Ask the terminal for its width; COLUMNS may be older than the last resize.
         environ = {"TERM": "xterm-256color"}
-        return rich.console.Console(file=self._stream, force_terminal=True, _environ=environ)
+        return Printer(file=self._stream, force_terminal=True, _environ=environ)
 
 
 class Row:

@@ -19,7 +19,7 @@ RANKS = """
     | cli.app | __main__
 """
 ORDER = {name: place for place, name in enumerate(RANKS.replace("|", " ").split())}
-MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 46, 500, 5112, 66, 5
+MOST_FILES, MOST_LINES, MOST_STATEMENTS, MOST_CLASSES, MOST_NOQA = 46, 500, 5115, 67, 5
 NOQA = "noqa:"
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
