@@ -25,7 +25,7 @@ from kling_cli.errors import (
     combine,
 )
 from kling_cli.models import Purchase, Stage, TaskResult
-from kling_cli.output import NOTHING, View, format_result
+from kling_cli.output import LOCATIONS, NOTHING, View, format_result
 from kling_cli.purchase import Resume, get_charged
 from kling_cli.text import format_costs, format_units
 
@@ -89,7 +89,7 @@ def run(
     context.console.total = len(jobs)
     if not context.output.is_terminal:
         view = view._replace(header=())
-    if downloads and downloads.is_stream:
+    if view == LOCATIONS and downloads and downloads.is_stream:
         view = NOTHING
     is_single = len(jobs) == 1
     if not is_single:

@@ -49,6 +49,7 @@ def test_text_has_plan_picture_request_and_id(kling: Program, service: LoopbackS
     }
     assert {row[4] for row in rows} == ids
     assert "Dry run: nothing is sent." in run.err
+    assert kling(*SQUISH, "--dry-run", "-o", "-").lines[0].startswith("buy\t")
     assert service.visits == []
 
 
